@@ -1,0 +1,742 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The records of the metadata: their kinds and wire structures.
+//!
+//! Every structure is little-endian, unaligned and free of padding, and may
+//! grow at its end (see [`super::parse::Record::head`]). No kernel structure
+//! layout and no kernel constant that is not part of the uAPI appears here;
+//! where the kernel's own bits are not uAPI, this file defines its own.
+//!
+//! The order of the records is a grammar, checked by [`super::verify`]:
+//!
+//! ```text
+//! Job (File | Path | Sighand)* (Shm Runs?)* (Mm Ldt? Vma* Runs?)*
+//! FdTable* Fs* (Task TaskPart*)* End
+//! ```
+//!
+//! Shared objects have an id, counted from 1 within their kind in order of
+//! appearance, and stand before the first record that names them; 0 is "none".
+
+use zerocopy::little_endian::{I32, U32, U64};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What a record is. The numbers are part of the format and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Kind {
+    /// [`Job`]: first record, once.
+    Job = 1,
+    /// [`File`]; tail: path.
+    File = 2,
+    /// [`Path`]; tail: path.
+    Path = 3,
+    /// [`Sighand`]; tail: 64 [`SigAction`].
+    Sighand = 4,
+    /// [`Shm`]: shared anonymous memory.
+    Shm = 5,
+    /// [`Mm`]; tail: auxiliary vector, pairs of [`U64`].
+    Mm = 6,
+    /// No head; tail: array of [`LdtEntry`]. Belongs to the Mm before it.
+    Ldt = 7,
+    /// [`Vma`]; tail: name, if any. Belongs to the Mm before it.
+    Vma = 8,
+    /// No head; tail: array of [`Run`]. Belongs to the Mm or Shm before it.
+    Runs = 9,
+    /// [`FdTable`]; tail: array of [`Fd`].
+    FdTable = 10,
+    /// [`Fs`].
+    Fs = 11,
+    /// [`Task`].
+    Task = 12,
+    /// [`Regset`]; tail: its bytes. Belongs to the Task before it, as do all that follow.
+    Regset = 13,
+    /// [`DebugRegs`].
+    DebugRegs = 14,
+    /// [`ThreadX86`].
+    ThreadX86 = 15,
+    /// [`Signals`].
+    Signals = 16,
+    /// [`Pending`]; tail: siginfo_t, 128 bytes each, oldest first.
+    Pending = 17,
+    /// [`Creds`]; tail: supplementary groups, [`U32`] each.
+    Creds = 18,
+    /// No head; tail: array of [`Rlimit`], index is the RLIMIT_* number.
+    Rlimits = 19,
+    /// [`RestartBlock`].
+    RestartBlock = 20,
+    /// [`Attr`]: prctl-like state of a task.
+    Attr = 21,
+    /// [`Sched`]; tail: CPU affinity mask, [`U64`] words.
+    Sched = 22,
+    /// [`UserPtrs`]: user addresses the kernel was told of.
+    UserPtrs = 23,
+    /// [`End`]: last record, once.
+    End = 24,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Kind; 24] = [
+        Kind::Job,
+        Kind::File,
+        Kind::Path,
+        Kind::Sighand,
+        Kind::Shm,
+        Kind::Mm,
+        Kind::Ldt,
+        Kind::Vma,
+        Kind::Runs,
+        Kind::FdTable,
+        Kind::Fs,
+        Kind::Task,
+        Kind::Regset,
+        Kind::DebugRegs,
+        Kind::ThreadX86,
+        Kind::Signals,
+        Kind::Pending,
+        Kind::Creds,
+        Kind::Rlimits,
+        Kind::RestartBlock,
+        Kind::Attr,
+        Kind::Sched,
+        Kind::UserPtrs,
+        Kind::End,
+    ];
+
+    /// The kind with this number, if this library knows it.
+    pub fn from_u16(n: u16) -> Option<Kind> {
+        Self::ALL.iter().copied().find(|k| *k as u16 == n)
+    }
+}
+
+macro_rules! wire {
+    ($(#[$m:meta])* pub struct $name:ident { $($(#[$fm:meta])* pub $f:ident: $t:ty,)* }) => {
+        $(#[$m])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+        #[repr(C)]
+        pub struct $name { $($(#[$fm])* pub $f: $t,)* }
+    };
+}
+
+wire! {
+    /// The job as a whole.
+    pub struct Job {
+        /// Tasks in the image.
+        pub tasks: U32,
+        /// Pid, in the namespace of the job, of the first task.
+        pub root_pid: I32,
+        /// CLOCK_MONOTONIC of init when the job stood still, ns.
+        pub monotonic_ns: U64,
+        /// CLOCK_BOOTTIME of init when the job stood still, ns.
+        pub boottime_ns: U64,
+        /// CLOCK_REALTIME when the job stood still, ns.
+        pub realtime_ns: U64,
+    }
+}
+
+/// How a [`File`] is had back.
+pub mod file_kind {
+    /// Opened again by its path.
+    pub const PATH: u32 = 1;
+    /// The same open file description as a descriptor of init.
+    pub const INIT_FD: u32 = 2;
+}
+
+wire! {
+    /// Which object of a file system a path led to.
+    pub struct Identity {
+        /// Device number of the file system, `major << 32 | minor`.
+        pub dev: U64,
+        /// Inode number.
+        pub ino: U64,
+        /// Inode generation, 0 where the file system has none.
+        pub generation: U32,
+        /// Type and permission bits (st_mode).
+        pub mode: U32,
+        /// Device a special file stands for, `major << 32 | minor`.
+        pub rdev: U64,
+        /// Length in bytes.
+        pub size: U64,
+        /// Time of last modification, seconds.
+        pub mtime_sec: U64,
+        /// Time of last modification, nanoseconds of the second.
+        pub mtime_nsec: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+wire! {
+    /// An open file description.
+    pub struct File {
+        /// Id among the File records.
+        pub id: U32,
+        /// One of [`file_kind`].
+        pub kind: U32,
+        /// For INIT_FD: the number of init's descriptor.
+        pub init_fd: I32,
+        /// Flags of open(2): access mode and status flags.
+        pub flags: U32,
+        /// Offset in bytes.
+        pub pos: U64,
+        /// What it was.
+        pub identity: Identity,
+    }
+}
+
+wire! {
+    /// A place in the file system: a working or root directory.
+    pub struct Path {
+        /// Id among the Path records.
+        pub id: U32,
+        /// Zero.
+        pub reserved: U32,
+        /// What it was.
+        pub identity: Identity,
+    }
+}
+
+wire! {
+    /// A table of signal actions.
+    pub struct Sighand {
+        /// Id among the Sighand records.
+        pub id: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+wire! {
+    /// The action of one signal (sigaction(2)).
+    pub struct SigAction {
+        /// SIG_DFL, SIG_IGN or the address of the handler.
+        pub handler: U64,
+        /// SA_* flags.
+        pub flags: U64,
+        /// Address of the restorer.
+        pub restorer: U64,
+        /// Signals blocked while the handler runs.
+        pub mask: U64,
+    }
+}
+
+wire! {
+    /// Shared anonymous memory.
+    pub struct Shm {
+        /// Id among the Shm records.
+        pub id: U32,
+        /// bit 0: NORESERVE.
+        pub flags: U32,
+        /// Length in bytes.
+        pub size: U64,
+    }
+}
+
+/// [`Shm::flags`]: created with MAP_NORESERVE.
+pub const SHM_NORESERVE: u32 = 1;
+
+wire! {
+    /// An address space.
+    pub struct Mm {
+        /// Id among the Mm records.
+        pub id: U32,
+        /// File id of the program, /proc/PID/exe.
+        pub exe_file: U32,
+        /// [`mm_flags`].
+        pub flags: U32,
+        /// Number of Vma records that follow.
+        pub vmas: U32,
+        /// Addresses as in /proc/PID/stat and PR_SET_MM_MAP.
+        pub start_code: U64,
+        /// End of the code.
+        pub end_code: U64,
+        /// Start of the data.
+        pub start_data: U64,
+        /// End of the data.
+        pub end_data: U64,
+        /// Start of the heap.
+        pub start_brk: U64,
+        /// Current end of the heap.
+        pub brk: U64,
+        /// Where the stack began.
+        pub start_stack: U64,
+        /// Arguments.
+        pub arg_start: U64,
+        /// End of the arguments.
+        pub arg_end: U64,
+        /// Environment.
+        pub env_start: U64,
+        /// End of the environment.
+        pub env_end: U64,
+        /// Below here mmap(2) looks for room first.
+        pub mmap_base: U64,
+        /// The same for the other width of a task that may use both.
+        pub mmap_compat_base: U64,
+        /// Largest resident size so far, pages.
+        pub hiwater_rss: U64,
+        /// Largest virtual size so far, pages.
+        pub hiwater_vm: U64,
+        /// Coredump filter, as in /proc/PID/coredump_filter.
+        pub coredump_filter: U32,
+        /// Membarrier registrations, `1 << MEMBARRIER_CMD_*` number of the bit.
+        pub membarrier: U32,
+        /// Address of the vdso, 0 if there is none.
+        pub vdso: U64,
+        /// xxh64 of the code of the vdso.
+        pub vdso_hash: U64,
+    }
+}
+
+/// Bits of [`Mm::flags`].
+pub mod mm_flags {
+    /// ia32 address space.
+    pub const IA32: u32 = 1 << 0;
+    /// mmap(2) looks for room from the top down.
+    pub const TOPDOWN: u32 = 1 << 1;
+    /// mlockall(MCL_FUTURE).
+    pub const LOCK_FUTURE: u32 = 1 << 2;
+    /// mlockall(MCL_FUTURE | MCL_ONFAULT).
+    pub const LOCK_FUTURE_ONFAULT: u32 = 1 << 3;
+    /// PR_SET_THP_DISABLE.
+    pub const THP_DISABLE: u32 = 1 << 4;
+    /// PR_SET_MEMORY_MERGE.
+    pub const MERGE_ANY: u32 = 1 << 5;
+    /// Has a core-dump format for its width.
+    pub const BINFMT: u32 = 1 << 6;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 7) - 1;
+}
+
+wire! {
+    /// A segment of the LDT as modify_ldt(2) writes it (struct user_desc).
+    pub struct LdtEntry {
+        /// Index of the entry.
+        pub entry_number: U32,
+        /// Base address.
+        pub base_addr: U32,
+        /// Limit.
+        pub limit: U32,
+        /// Bits of struct user_desc, from seg_32bit upwards.
+        pub flags: U32,
+    }
+}
+
+/// What stands behind a [`Vma`].
+pub mod vma_kind {
+    /// Private anonymous memory.
+    pub const ANON: u32 = 1;
+    /// A file, shared or private.
+    pub const FILE: u32 = 2;
+    /// Shared anonymous memory, object a Shm id.
+    pub const SHM: u32 = 3;
+    /// A page range the kernel provides, [vdso] and its data.
+    pub const VDSO: u32 = 4;
+}
+
+/// Bits of [`Vma::flags`].
+pub mod vma_flags {
+    /// PROT_READ.
+    pub const READ: u64 = 1 << 0;
+    /// PROT_WRITE.
+    pub const WRITE: u64 = 1 << 1;
+    /// PROT_EXEC.
+    pub const EXEC: u64 = 1 << 2;
+    /// MAP_SHARED.
+    pub const SHARED: u64 = 1 << 3;
+    /// May become readable by mprotect(2).
+    pub const MAYREAD: u64 = 1 << 4;
+    /// May become writable.
+    pub const MAYWRITE: u64 = 1 << 5;
+    /// May become executable.
+    pub const MAYEXEC: u64 = 1 << 6;
+    /// May be shared.
+    pub const MAYSHARE: u64 = 1 << 7;
+    /// Grows down like a stack.
+    pub const GROWSDOWN: u64 = 1 << 8;
+    /// Locked in memory.
+    pub const LOCKED: u64 = 1 << 9;
+    /// Locked when touched.
+    pub const LOCKONFAULT: u64 = 1 << 10;
+    /// MADV_SEQUENTIAL.
+    pub const SEQ_READ: u64 = 1 << 11;
+    /// MADV_RANDOM.
+    pub const RAND_READ: u64 = 1 << 12;
+    /// MADV_DONTFORK.
+    pub const DONTCOPY: u64 = 1 << 13;
+    /// Counted against the commit limit.
+    pub const ACCOUNT: u64 = 1 << 14;
+    /// MAP_NORESERVE.
+    pub const NORESERVE: u64 = 1 << 15;
+    /// MADV_DONTDUMP.
+    pub const DONTDUMP: u64 = 1 << 16;
+    /// MADV_WIPEONFORK.
+    pub const WIPEONFORK: u64 = 1 << 17;
+    /// MADV_HUGEPAGE.
+    pub const HUGEPAGE: u64 = 1 << 18;
+    /// MADV_NOHUGEPAGE.
+    pub const NOHUGEPAGE: u64 = 1 << 19;
+    /// MADV_MERGEABLE.
+    pub const MERGEABLE: u64 = 1 << 20;
+    /// Tracked as written since the last clear_refs.
+    pub const SOFTDIRTY: u64 = 1 << 21;
+    /// MAP_DROPPABLE.
+    pub const DROPPABLE: u64 = 1 << 22;
+    /// mseal(2).
+    pub const SEALED: u64 = 1 << 23;
+    /// All bits known.
+    pub const ALL: u64 = (1 << 24) - 1;
+}
+
+wire! {
+    /// A mapping.
+    pub struct Vma {
+        /// First address.
+        pub start: U64,
+        /// Address behind the last byte.
+        pub end: U64,
+        /// Offset in the object in bytes; for private anonymous memory the
+        /// kernel's notion of it.
+        pub offset: U64,
+        /// [`vma_flags`].
+        pub flags: U64,
+        /// One of [`vma_kind`].
+        pub kind: U32,
+        /// Id of the File or Shm record, 0 without.
+        pub object: U32,
+        /// Protection key.
+        pub pkey: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+wire! {
+    /// Consecutive pages whose content is in the image.
+    pub struct Run {
+        /// First address in an Mm, offset in bytes in a Shm.
+        pub start: U64,
+        /// How many pages.
+        pub pages: U32,
+        /// Zero.
+        pub flags: U32,
+    }
+}
+
+wire! {
+    /// A table of file descriptors.
+    pub struct FdTable {
+        /// Id among the FdTable records.
+        pub id: U32,
+        /// Number of entries.
+        pub count: U32,
+    }
+}
+
+wire! {
+    /// A file descriptor.
+    pub struct Fd {
+        /// Its number.
+        pub fd: U32,
+        /// Id of the File record.
+        pub file: U32,
+        /// FD_CLOEXEC or 0.
+        pub flags: U32,
+    }
+}
+
+wire! {
+    /// Working directory, root and umask.
+    pub struct Fs {
+        /// Id among the Fs records.
+        pub id: U32,
+        /// Id of the Path record of the root.
+        pub root: U32,
+        /// Id of the Path record of the working directory.
+        pub cwd: U32,
+        /// File mode creation mask.
+        pub umask: U32,
+    }
+}
+
+wire! {
+    /// A task.
+    pub struct Task {
+        /// Pid in the namespace of the job.
+        pub pid: I32,
+        /// Thread group.
+        pub tgid: I32,
+        /// Parent; 1 is init, 0 a parent outside the namespace (init after a restart).
+        pub ppid: I32,
+        /// Process group; 0 for that of init.
+        pub pgid: I32,
+        /// Session; 0 for that of init.
+        pub sid: I32,
+        /// Signal sent to the parent on exit.
+        pub exit_signal: I32,
+        /// Id of its Mm.
+        pub mm: U32,
+        /// Id of its FdTable.
+        pub files: U32,
+        /// Id of its Fs.
+        pub fs: U32,
+        /// Id of its Sighand.
+        pub sighand: U32,
+        /// [`task_flags`].
+        pub flags: U32,
+        /// With STOPPED: the signal that stopped it.
+        pub stop_signal: U32,
+        /// Command name, padded with NUL.
+        pub comm: [u8; 16],
+    }
+}
+
+/// Bits of [`Task::flags`].
+pub mod task_flags {
+    /// Stopped by job control.
+    pub const STOPPED: u32 = 1 << 0;
+    /// Its controlling terminal is the one of init.
+    pub const INIT_TTY: u32 = 1 << 1;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 2) - 1;
+}
+
+wire! {
+    /// A register set, as in core dumps and PTRACE_GETREGSET.
+    pub struct Regset {
+        /// NT_* of the set.
+        pub note: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+wire! {
+    /// x86 debug registers with user-space breakpoints.
+    pub struct DebugRegs {
+        /// DR0 to DR3.
+        pub addr: [U64; 4],
+        /// DR6 as ptrace shows it.
+        pub dr6: U64,
+        /// DR7.
+        pub dr7: U64,
+    }
+}
+
+/// Bits of [`ThreadX86::flags`].
+pub mod thread_x86 {
+    /// Runs with ia32 addresses.
+    pub const ADDR32: u32 = 1 << 0;
+    /// The interrupted system call was an ia32 one.
+    pub const COMPAT_SYSCALL: u32 = 1 << 1;
+    /// RDTSC traps (PR_SET_TSC).
+    pub const NOTSC: u32 = 1 << 2;
+    /// CPUID traps (ARCH_CPUID).
+    pub const NOCPUID: u32 = 1 << 3;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 4) - 1;
+}
+
+wire! {
+    /// What x86 keeps for a thread beside its register sets.
+    pub struct ThreadX86 {
+        /// [`thread_x86`].
+        pub flags: U32,
+        /// Emulated I/O privilege level; 0 in this version.
+        pub iopl: U32,
+        /// xstate components permitted by ARCH_REQ_XCOMP_PERM.
+        pub xcomp_perm: U64,
+    }
+}
+
+wire! {
+    /// Signal state of a thread.
+    pub struct Signals {
+        /// Blocked signals.
+        pub blocked: U64,
+        /// Mask to put back, with SAVED.
+        pub saved: U64,
+        /// bit 0 SAVED: the mask in force is one of sigsuspend, ppoll, ...
+        pub flags: U32,
+        /// Flags of the alternate stack.
+        pub altstack_flags: U32,
+        /// Its address.
+        pub altstack_sp: U64,
+        /// Its length.
+        pub altstack_size: U64,
+    }
+}
+
+/// [`Signals::flags`]: a saved mask is put back on the way to user space.
+pub const SIGNALS_SAVED: u32 = 1;
+
+wire! {
+    /// A queue of pending signals.
+    pub struct Pending {
+        /// 0: of the thread, 1: of the process.
+        pub shared: U32,
+        /// Number of siginfo_t in the tail.
+        pub count: U32,
+        /// The set; signals in it without a siginfo_t lost theirs.
+        pub set: U64,
+    }
+}
+
+wire! {
+    /// Credentials; ids are those of the user namespace of the pid namespace.
+    pub struct Creds {
+        /// Real user id.
+        pub uid: U32,
+        /// Real group id.
+        pub gid: U32,
+        /// Saved user id.
+        pub suid: U32,
+        /// Saved group id.
+        pub sgid: U32,
+        /// Effective user id.
+        pub euid: U32,
+        /// Effective group id.
+        pub egid: U32,
+        /// User id for file access.
+        pub fsuid: U32,
+        /// Group id for file access.
+        pub fsgid: U32,
+        /// SECBIT_*.
+        pub securebits: U32,
+        /// PR_SET_NO_NEW_PRIVS.
+        pub no_new_privs: U32,
+        /// Capability sets.
+        pub cap_inheritable: U64,
+        /// Permitted.
+        pub cap_permitted: U64,
+        /// Effective.
+        pub cap_effective: U64,
+        /// Bounding.
+        pub cap_bset: U64,
+        /// Ambient.
+        pub cap_ambient: U64,
+    }
+}
+
+wire! {
+    /// A resource limit.
+    pub struct Rlimit {
+        /// Soft limit.
+        pub cur: U64,
+        /// Hard limit.
+        pub max: U64,
+    }
+}
+
+/// What [`RestartBlock`] continues.
+pub mod restart_kind {
+    /// Nothing: the call gives EINTR.
+    pub const NONE: u32 = 0;
+    /// nanosleep(2), clock_nanosleep(2) on a clock of hrtimers.
+    pub const NANOSLEEP: u32 = 1;
+    /// poll(2).
+    pub const POLL: u32 = 2;
+    /// futex(2), FUTEX_WAIT.
+    pub const FUTEX: u32 = 3;
+}
+
+wire! {
+    /// How an interrupted system call goes on (restart_syscall(2)).
+    pub struct RestartBlock {
+        /// One of [`restart_kind`].
+        pub kind: U32,
+        /// NANOSLEEP: clock; POLL: number of descriptors; FUTEX: value.
+        pub word: U32,
+        /// NANOSLEEP: where the time left goes; POLL: the descriptors; FUTEX: the word waited on.
+        pub uptr: U64,
+        /// NANOSLEEP: 1 struct timespec, 2 struct old_timespec32; FUTEX: flags.
+        pub flags: U32,
+        /// FUTEX: bitset.
+        pub bitset: U32,
+        /// 1: [`RestartBlock::left_ns`] counts, 0: no time-out.
+        pub timed: U32,
+        /// Clock id that [`RestartBlock::left_ns`] was measured with.
+        pub clock: U32,
+        /// Time that was left, ns; 0 when it had run out.
+        pub left_ns: U64,
+    }
+}
+
+wire! {
+    /// State that prctl(2) and its like set.
+    pub struct Attr {
+        /// personality(2).
+        pub personality: U32,
+        /// PR_SET_PDEATHSIG.
+        pub pdeath_signal: U32,
+        /// /proc/PID/oom_score_adj.
+        pub oom_score_adj: I32,
+        /// PR_SET_DUMPABLE.
+        pub dumpable: U32,
+        /// PR_SET_TIMERSLACK, ns.
+        pub timer_slack_ns: U64,
+        /// The value PR_SET_TIMERSLACK 0 goes back to, ns.
+        pub default_timer_slack_ns: U64,
+        /// PR_SET_CHILD_SUBREAPER.
+        pub subreaper: U32,
+        /// I/O priority, ioprio_get(2).
+        pub ioprio: U32,
+        /// Lowest oom_score_adj that needs no capability.
+        pub oom_score_adj_min: I32,
+        /// PR_SPEC_* bits of the speculation controls; 0 in this version.
+        pub speculation: U32,
+    }
+}
+
+wire! {
+    /// Scheduling, as sched_setattr(2) sets it.
+    pub struct Sched {
+        /// SCHED_*.
+        pub policy: U32,
+        /// Nice value.
+        pub nice: I32,
+        /// Priority of real-time policies.
+        pub priority: U32,
+        /// SCHED_FLAG_RESET_ON_FORK.
+        pub flags: U32,
+        /// SCHED_DEADLINE and custom slices.
+        pub runtime: U64,
+        /// SCHED_DEADLINE.
+        pub deadline: U64,
+        /// SCHED_DEADLINE.
+        pub period: U64,
+    }
+}
+
+wire! {
+    /// User addresses that the kernel was told of.
+    pub struct UserPtrs {
+        /// set_tid_address(2).
+        pub clear_child_tid: U64,
+        /// set_robust_list(2).
+        pub robust_list: U64,
+        /// The same of an ia32 task.
+        pub compat_robust_list: U64,
+        /// rseq(2), 0 when not registered.
+        pub rseq: U64,
+        /// Length of the rseq area.
+        pub rseq_len: U32,
+        /// Signature of the rseq area.
+        pub rseq_sig: U32,
+    }
+}
+
+wire! {
+    /// The end of the metadata.
+    pub struct End {
+        /// Records in front of this one.
+        pub records: U64,
+        /// Pages of data.
+        pub pages: U64,
+    }
+}
+
+/// Length of a siginfo_t in a [`Pending`] record.
+pub const SIGINFO_LEN: usize = 128;
+/// Signals there are; the tail of a [`Sighand`] has as many actions.
+pub const SIGNALS: usize = 64;
