@@ -1,0 +1,839 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the records of an image mean together.
+//!
+//! [`Meta::new`](super::parse::Meta::new) has seen to the framing; [`verify`] sees to the rest that
+//! can be known without a machine to restore on: the order of the records, ids that are defined
+//! before they are used, mappings and runs that are sorted and within bounds, counts and sums that
+//! agree, strings that are strings, flags and enumerations with known values only. restart(2) runs
+//! it before it creates anything, `ckpt show` and `ckpt verify` run the same.
+//!
+//! It takes one pass and no memory: ids count from 1 within their kind, so that "defined before
+//! used" is a comparison; and runs and mappings are sorted, so that "within a mapping" is a merge.
+//! Pids may repeat as far as this check goes; the second one is refused when it is to be created.
+
+use super::{
+    format::{
+        is_aligned,
+        Fault,
+        Header,
+        FEATURE_IA32, //
+    },
+    parse::{
+        Meta,
+        RawRecords,
+        Record, //
+    },
+    record::{
+        file_kind,
+        mm_flags,
+        restart_kind,
+        task_flags,
+        thread_x86,
+        vma_flags,
+        vma_kind,
+        Attr,
+        Creds,
+        DebugRegs,
+        End,
+        Fd,
+        FdTable,
+        File,
+        Fs,
+        Identity,
+        Job,
+        Kind,
+        LdtEntry,
+        Mm,
+        Path,
+        Pending,
+        Regset,
+        RestartBlock,
+        Rlimit,
+        Run,
+        Sched,
+        Shm,
+        SigAction,
+        Sighand,
+        Signals,
+        Task,
+        ThreadX86,
+        UserPtrs,
+        Vma,
+        SHM_NORESERVE,
+        SIGINFO_LEN,
+        SIGNALS,
+        SIGNALS_SAVED, //
+    },
+};
+
+/// Bytes of a path, without a NUL; PATH_MAX counts one.
+pub const MAX_PATH: usize = 4095;
+/// Bytes of the name of a mapping.
+pub const MAX_VMA_NAME: usize = 255;
+/// Bytes of an auxiliary vector.
+pub const MAX_AUXV: usize = 4096;
+/// Entries of an LDT.
+pub const MAX_LDT: u32 = 8192;
+/// Register sets of a task.
+pub const MAX_REGSETS: usize = 16;
+/// Bytes of a register set.
+pub const MAX_REGSET: usize = 1 << 16;
+/// Supplementary groups: NGROUPS_MAX.
+pub const MAX_GROUPS: usize = 1 << 16;
+/// Resource limits.
+pub const MAX_RLIMITS: usize = 64;
+/// Bytes of a CPU mask.
+pub const MAX_CPU_MASK: usize = 1 << 16;
+/// Addresses, offsets and lengths stay below this.
+pub const MAX_OFFSET: u64 = i64::MAX as u64;
+/// Protection keys.
+pub const MAX_PKEYS: u32 = 16;
+
+/// What there is in an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records, of unknown kinds too.
+    pub records: u64,
+    /// Open file descriptions.
+    pub files: u32,
+    /// Working and root directories.
+    pub paths: u32,
+    /// Tables of signal actions.
+    pub sighands: u32,
+    /// Shared anonymous memories.
+    pub shms: u32,
+    /// Address spaces.
+    pub mms: u32,
+    /// Mappings.
+    pub vmas: u64,
+    /// Tables of file descriptors.
+    pub fd_tables: u32,
+    /// File descriptors.
+    pub fds: u64,
+    /// Pairs of working and root directory.
+    pub fs: u32,
+    /// Tasks.
+    pub tasks: u32,
+    /// Runs of pages.
+    pub runs: u64,
+    /// Pages of data.
+    pub pages: u64,
+    /// Bytes of address space mapped.
+    pub mapped: u64,
+}
+
+/// Checks all of the metadata, which belongs to `header`.
+pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
+    let mut state = Verify {
+        header,
+        stage: Stage::Start,
+        owner: Owner::None,
+        job: None,
+        parts: 0,
+        notes: [0; MAX_REGSETS],
+        regsets: 0,
+        sum: Summary::default(),
+    };
+    let mut records = meta.raw_records();
+    while let Some(raw) = records.next() {
+        if let Some(record) = raw.known() {
+            state.record(&record, &records)?;
+        }
+        state.sum.records = state.sum.records.saturating_add(1);
+        if state.stage == Stage::End {
+            break;
+        }
+    }
+    if let Some(raw) = records.next() {
+        return Err(Fault::new(raw.offset, "record after the last one"));
+    }
+    if state.stage != Stage::End {
+        return Err(Fault::new(meta.end(), "last record is missing"));
+    }
+    Ok(state.sum)
+}
+
+/// How far the grammar has come. Records of a stage may follow those of the same stage or of an
+/// earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Start,
+    Job,
+    Objects,
+    Shm,
+    Mm,
+    FdTable,
+    Fs,
+    Task,
+    End,
+}
+
+/// What the records that belong to another one belong to.
+#[derive(Clone, Debug)]
+enum Owner<'a> {
+    None,
+    /// A Shm record, and its length.
+    Shm(u64),
+    Mm(MmState<'a>),
+    Task,
+}
+
+/// What there is to know of a Mm record while its children are looked at.
+#[derive(Clone, Debug)]
+struct MmState<'a> {
+    /// Offset of the record.
+    offset: u64,
+    /// What follows it.
+    children: RawRecords<'a>,
+    /// How many mappings it has announced and not had.
+    missing: u32,
+    /// End of the last mapping.
+    end: u64,
+    ldt: bool,
+}
+
+struct Verify<'a> {
+    header: &'a Header,
+    stage: Stage,
+    owner: Owner<'a>,
+    job: Option<Job>,
+    /// Kinds that the current task has had, a bit each.
+    parts: u64,
+    /// Register sets that it has had.
+    notes: [u32; MAX_REGSETS],
+    regsets: usize,
+    sum: Summary,
+}
+
+impl<'a> Verify<'a> {
+    /// Takes the next record; `after` are those behind it.
+    fn record(&mut self, r: &Record<'a>, after: &RawRecords<'a>) -> Result<(), Fault> {
+        match r.kind {
+            Kind::Job => self.enter(r, Stage::Job).and_then(|()| self.job(r)),
+            Kind::File => self.enter(r, Stage::Objects).and_then(|()| self.file(r)),
+            Kind::Path => self.enter(r, Stage::Objects).and_then(|()| self.path(r)),
+            Kind::Sighand => self.enter(r, Stage::Objects).and_then(|()| self.sighand(r)),
+            Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
+            Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
+            Kind::Ldt => self.ldt(r),
+            Kind::Vma => self.vma(r),
+            Kind::Runs => self.runs(r),
+            Kind::FdTable => self
+                .enter(r, Stage::FdTable)
+                .and_then(|()| self.fd_table(r)),
+            Kind::Fs => self.enter(r, Stage::Fs).and_then(|()| self.fs(r)),
+            Kind::Task => self.enter(r, Stage::Task).and_then(|()| self.task(r)),
+            Kind::End => self.enter(r, Stage::End).and_then(|()| self.end(r)),
+            Kind::Regset
+            | Kind::DebugRegs
+            | Kind::ThreadX86
+            | Kind::Signals
+            | Kind::Pending
+            | Kind::Creds
+            | Kind::Rlimits
+            | Kind::RestartBlock
+            | Kind::Attr
+            | Kind::Sched
+            | Kind::UserPtrs => self.task_part(r),
+        }
+    }
+
+    /// Goes on to `stage` for record `r`, which begins something of its own.
+    fn enter(&mut self, r: &Record<'_>, stage: Stage) -> Result<(), Fault> {
+        let once = matches!(stage, Stage::Job | Stage::End);
+        if (self.stage == Stage::Start) != (stage == Stage::Job)
+            || stage < self.stage
+            || (once && stage == self.stage)
+        {
+            return Err(out_of_order(r));
+        }
+        self.leave_mm()?;
+        self.owner = Owner::None;
+        self.stage = stage;
+        Ok(())
+    }
+
+    /// Sees that the Mm record that ends here has had all of its mappings.
+    fn leave_mm(&self) -> Result<(), Fault> {
+        match &self.owner {
+            Owner::Mm(mm) if mm.missing != 0 => Err(Fault::with(
+                mm.offset,
+                "mappings are missing (how many)",
+                mm.missing.into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn job(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let job: Job = r.head()?;
+        no_tail(r)?;
+        if job.tasks.get() == 0 {
+            return Err(r.fault("job without tasks"));
+        }
+        self.job = Some(job);
+        Ok(())
+    }
+
+    fn file(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let file: File = r.head()?;
+        define(r, file.id.get(), &mut self.sum.files)?;
+        match file.kind.get() {
+            file_kind::PATH => path(r)?,
+            file_kind::INIT_FD => {
+                if file.init_fd.get() < 0 {
+                    return Err(r.fault("descriptor of init is negative"));
+                }
+                string(r, MAX_PATH)?;
+            }
+            kind => return Err(r.fault_with("unknown kind of file", kind.into())),
+        }
+        if file.pos.get() > MAX_OFFSET {
+            return Err(r.fault_with("file offset is too large", file.pos.get()));
+        }
+        identity(r, &file.identity)
+    }
+
+    fn path(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let head: Path = r.head()?;
+        define(r, head.id.get(), &mut self.sum.paths)?;
+        reserved(r, head.reserved.get())?;
+        path(r)?;
+        identity(r, &head.identity)
+    }
+
+    fn sighand(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let sighand: Sighand = r.head()?;
+        define(r, sighand.id.get(), &mut self.sum.sighands)?;
+        reserved(r, sighand.reserved.get())?;
+        if r.array::<SigAction>()?.len() != SIGNALS {
+            return Err(r.fault("table of signal actions has not one for each signal"));
+        }
+        Ok(())
+    }
+
+    fn shm(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let shm: Shm = r.head()?;
+        define(r, shm.id.get(), &mut self.sum.shms)?;
+        bits(r, shm.flags.get().into(), SHM_NORESERVE.into())?;
+        no_tail(r)?;
+        let size = shm.size.get();
+        if size == 0 || size > MAX_OFFSET {
+            return Err(r.fault_with("impossible length of shared memory", size));
+        }
+        self.owner = Owner::Shm(size);
+        Ok(())
+    }
+
+    fn mm(&mut self, r: &Record<'_>, after: &RawRecords<'a>) -> Result<(), Fault> {
+        let mm: Mm = r.head()?;
+        define(r, mm.id.get(), &mut self.sum.mms)?;
+        refer_or_none(r, mm.exe_file.get(), self.sum.files)?;
+        bits(r, mm.flags.get().into(), mm_flags::ALL.into())?;
+        if mm.flags.get() & mm_flags::IA32 != 0 && self.header.features.get() & FEATURE_IA32 == 0 {
+            return Err(r.fault("ia32 address space in an image without the ia32 feature"));
+        }
+        if r.tail().len() > MAX_AUXV || !is_aligned(r.tail().len() as u64, 16) {
+            return Err(r.fault("impossible length of an auxiliary vector"));
+        }
+        self.owner = Owner::Mm(MmState {
+            offset: r.offset,
+            children: after.clone(),
+            missing: mm.vmas.get(),
+            end: 0,
+            ldt: false,
+        });
+        Ok(())
+    }
+
+    fn ldt(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let Owner::Mm(mm) = &mut self.owner else {
+            return Err(out_of_order(r));
+        };
+        // Before the mappings, and once.
+        if mm.ldt || mm.end != 0 {
+            return Err(out_of_order(r));
+        }
+        mm.ldt = true;
+        no_head(r)?;
+        let mut next = 0;
+        for entry in r.array::<LdtEntry>()? {
+            let number = entry.entry_number.get();
+            if number < next || number >= MAX_LDT {
+                return Err(r.fault_with("LDT entry is out of order or bounds", number.into()));
+            }
+            next = number.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn vma(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let page_size = self.header.page_size.get().into();
+        let Owner::Mm(mm) = &mut self.owner else {
+            return Err(out_of_order(r));
+        };
+        mm.missing = mm
+            .missing
+            .checked_sub(1)
+            .ok_or_else(|| r.fault("more mappings than the address space has announced"))?;
+
+        let vma: Vma = r.head()?;
+        let (start, end) = (vma.start.get(), vma.end.get());
+        if !is_aligned(start | end, page_size) {
+            return Err(r.fault_with("mapping is not page-aligned", start));
+        }
+        if start >= end || end > MAX_OFFSET {
+            return Err(r.fault_with("mapping has no length, or too much", start));
+        }
+        if start < mm.end {
+            return Err(r.fault_with("mapping overlaps the one before it", start));
+        }
+        mm.end = end;
+
+        let flags = vma.flags.get();
+        bits(r, flags, vma_flags::ALL)?;
+        let shared = flags & vma_flags::MAYSHARE != 0;
+        if flags & vma_flags::SHARED != 0 && !shared {
+            return Err(r.fault("mapping is shared and may not be"));
+        }
+        let object = vma.object.get();
+        match vma.kind.get() {
+            vma_kind::ANON if shared => {
+                return Err(r.fault("shared mapping of private memory"));
+            }
+            vma_kind::SHM if !shared => {
+                return Err(r.fault("private mapping of shared memory"));
+            }
+            vma_kind::ANON | vma_kind::VDSO => refer_or_none(r, object, 0)?,
+            vma_kind::FILE => refer(r, object, self.sum.files)?,
+            vma_kind::SHM => refer(r, object, self.sum.shms)?,
+            kind => return Err(r.fault_with("unknown kind of mapping", kind.into())),
+        }
+        let offset = vma.offset.get();
+        let len = end.saturating_sub(start);
+        if !is_aligned(offset, page_size) || offset.checked_add(len).is_none() {
+            return Err(r.fault_with("impossible offset of a mapping", offset));
+        }
+        if vma.pkey.get() >= MAX_PKEYS {
+            return Err(r.fault_with("impossible protection key", vma.pkey.get().into()));
+        }
+        reserved(r, vma.reserved.get())?;
+        string(r, MAX_VMA_NAME)?;
+        self.sum.vmas = self.sum.vmas.saturating_add(1);
+        self.sum.mapped = self.sum.mapped.saturating_add(len);
+        Ok(())
+    }
+
+    fn runs(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        // Runs are the last child of their owner, and no task can own any.
+        let owner = core::mem::replace(&mut self.owner, Owner::None);
+        no_head(r)?;
+        let mut room = match owner {
+            Owner::Shm(size) => Room {
+                vmas: None,
+                from: 0,
+                to: size
+                    .checked_next_multiple_of(self.header.page_size.get().into())
+                    .unwrap_or(0),
+            },
+            Owner::Mm(mm) => {
+                if mm.missing != 0 {
+                    return Err(out_of_order(r));
+                }
+                Room {
+                    vmas: Some(mm.children),
+                    from: 0,
+                    to: 0,
+                }
+            }
+            Owner::None | Owner::Task => return Err(out_of_order(r)),
+        };
+
+        let page_size = u64::from(self.header.page_size.get());
+        let mut last = 0;
+        for run in r.array::<Run>()? {
+            let start = run.start.get();
+            if run.pages.get() == 0 || !is_aligned(start, page_size) {
+                return Err(r.fault_with("run of pages is empty or not page-aligned", start));
+            }
+            bits(r, run.flags.get().into(), 0)?;
+            let end = u64::from(run.pages.get())
+                .checked_mul(page_size)
+                .and_then(|len| start.checked_add(len))
+                .ok_or_else(|| r.fault_with("run of pages is too long", start))?;
+            if start < last {
+                return Err(r.fault_with("run of pages overlaps the one before it", start));
+            }
+            if !room.has(start, end)? {
+                return Err(r.fault_with("run of pages is outside of what can hold it", start));
+            }
+            last = end;
+            self.sum.pages = self.sum.pages.saturating_add(run.pages.get().into());
+            self.sum.runs = self.sum.runs.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn fd_table(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let table: FdTable = r.head()?;
+        define(r, table.id.get(), &mut self.sum.fd_tables)?;
+        let fds = r.array::<Fd>()?;
+        if fds.len() as u64 != u64::from(table.count.get()) {
+            return Err(r.fault_with("wrong number of descriptors", table.count.get().into()));
+        }
+        let mut next = 0;
+        for fd in fds {
+            let number = fd.fd.get();
+            if number < next || number > i32::MAX as u32 {
+                return Err(r.fault_with("descriptor is out of order or bounds", number.into()));
+            }
+            next = number.saturating_add(1);
+            refer(r, fd.file.get(), self.sum.files)?;
+            bits(r, fd.flags.get().into(), 1)?;
+        }
+        self.sum.fds = self.sum.fds.saturating_add(fds.len() as u64);
+        Ok(())
+    }
+
+    fn fs(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let fs: Fs = r.head()?;
+        define(r, fs.id.get(), &mut self.sum.fs)?;
+        no_tail(r)?;
+        refer(r, fs.root.get(), self.sum.paths)?;
+        refer(r, fs.cwd.get(), self.sum.paths)?;
+        bits(r, fs.umask.get().into(), 0o777)
+    }
+
+    fn task(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let task: Task = r.head()?;
+        no_tail(r)?;
+        let first = self.sum.tasks == 0;
+        self.sum.tasks = self.sum.tasks.saturating_add(1);
+        self.owner = Owner::Task;
+        self.parts = 0;
+        self.regsets = 0;
+
+        for id in [task.pid.get(), task.tgid.get()] {
+            // 1 is init, which is not saved.
+            if id <= 1 {
+                return Err(r.fault("impossible pid"));
+            }
+        }
+        for id in [task.ppid.get(), task.pgid.get(), task.sid.get()] {
+            if id < 0 {
+                return Err(r.fault("negative parent, process group or session"));
+            }
+        }
+        if first && self.job.is_some_and(|job| job.root_pid != task.pid) {
+            return Err(r.fault("first task is not the one that the job names"));
+        }
+        refer(r, task.mm.get(), self.sum.mms)?;
+        refer(r, task.files.get(), self.sum.fd_tables)?;
+        refer(r, task.fs.get(), self.sum.fs)?;
+        refer(r, task.sighand.get(), self.sum.sighands)?;
+        bits(r, task.flags.get().into(), task_flags::ALL.into())?;
+        if !(-1..=SIGNALS as i32).contains(&task.exit_signal.get())
+            || task.stop_signal.get() > SIGNALS as u32
+        {
+            return Err(r.fault("impossible signal"));
+        }
+        let name = task.comm.iter().take_while(|&&b| b != 0).count();
+        match task.comm.get(name..) {
+            Some(rest) if !rest.is_empty() && rest.iter().all(|&b| b == 0) => Ok(()),
+            _ => Err(r.fault("command name is not a zero-filled string")),
+        }
+    }
+
+    fn task_part(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let Owner::Task = self.owner else {
+            return Err(out_of_order(r));
+        };
+        // How many of a kind a task may have: any number of register sets, that differ; two queues
+        // of signals, that differ; one of the others.
+        let key = match r.kind {
+            Kind::Regset => {
+                return self.regset(r);
+            }
+            Kind::Pending => pending(r)?,
+            _ => {
+                part(r)?;
+                r.kind as u32
+            }
+        };
+        let bit = 1u64.checked_shl(key).unwrap_or(0);
+        if self.parts & bit != 0 {
+            return Err(r.fault_with(
+                "second record of this kind for a task",
+                (r.kind as u16).into(),
+            ));
+        }
+        self.parts |= bit;
+        Ok(())
+    }
+
+    fn regset(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let regset: Regset = r.head()?;
+        reserved(r, regset.reserved.get())?;
+        if r.tail().is_empty() || r.tail().len() > MAX_REGSET {
+            return Err(r.fault("impossible length of a register set"));
+        }
+        let note = regset.note.get();
+        let seen = self.notes.get(..self.regsets).unwrap_or(&[]);
+        if seen.contains(&note) {
+            return Err(r.fault_with("second register set of this kind", note.into()));
+        }
+        match self.notes.get_mut(self.regsets) {
+            Some(slot) => *slot = note,
+            None => return Err(r.fault("too many register sets")),
+        }
+        self.regsets = self.regsets.saturating_add(1);
+        Ok(())
+    }
+
+    fn end(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let end: End = r.head()?;
+        no_tail(r)?;
+        if end.records.get() != self.sum.records {
+            return Err(r.fault_with("wrong number of records", end.records.get()));
+        }
+        if self.job.map_or(0, |job| job.tasks.get()) != self.sum.tasks {
+            return Err(r.fault_with("wrong number of tasks", self.sum.tasks.into()));
+        }
+        let page_size = u64::from(self.header.page_size.get());
+        if end.pages.get() != self.sum.pages
+            || self.sum.pages.checked_mul(page_size) != Some(self.header.data_len.get())
+        {
+            return Err(r.fault_with("wrong number of pages", self.sum.pages));
+        }
+        Ok(())
+    }
+}
+
+/// Where runs of pages may lie: `from..to`, or, with `vmas`, in the mappings to come.
+struct Room<'a> {
+    vmas: Option<RawRecords<'a>>,
+    from: u64,
+    to: u64,
+}
+
+impl Room<'_> {
+    /// Whether there is room for `start..end`. To be asked in ascending order.
+    fn has(&mut self, start: u64, end: u64) -> Result<bool, Fault> {
+        while start >= self.to {
+            let Some(raw) = self.vmas.as_mut().and_then(Iterator::next) else {
+                return Ok(false);
+            };
+            let Some(record) = raw.known() else {
+                continue;
+            };
+            match record.kind {
+                Kind::Vma => {
+                    let vma: Vma = record.head()?;
+                    // What is behind a shared mapping is its object's, and the kernel provides the
+                    // vdso.
+                    let own = match vma.kind.get() {
+                        vma_kind::ANON => true,
+                        vma_kind::FILE => vma.flags.get() & vma_flags::MAYSHARE == 0,
+                        _ => false,
+                    };
+                    if own {
+                        self.from = vma.start.get();
+                        self.to = vma.end.get();
+                    }
+                }
+                Kind::Ldt => {}
+                // The children of this address space end here.
+                _ => self.vmas = None,
+            }
+        }
+        Ok(self.from <= start && end <= self.to)
+    }
+}
+
+/// Checks what belongs to a task and is there once.
+fn part(r: &Record<'_>) -> Result<(), Fault> {
+    match r.kind {
+        Kind::DebugRegs => {
+            let _: DebugRegs = r.head()?;
+            no_tail(r)
+        }
+        Kind::ThreadX86 => {
+            let thread: ThreadX86 = r.head()?;
+            bits(r, thread.flags.get().into(), thread_x86::ALL.into())?;
+            bits(r, thread.iopl.get().into(), 0)?;
+            no_tail(r)
+        }
+        Kind::Signals => {
+            let signals: Signals = r.head()?;
+            bits(r, signals.flags.get().into(), SIGNALS_SAVED.into())?;
+            no_tail(r)
+        }
+        Kind::Creds => {
+            let creds: Creds = r.head()?;
+            bits(r, creds.no_new_privs.get().into(), 1)?;
+            if r.array::<zerocopy::little_endian::U32>()?.len() > MAX_GROUPS {
+                return Err(r.fault("too many groups"));
+            }
+            Ok(())
+        }
+        Kind::Rlimits => {
+            no_head(r)?;
+            let limits = r.array::<Rlimit>()?;
+            if limits.len() > MAX_RLIMITS {
+                return Err(r.fault("too many resource limits"));
+            }
+            match limits.iter().find(|l| l.cur.get() > l.max.get()) {
+                Some(l) => Err(r.fault_with("resource limit is above its maximum", l.cur.get())),
+                None => Ok(()),
+            }
+        }
+        Kind::RestartBlock => {
+            let block: RestartBlock = r.head()?;
+            if block.kind.get() > restart_kind::FUTEX {
+                return Err(r.fault_with("unknown kind of restart", block.kind.get().into()));
+            }
+            bits(r, block.timed.get().into(), 1)?;
+            no_tail(r)
+        }
+        Kind::Attr => {
+            let attr: Attr = r.head()?;
+            let scores = [attr.oom_score_adj.get(), attr.oom_score_adj_min.get()];
+            if scores.iter().any(|s| !(-1000..=1000).contains(s)) {
+                return Err(r.fault("impossible oom_score_adj"));
+            }
+            if attr.dumpable.get() > 2 {
+                return Err(
+                    r.fault_with("impossible value of dumpable", attr.dumpable.get().into())
+                );
+            }
+            bits(r, attr.subreaper.get().into(), 1)?;
+            bits(r, attr.speculation.get().into(), 0)?;
+            no_tail(r)
+        }
+        Kind::Sched => {
+            let sched: Sched = r.head()?;
+            if !(-20..=19).contains(&sched.nice.get()) {
+                return Err(r.fault("impossible nice value"));
+            }
+            if r.tail().len() > MAX_CPU_MASK || !is_aligned(r.tail().len() as u64, 8) {
+                return Err(r.fault("impossible length of a CPU mask"));
+            }
+            Ok(())
+        }
+        Kind::UserPtrs => {
+            let _: UserPtrs = r.head()?;
+            no_tail(r)
+        }
+        _ => Err(out_of_order(r)),
+    }
+}
+
+/// The bit in [`Verify::parts`] of a queue that is the process's. Kinds have lower ones.
+const PENDING_SHARED: u32 = u64::BITS - 1;
+
+const _: () = {
+    let mut kinds: &[Kind] = &Kind::ALL;
+    while let [kind, rest @ ..] = kinds {
+        assert!((*kind as u32) < PENDING_SHARED);
+        kinds = rest;
+    }
+};
+
+/// Checks a queue of signals, and returns a number that is its own among the parts of a task.
+fn pending(r: &Record<'_>) -> Result<u32, Fault> {
+    let pending: Pending = r.head()?;
+    bits(r, pending.shared.get().into(), 1)?;
+    let len = u64::from(pending.count.get()).saturating_mul(SIGINFO_LEN as u64);
+    if r.tail().len() as u64 != len {
+        return Err(r.fault_with("wrong number of signals", pending.count.get().into()));
+    }
+    Ok(match pending.shared.get() {
+        0 => Kind::Pending as u32,
+        _ => PENDING_SHARED,
+    })
+}
+
+/// Counts an object that is defined; its id is the count.
+fn define(r: &Record<'_>, id: u32, count: &mut u32) -> Result<(), Fault> {
+    *count = count.saturating_add(1);
+    if id != *count {
+        return Err(r.fault_with("id is not the next of its kind", id.into()));
+    }
+    Ok(())
+}
+
+/// Checks a reference to one of `count` objects.
+fn refer(r: &Record<'_>, id: u32, count: u32) -> Result<(), Fault> {
+    match id {
+        0 => Err(r.fault("reference to nothing")),
+        id => refer_or_none(r, id, count),
+    }
+}
+
+/// Checks a reference to one of `count` objects, or to none.
+fn refer_or_none(r: &Record<'_>, id: u32, count: u32) -> Result<(), Fault> {
+    if id > count {
+        return Err(r.fault_with("reference to an object that is not defined", id.into()));
+    }
+    Ok(())
+}
+
+/// Checks that `value` has bits of `known` only.
+fn bits(r: &Record<'_>, value: u64, known: u64) -> Result<(), Fault> {
+    if value & !known != 0 {
+        return Err(r.fault_with("unknown bits in a field", value));
+    }
+    Ok(())
+}
+
+fn reserved(r: &Record<'_>, value: u32) -> Result<(), Fault> {
+    if value != 0 {
+        return Err(r.fault_with("reserved field is not zero", value.into()));
+    }
+    Ok(())
+}
+
+fn identity(r: &Record<'_>, identity: &Identity) -> Result<(), Fault> {
+    if identity.mtime_nsec.get() >= 1_000_000_000 {
+        return Err(r.fault("impossible time of last modification"));
+    }
+    reserved(r, identity.reserved.get())
+}
+
+/// Checks that the tail is an absolute path.
+fn path(r: &Record<'_>) -> Result<(), Fault> {
+    if r.tail().first() != Some(&b'/') {
+        return Err(r.fault("path is not absolute"));
+    }
+    string(r, MAX_PATH)
+}
+
+/// Checks that the tail is a string of at most `max` bytes.
+fn string(r: &Record<'_>, max: usize) -> Result<(), Fault> {
+    if r.tail().len() > max {
+        return Err(r.fault_with("string is too long", r.tail().len() as u64));
+    }
+    if r.tail().contains(&0) {
+        return Err(r.fault("string with a NUL in it"));
+    }
+    Ok(())
+}
+
+fn no_head(r: &Record<'_>) -> Result<(), Fault> {
+    r.head::<()>()
+}
+
+fn no_tail(r: &Record<'_>) -> Result<(), Fault> {
+    if !r.tail().is_empty() {
+        return Err(r.fault("tail on a record that has none"));
+    }
+    Ok(())
+}
+
+fn out_of_order(r: &Record<'_>) -> Fault {
+    r.fault_with(
+        "record is out of order (number of its kind)",
+        (r.kind as u16).into(),
+    )
+}
