@@ -3,28 +3,17 @@
 #
 # What the scripts that boot and drive a guest have in common. Sourced, not run.
 #
-# Environment:
-#   CKPT_CACHE    where root images and fetched sources are kept between runs
+# Environment, beside what lib.sh reads:
 #   KERNEL_IMAGE  the kernel to boot (default build/bzImage)
 #   DEBIAN_MIRROR, DEBIAN_KEYRING
 #                 a Debian mirror and the keys that sign it, for machines whose
 #                 own package manager is not set up for Debian
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=$top/build
-# shellcheck disable=SC2034 # as is this
-cache=${CKPT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/linux-checkpoint}
+# shellcheck source=ci/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
 # shellcheck disable=SC2034 # used by the scripts that source this file
 kernel_image=${KERNEL_IMAGE:-$build/bzImage}
-
-die() {
-	printf '%s: %s\n' "${0##*/}" "$*" >&2
-	exit 1
-}
-
-note() {
-	printf '%s: %s\n' "${0##*/}" "$*" >&2
-}
 
 # The machine's own Debian mirror and its keyring, as "URI KEYRING", read from
 # apt's source lists (both formats) and changed nowhere. Security and third

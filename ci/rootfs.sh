@@ -23,8 +23,8 @@ fi
 [ "$(id -u)" = 0 ] || die "the root image is built as root (device nodes, ownership); run this once as root"
 "$top/ci/deps-guest.sh"
 mkdir -p "$cache"
-exec 9>"$cache/rootfs.lock"
-flock 9
+exec 8>"$cache/rootfs.lock"
+flock 8
 if [ ! -e "$image" ]; then
 	mirror=$(debian_mirror)
 	tmp=$(mktemp -d "$cache/rootfs.XXXXXX")

@@ -5,7 +5,7 @@
 #
 # usage: vm-run.sh [options] NAME DIR
 #
-# DIR is shared with the guest, where it is /run/ckpt; DIR/job (or DIR/job.init,
+# DIR (from the top of the checkout) is shared with the guest, where it is /run/ckpt; DIR/job (or DIR/job.init,
 # see ci/guest/init) is executed there as root. What the job writes to /run/ckpt
 # is found in DIR afterwards. The console goes to build/logs/NAME.console, and
 # from the start of init on to standard output; the kernel log goes to
