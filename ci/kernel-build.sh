@@ -43,18 +43,34 @@ check_config() {
 	((!bad)) || die "the configuration is not what ${fragments[*]} ask for"
 }
 
-# .config is replaced only where it differs, so that nothing is built again for its time stamp.
+# .config is written only where it differs, so that nothing is built again for its time stamp, and
+# made again only when something that it depends on has changed: the compilers are slow to ask.
 configure() {
-	local new=$obj/.config.new
+	local new=$obj/.config.new key
+	key=$( (cat "${fragments[@]}" ci/kernel-build.sh; echo "${MAKE_ARGS[@]}"; "$RUSTC" --version
+		"clang$LLVM" --version; git -C "$tree" ls-files -s '*Kconfig*') | sha256sum)
+	if [[ -s $obj/.config && $(cat "$obj/.config.key" 2>/dev/null) == "$key" ]]; then return; fi
 	kmake -s KCONFIG_CONFIG="$new" tinyconfig
-	cat "${fragments[@]}" >>"$new"
+	# The last word counts, and of the symbols of a choice the last y: the fragments', where
+	# they name a symbol of it.
+	cat "$new" "${fragments[@]}" |
+		awk -F '[ =]' '/^CONFIG_/ { s = $1 } /^# CONFIG_/ { s = $2 } !/^(# )?CONFIG_/ { next }
+			{ line[s] = $0; last[s] = NR } END { for (s in line) print last[s], line[s] }' |
+		sort -n | cut -d' ' -f2- >"$new.merged"
+	mv "$new.merged" "$new"
 	kmake -s KCONFIG_CONFIG="$new" olddefconfig
 	check_config "$new"
 	cmp -s "$new" "$obj/.config" || cp "$new" "$obj/.config"
+	echo "$key" >"$obj/.config.key"
 }
 
 run() {	# the last lines on the terminal where it fails, everything in the log
-	"$@" >>"$log" 2>&1 || { grep -nE 'error|Error|undefined|warning:' "$log" | tail -40 >&2
+	local rc
+	set +e	# not "if": that would turn -e off inside, too
+	(set -e; "$@") >>"$log" 2>&1
+	rc=$?
+	set -e
+	((!rc)) || { grep -nE 'error|Error|undefined|warning:' "$log" | tail -40 >&2
 		tail -15 "$log" >&2; die "failed; the whole log is ${log#"$top"/}"; }
 }
 
