@@ -7,6 +7,8 @@
 # test: with lockdep and friends, build/bzImage. bench: no debugging, build/bzImage-bench.
 # kasan: build/bzImage-kasan. off: without CONFIG_CHECKPOINT; with targets, only those are made
 # (in all of them), as a path in the kernel tree such as kernel/fork.o.
+#
+# KERNEL_COMMIT= builds that commit of the series, in a work tree of its own.
 . "$(dirname "$0")/lib.sh"
 
 config=${1:-test}
@@ -25,6 +27,14 @@ if [[ $config != off && $(series_entries) ]]; then fragments+=(ci/checkpoint.con
 toolchain
 lock_cache
 tree=$(ci/kernel-src.sh sync)
+asked=("${fragments[@]}")
+if [[ ${KERNEL_COMMIT:-} ]]; then	# half the series need not know the feature yet
+	asked=(ci/kernel.config)
+	[[ -e $tree-each ]] || git -C "$tree" worktree add -q --detach "$tree-each" base
+	tree=$tree-each
+	git -C "$tree" checkout -q --detach --force "$KERNEL_COMMIT"
+	image=
+fi
 obj=$cache/obj-${tree##*/linux-}-$config
 log=$build/logs/kernel-$config.log
 mkdir -p "$obj"
@@ -39,8 +49,8 @@ check_config() {
 		CONFIG_*=n)	! grep -q "^${line%=n}=" "$1" ;;
 		CONFIG_*)	grep -qxF "$line" "$1" ;;
 		esac || { note "not granted: $line"; bad=1; }
-	done < <(cat "${fragments[@]}")
-	((!bad)) || die "the configuration is not what ${fragments[*]} ask for"
+	done < <(cat "${asked[@]}")
+	((!bad)) || die "the configuration is not what ${asked[*]} ask for"
 }
 
 # .config is written only where it differs, so that nothing is built again for its time stamp, and

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Proves of the series that it is what this checkout stands for and that it may be mailed:
+#
+# - `git am` on the pristine base gives the tree that the kernel is built from, byte for byte;
+# - the kernel's own checkpatch.pl --strict has nothing to say on any patch but for two things:
+#   the missing sign-off, which only the person who mails it may add (--no-signoff), and
+#   FILE_PATH_CHANGES, as MAINTAINERS is changed in a patch of its own;
+# - with the feature off, what the hooks touch still compiles and asks for nothing that only the
+#   feature has. (With it on, it is the kernel that all other tests run.)
+#
+#   ci/check-series.sh --long    also: the whole kernel with the feature off, and the kernel after
+#                                every single patch, with the feature on and off. Takes hours.
+. "$(dirname "$0")/lib.sh"
+
+stage=series
+if [[ ${1:-} == --long ]]; then stage='series-long'; fi
+pass=0 fail=0
+ok()  { pass=$((pass + 1)); echo "ok   $*"; }
+bad() { fail=$((fail + 1)); echo "FAIL $*"; }
+
+lock_cache
+if [[ ! $(series_entries) ]]; then result $stage 0 0 1; exit; fi
+ci/series.sh || { result $stage 0 1 0; exit; }
+read -r tree want < <(ci/kernel-src.sh overlay-tree)
+mails=("$build"/series/0*.patch)
+patches=("${mails[@]:1}")
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+am_gives_the_tree() {
+	# Only the index is filled, and of the files those that the patches touch.
+	git clone -q --shared --no-checkout "$tree" "$work/am"
+	git -C "$work/am" config user.name am
+	git -C "$work/am" config user.email am@localhost
+	git -C "$work/am" sparse-checkout set --no-cone /COPYING
+	git -C "$work/am" -c advice.detachedHead=false checkout -q base
+	git -C "$work/am" am -q "${patches[@]}" || return
+	[[ $(git -C "$work/am" rev-parse 'HEAD^{tree}') == "$want" ]] || {
+		git -C "$work/am" diff --stat "$want" HEAD
+		return 1
+	}
+}
+if am_gives_the_tree; then ok "git am gives the tree that is built"; else bad "git am"; fi
+
+ci/kernel-src.sh sync >/dev/null	# checkpatch looks things up in the tree
+# (with the distribution's python, which has what its spdxcheck wants).
+for p in "${patches[@]}"; do
+	if said=$(cd "$tree" && PATH=/usr/bin:$PATH perl scripts/checkpatch.pl --strict --no-signoff --quiet --no-summary \
+			--ignore FILE_PATH_CHANGES "$p" 2>&1) && [[ ! $said ]]; then
+		ok "checkpatch ${p##*/}"
+	else
+		printf '%s\n' "$said"
+		bad "checkpatch ${p##*/}"
+	fi
+done
+
+# The objects of the files that the hooks touch, as far as the test kernel builds them.
+on=$cache/obj-${tree##*/linux-}-test off=$cache/obj-${tree##*/linux-}-off
+objects() { sed -n 's/\.[cS]$/.o/p' | while read -r o; do [[ ! -e $on/$o ]] || echo "$o"; done; }
+
+off_compiles() {
+	local touched own
+	mapfile -t touched < <(git -C "$tree" diff --name-only --diff-filter=M base series | objects)
+	mapfile -t own < <(git -C "$tree" diff --name-only --diff-filter=A base series |
+		sed 's/\.rs$/.c/' | objects)
+	((${#touched[@]})) || { echo "nothing touched; is the kernel built?"; return 1; }
+	ci/kernel-build.sh off "${touched[@]}" || return
+	# What those objects ask for and only the feature's own objects have.
+	comm -12 <(cd "$off" && nm -u "${touched[@]}" | awk 'NF == 2 { print $2 }' | sort -u) \
+		<(cd "$on" && nm --defined-only -g "${own[@]}" /dev/null 2>/dev/null |
+			awk 'NF == 3 { print $3 }' | sort -u) >"$work/asked"
+	comm -23 "$work/asked" <(cd "$off" && nm --defined-only "${touched[@]}" |
+		awk 'NF == 3 { print $3 }' | sort -u) >"$work/missing"
+	[[ ! -s $work/missing ]] || { echo "missing with the feature off:"; cat "$work/missing"; return 1; }
+}
+
+each_patch_builds() {
+	local commit subject config n=0
+	while read -r commit subject; do
+		n=$((n + 1))
+		for config in test off; do
+			if KERNEL_COMMIT=$commit ci/kernel-build.sh "$config"; then
+				ok "builds after patch $n, $config: $subject"
+			else
+				bad "builds after patch $n, $config: $subject"
+			fi
+		done
+	done < <(git -C "$tree" log --reverse --format='%H %s' base..series)
+}
+
+if [[ $stage == series-long ]]; then
+	each_patch_builds
+elif off_compiles; then
+	ok "with the feature off, what the hooks touch builds"
+else
+	bad "with the feature off"
+fi
+result $stage $pass $fail 0
