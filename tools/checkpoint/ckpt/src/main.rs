@@ -1,2 +1,30 @@
-//! x
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Checkpoints and restarts jobs with checkpoint(2) and restart(2).
+
+mod cli;
+mod code;
+mod image;
+mod init;
+mod jobs;
+mod launch;
+mod proto;
+mod report;
+mod runtime;
+mod save;
+mod show;
+mod sys;
+mod tty;
+mod view;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("ckpt: {e:#}");
+            ExitCode::from(code::code_of(&e) as u8)
+        }
+    }
+}

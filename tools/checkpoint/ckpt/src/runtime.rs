@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Where running jobs are found: a directory with one control socket a job.
+//!
+//! `/run/ckpt` for root, `$XDG_RUNTIME_DIR/ckpt` for others, or what `$CKPT_RUNTIME_DIR` says. The
+//! directory and the sockets are their owner's alone. The socket is the job's name; it is bound by
+//! the launcher and listened on, and in the end removed, by the init. One that nobody listens on is
+//! left over from an init that was killed, and is removed by whoever finds it.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{anyhow, bail, Context, Result};
+use rustix::{
+    fs::FlockOperation,
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+
+use crate::{
+    code::{coded, Code},
+    proto::{self, Reply, Request, Status},
+    sys,
+};
+
+/// The longest name of a job.
+const MAX_NAME: usize = 48;
+
+/// A running job, by its control socket.
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Pid of its init, as seen from here.
+    pub init: i32,
+    socket: OwnedFd,
+}
+
+impl Job {
+    /// Asks the job's init for something.
+    pub fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        proto::send(&self.socket, request, fds)
+            .with_context(|| format!("can't talk to the init of {}", self.name))
+    }
+
+    /// Waits for its answer.
+    pub fn receive(&self) -> Result<Reply> {
+        match proto::receive(&self.socket) {
+            Ok(Some((reply, _))) => Ok(reply),
+            Ok(None) => Err(coded(
+                Code::NoJob,
+                format!("the init of {} is gone before it has answered", self.name),
+            )),
+            Err(e) => Err(e).with_context(|| format!("no answer from the init of {}", self.name)),
+        }
+    }
+
+    /// Asks and waits.
+    pub fn ask(&self, request: &Request) -> Result<Reply> {
+        self.send(request, &[])?;
+        self.receive()
+    }
+
+    /// Asks what the job is.
+    pub fn status(&self) -> Result<Status> {
+        match self.ask(&Request::Status)? {
+            Reply::Status(status) => Ok(status),
+            _ => bail!("the init of {} gives no status", self.name),
+        }
+    }
+
+    /// To wait for an answer with others.
+    pub fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+}
+
+/// The directory of the sockets.
+pub struct Runtime {
+    dir: PathBuf,
+}
+
+impl Runtime {
+    /// Opens the directory of this user, which need not be there.
+    pub fn open() -> Self {
+        let set = |name| {
+            env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let root = rustix::process::geteuid().is_root();
+        let dir = if let Some(dir) = set("CKPT_RUNTIME_DIR") {
+            dir
+        } else if root {
+            PathBuf::from("/run/ckpt")
+        } else if let Some(dir) = set("XDG_RUNTIME_DIR") {
+            dir.join("ckpt")
+        } else {
+            PathBuf::from(format!("/tmp/ckpt-{}", rustix::process::geteuid().as_raw()))
+        };
+        Self { dir }
+    }
+
+    /// Makes the directory, and sees that it is nobody else's.
+    fn make(&self) -> Result<()> {
+        let dir = &self.dir;
+        match fs::DirBuilder::new().mode(0o700).create(dir) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(e).with_context(|| format!("can't make {}", dir.display()));
+            }
+            _ => {}
+        }
+        let meta = fs::symlink_metadata(dir).with_context(|| format!("{}", dir.display()))?;
+        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
+            bail!("{} is not a directory of this user", dir.display());
+        }
+        if meta.mode() & 0o077 != 0 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+                .with_context(|| format!("can't keep others out of {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Binds the control socket of a new job, whose name is taken from then on.
+    pub fn bind(&self, name: &str) -> Result<(PathBuf, OwnedFd)> {
+        self.make()?;
+        // One at a time, so that a left-over socket is removed by one only.
+        let lock =
+            File::create(self.dir.join(".lock")).context("can't lock the jobs' directory")?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+
+        let path = self.dir.join(name);
+        if self.connect(name)?.is_some() {
+            bail!("there is a job named {name} already; `ckpt ps` lists them");
+        }
+        let address = SocketAddrUnix::new(&path)
+            .map_err(|_| anyhow!("{} is too long a path for a socket", path.display()))?;
+        let socket = new_socket()?;
+        rustix::net::bind(&socket, &address)
+            .with_context(|| format!("can't bind {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        // One that nobody listens on looks left over. The init will listen, too, and be the one
+        // that its clients see on the other side.
+        rustix::net::listen(&socket, 1)?;
+        Ok((path, socket))
+    }
+
+    /// Connects to the job of this name, if there is one.
+    pub fn connect(&self, name: &str) -> Result<Option<Job>> {
+        let path = self.dir.join(name);
+        let Ok(address) = SocketAddrUnix::new(&path) else {
+            return Ok(None);
+        };
+        let socket = new_socket()?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => {
+                let init = sys::peer(socket.as_fd())?;
+                Ok(Some(Job {
+                    name: name.into(),
+                    init,
+                    socket,
+                }))
+            }
+            Err(Errno::CONNREFUSED) => {
+                let _ = fs::remove_file(&path);
+                Ok(None)
+            }
+            Err(Errno::NOENT) | Err(Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("can't connect to {}", path.display())),
+        }
+    }
+
+    /// All jobs, by name.
+    pub fn jobs(&self) -> Result<Vec<Job>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e).with_context(|| format!("{}", self.dir.display())),
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| check_name(name).is_ok())
+            .collect();
+        names.sort_unstable();
+        let mut jobs = Vec::new();
+        for name in names {
+            jobs.extend(self.connect(&name)?);
+        }
+        Ok(jobs)
+    }
+
+    /// Finds a job by its name, or by the pid of its init, its launcher or any of its tasks.
+    pub fn find(&self, target: &str) -> Result<Job> {
+        let found = match target.parse::<i32>() {
+            Ok(pid) => self.find_pid(pid)?,
+            Err(_) => match check_name(target) {
+                Ok(()) => self.connect(target)?,
+                Err(_) => None,
+            },
+        };
+        found.ok_or_else(|| {
+            coded(
+                Code::NoJob,
+                format!("no job {target}; `ckpt ps` lists those that run"),
+            )
+        })
+    }
+
+    fn find_pid(&self, pid: i32) -> Result<Option<Job>> {
+        let mut jobs = self.jobs()?;
+        // All tasks of a job descend from its init.
+        let mut ancestor = pid;
+        while ancestor > 0 {
+            if let Some(at) = jobs.iter().position(|job| job.init == ancestor) {
+                return Ok(Some(jobs.swap_remove(at)));
+            }
+            ancestor = parent(ancestor).unwrap_or(0);
+        }
+        // The init is the one child of its launcher.
+        Ok(jobs.into_iter().find(|job| parent(job.init) == Some(pid)))
+    }
+}
+
+/// Parent of a process.
+fn parent(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}
+
+fn new_socket() -> Result<OwnedFd> {
+    Ok(rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
+
+/// Sees that `name` can be the name of a job: of a file, and never a pid.
+pub fn check_name(name: &str) -> Result<()> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty()
+        || name.len() > MAX_NAME
+        || !name.chars().all(fine)
+        || name.starts_with(['.', '-'])
+        || name.chars().all(|c| c.is_ascii_digit())
+    {
+        bail!(
+            "{name:?} can't be a job's name: up to {MAX_NAME} letters, digits and . _ -, \
+             not only digits, with a letter or digit first"
+        );
+    }
+    Ok(())
+}
+
+/// A name for a job that was not given one.
+pub fn make_name(of: &Path) -> String {
+    let stem = of
+        .file_stem()
+        .unwrap_or(OsStr::new("job"))
+        .to_string_lossy();
+    let stem: String = stem
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric())
+        .take(MAX_NAME / 2)
+        .collect();
+    format!("{stem}-{}", std::process::id())
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `ckpt checkpoint` and `ckpt check`: asking a job's init to call checkpoint(2).
+//!
+//! An image is written beside its target, without a name where the file system can do that, checked,
+//! made durable, and renamed over the target: there is the whole new image or what there was before.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{bail, Context, Result};
+use checkpoint_image::{format::HEADER_LEN, parse};
+use indicatif::ProgressBar;
+use rustix::{
+    event::{poll, PollFd, PollFlags, Timespec},
+    fs::{AtFlags, Mode, OFlags, CWD},
+    io::Errno,
+};
+use serde_json::json;
+
+use crate::{
+    code::{coded, explain, Code},
+    image::{self, Image},
+    proto::{Reply, Request},
+    report::{anonymous, Log},
+    runtime::{Job, Runtime},
+    sys::{CheckpointArgs, SignalFd, SignalMask},
+    view,
+};
+
+/// What `ckpt checkpoint` was told.
+pub struct Save {
+    /// Name or pid.
+    pub target: String,
+    /// Where the image goes; `-` is the standard output.
+    pub output: PathBuf,
+    /// Kill the job when the image is there.
+    pub kill: bool,
+    /// Read all of the image again before it counts.
+    pub verify: bool,
+    /// How long tasks may take to stop.
+    pub timeout: Option<Duration>,
+    /// Results as JSON.
+    pub json: bool,
+}
+
+/// Takes an image of a job.
+pub fn save(save: &Save) -> Result<ExitCode> {
+    let job = Runtime::open().find(&save.target)?;
+    let mut output = Output::open(&save.output)?;
+    // Who interrupts this leaves no file.
+    let mask = SignalMask::of(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
+    mask.block()?;
+    let signals = SignalFd::new(&mask)?;
+
+    let call = call(&job, output.file(), false, save.timeout, &signals)?;
+    let Some((errno, args, log)) = call else {
+        bail!("interrupted; the job runs on, and there is no image");
+    };
+    if errno != 0 {
+        return failed(&job, errno, &args, &log, save.json);
+    }
+    output.commit(save.verify)?;
+    if save.kill {
+        let request = Request::Kill {
+            signal: libc::SIGKILL,
+            all: true,
+        };
+        if let Reply::Failed { why } = job.ask(&request)? {
+            bail!("the image is complete, and the job lives: {why}");
+        }
+    }
+
+    let path = save.output.display();
+    if save.json {
+        let result = json!({
+            "name": job.name,
+            "file": save.output,
+            "result": args,
+            "killed": save.kill,
+            "log": log.records,
+        });
+        eprint_or_out(&save.output, &format!("{result:#}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprint!("{}", log.text());
+    let text = format!(
+        "{}: {} in {} of image, {path}\n  stood still for {} of {}; {} of data, {} empty",
+        job.name,
+        view::count(args.tasks, "task"),
+        view::bytes(args.image_bytes),
+        view::time(args.freeze_ns),
+        view::time(args.total_ns),
+        view::count(args.pages_data, "page"),
+        args.pages_zero,
+    );
+    eprint_or_out(&save.output, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints results where they don't get into the image.
+fn eprint_or_out(output: &Path, text: &str) -> Result<()> {
+    if output == Path::new("-") {
+        writeln!(io::stderr(), "{text}")?;
+    } else {
+        writeln!(io::stdout(), "{text}")?;
+    }
+    Ok(())
+}
+
+/// Looks for what is in the way of an image of a job.
+pub fn check(target: &str, timeout: Option<Duration>, json: bool) -> Result<ExitCode> {
+    let job = Runtime::open().find(target)?;
+    let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+    let signals = SignalFd::new(&SignalMask::of(&[]))?;
+    let call = call(&job, &nowhere, true, timeout, &signals)?;
+    let Some((errno, args, log)) = call else {
+        bail!("interrupted");
+    };
+    let blocked = log.refusals().count();
+    if errno != 0 && errno != libc::EOPNOTSUPP {
+        return failed(&job, errno, &args, &log, json);
+    }
+    if json {
+        let blockers: Vec<_> = log.refusals().collect();
+        let notes: Vec<_> = log.records.iter().filter(|r| !r.refuses()).collect();
+        let result = json!({
+            "name": job.name,
+            "restorable": errno == 0 && blocked == 0,
+            "result": args,
+            "blockers": blockers,
+            "notes": notes,
+        });
+        println!("{result:#}");
+    } else {
+        print!("{}", log.text());
+        let tasks = view::count(args.tasks, "task");
+        match (blocked, errno) {
+            (0, 0) => println!("{}: {tasks}, nothing is in the way", job.name),
+            (0, _) => println!("{}: {}", job.name, explain("checkpoint(2)", errno)),
+            (n, _) => {
+                let things = view::count(n as u64, "thing");
+                println!("{}: {tasks}, {things} in the way", job.name);
+            }
+        }
+    }
+    Ok(match (blocked, errno) {
+        (0, 0) => ExitCode::SUCCESS,
+        _ => ExitCode::from(Code::Refused as u8),
+    })
+}
+
+/// Says why there is no image.
+fn failed(job: &Job, errno: i32, args: &CheckpointArgs, log: &Log, json: bool) -> Result<ExitCode> {
+    let mut message = format!("{}: {}", job.name, explain("checkpoint(2)", errno));
+    // Here it is not an image that EINVAL is about.
+    let code = match errno {
+        libc::EINVAL => {
+            message = format!("{}: checkpoint(2): invalid argument (EINVAL)", job.name);
+            Code::Failed
+        }
+        errno => Code::of_errno(errno),
+    };
+    if json {
+        let result = json!({
+            "name": job.name,
+            "error": message,
+            "errno": errno,
+            "result": args,
+            "log": log.records,
+        });
+        println!("{result:#}");
+    } else {
+        eprint!("{}", log.text());
+    }
+    Err(coded(code, message))
+}
+
+/// Has the init call checkpoint(2), and waits for it: its errno, results and reports. [`None`] if
+/// one of `signals` came first.
+fn call(
+    job: &Job,
+    image: &File,
+    dry_run: bool,
+    timeout: Option<Duration>,
+    signals: &SignalFd,
+) -> Result<Option<(i32, CheckpointArgs, Log)>> {
+    let log = anonymous("ckpt-log")?;
+    let timeout_ns = timeout.map_or(0, |t| {
+        u64::try_from(t.as_nanos()).unwrap_or(u64::MAX).max(1)
+    });
+    let request = Request::Checkpoint {
+        dry_run,
+        timeout_ns,
+    };
+    job.send(&request, &[image.as_fd(), log.as_fd()])?;
+
+    let mut bar: Option<ProgressBar> = None;
+    let tick = Timespec {
+        tv_sec: 0,
+        tv_nsec: 100_000_000,
+    };
+    loop {
+        let mut fds = [
+            PollFd::new(job.socket(), PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&tick)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e).context("poll"),
+        }
+        let [answer, signal] = fds.map(|fd| !fd.revents().is_empty());
+        if answer {
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
+            }
+            return match job.receive()? {
+                Reply::Checkpoint { errno, args } => Ok(Some((errno, args, Log::read(&log)))),
+                Reply::Failed { why } => bail!("{}: {why}", job.name),
+                _ => bail!("{}: the init has answered something else", job.name),
+            };
+        }
+        if signal {
+            return Ok(None);
+        }
+        // The header comes first and says how long the rest will be.
+        if let (None, false) = (&bar, dry_run) {
+            bar = expected_len(image).and_then(|len| view::progress("checkpoint", len));
+        }
+        if let (Some(bar), Ok(meta)) = (&bar, image.metadata()) {
+            bar.set_position(meta.len());
+        }
+    }
+}
+
+/// How long the image will be that is being written to `file`.
+fn expected_len(file: &File) -> Option<u64> {
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = [0; HEADER_LEN];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let header = parse::check_header(&bytes, image::hash).ok()?;
+    Some(header.image_len.get())
+}
+
+/// Where an image goes.
+enum Output {
+    /// A pipe, a device: what is written is written.
+    Stream(File),
+    /// A file that is not there before it is whole.
+    File(Draft),
+}
+
+impl Output {
+    fn open(path: &Path) -> Result<Self> {
+        if path == Path::new("-") {
+            if io::stdout().is_terminal() {
+                bail!("an image is nothing for a terminal; send the standard output elsewhere");
+            }
+            let file = io::stdout().as_fd().try_clone_to_owned()?;
+            return Ok(Output::Stream(file.into()));
+        }
+        let context = || format!("{}", path.display());
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => bail!("{} is a directory", path.display()),
+            Ok(meta) if !meta.is_file() => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .with_context(context)?;
+                Ok(Output::Stream(file))
+            }
+            // What a link points to is replaced, not the link.
+            Ok(_) => Draft::new(&fs::canonicalize(path).with_context(context)?).map(Output::File),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Draft::new(path).map(Output::File),
+            Err(e) => Err(e).with_context(context),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Output::Stream(file) => file,
+            Output::File(draft) => &draft.file,
+        }
+    }
+
+    /// Makes the image count, after it has been looked at.
+    fn commit(&mut self, verify: bool) -> Result<()> {
+        match self {
+            Output::Stream(_) if verify => bail!("what went to a stream can't be verified"),
+            Output::Stream(_) => Ok(()),
+            Output::File(draft) => {
+                let image = Image::new(draft.file.try_clone()?, &draft.target)
+                    .context("the image that was written is refused; the job runs on")?;
+                if verify {
+                    let bar = view::progress("verify", image.header().data_len.get());
+                    image.verify_data(bar.as_ref())?;
+                }
+                draft.commit()
+            }
+        }
+    }
+}
+
+/// A file that gets its name last.
+struct Draft {
+    file: File,
+    dir: File,
+    target: PathBuf,
+    name: OsString,
+    /// Its name until then.
+    temporary: OsString,
+    /// Whether it has that one.
+    named: bool,
+}
+
+impl Draft {
+    fn new(target: &Path) -> Result<Self> {
+        let name = target
+            .file_name()
+            .with_context(|| format!("{} is no file's name", target.display()))?;
+        let dir = match target.parent() {
+            Some(dir) if dir != Path::new("") => dir,
+            _ => Path::new("."),
+        };
+        let context = || format!("{}", dir.display());
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY)
+            .open(dir)
+            .with_context(context)?;
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".ckpt-{}", std::process::id()));
+
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let nameless = rustix::fs::openat(&opened, ".", flags | OFlags::TMPFILE, mode);
+        let (file, named) = match nameless {
+            Ok(file) => (file, false),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let flags = flags | OFlags::CREATE | OFlags::EXCL;
+                let file = rustix::fs::openat(&opened, &temporary, flags, mode);
+                (file.with_context(context)?, true)
+            }
+            Err(e) => return Err(e).with_context(context),
+        };
+        Ok(Self {
+            file: file.into(),
+            dir: opened,
+            target: target.into(),
+            name: name.into(),
+            temporary,
+            named,
+        })
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let target = self.target.clone();
+        let context = || format!("can't put the image in place, {}", target.display());
+        rustix::fs::fsync(&self.file).with_context(context)?;
+        if !self.named {
+            // A file without a name can only get one that is free, so it is renamed as well.
+            let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let follow = AtFlags::SYMLINK_FOLLOW;
+            rustix::fs::linkat(CWD, own, &self.dir, &self.temporary, follow)
+                .with_context(context)?;
+            self.named = true;
+        }
+        rustix::fs::renameat(&self.dir, &self.temporary, &self.dir, &self.name)
+            .with_context(context)?;
+        self.named = false;
+        rustix::fs::fsync(&self.dir).with_context(context)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.named {
+            let _ = rustix::fs::unlinkat(&self.dir, &self.temporary, AtFlags::empty());
+        }
+    }
+}
