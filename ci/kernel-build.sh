@@ -39,7 +39,7 @@ obj=$cache/obj-${tree##*/linux-}-$config
 log=$build/logs/kernel-$config.log
 mkdir -p "$obj"
 
-kmake() { make -C "$tree" O="$obj" "${MAKE_ARGS[@]}" "$@"; }
+kmake() { make -C "$tree" O="$obj" LOCALVERSION= "${MAKE_ARGS[@]}" "$@"; }
 
 # Fails where a fragment asks for what the kernel does not grant.
 check_config() {
@@ -80,8 +80,9 @@ run() {	# the last lines on the terminal where it fails, everything in the log
 	(set -e; "$@") >>"$log" 2>&1
 	rc=$?
 	set -e
-	((!rc)) || { grep -nE 'error|Error|undefined|warning:' "$log" | tail -40 >&2
-		tail -15 "$log" >&2; die "failed; the whole log is ${log#"$top"/}"; }
+	((rc)) || return 0
+	grep -nE -A8 'error(\[|:)|undefined|not granted' "$log" | head -60 >&2 || tail -20 "$log" >&2
+	die "failed; the whole log is ${log#"$top"/}"
 }
 
 : >"$log"
