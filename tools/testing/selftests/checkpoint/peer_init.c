@@ -18,7 +18,9 @@
  * helps to understand a failure, go to standard output. Images go to SCRATCH.
  * -U runs the program as root; others run as the suite's own driver runs them.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>

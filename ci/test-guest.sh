@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# usage: test-guest.sh [TEST...] [-- ARG...]
+#
+# Build the selftests, run them in one boot of a guest, 64 bits wide and 32, and
+# judge: a test that fails, is skipped for want of checkpoint(2), or crashes; a
+# KUnit test of the boot that fails; and whatever the kernel reports. TEST is a
+# name such as test_regs or test_regs_32; ARGs go to the programs ("-t name"
+# includes one scenario, "-v restart" one variant).
+#
+# GUEST_TEST_JOBS: how many test programs run at a time in the guest (2).
+# KSELFTEST_DIR: the kernel's tools/testing/selftests, when there is no tree yet.
+set -euo pipefail
+# shellcheck source=ci/guest-lib.sh
+. "$(dirname "$0")/guest-lib.sh"
+
+only=() args=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--) shift; args=("$@"); break ;;
+	*) only+=("$1"); shift ;;
+	esac
+done
+
+stage=${GUEST_STAGE:-guest}
+dir=$build/guest/$stage
+rm -rf "$dir"
+mkdir -p "$dir/tests" "$dir/results"
+ci/selftests-build.sh >"$dir/built"
+while read -r program; do
+	name=${program##*/}
+	case $name in
+	test_*) ;;
+	*) continue ;;
+	esac
+	# Long-running ones only when they are asked for.
+	case $name in
+	test_stress*) [[ " ${only[*]-} " == *" $name "* ]] || continue ;;
+	esac
+	if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then
+		continue
+	fi
+	cp "$program" "$dir/tests/"
+done <"$dir/built"
+[ -n "$(ls "$dir/tests")" ] || die "no such test"
+
+printf '%s ' "${args[@]-}" >"$dir/args"
+cat >"$dir/job" <<'JOB'
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+one() {
+	cd /opt/tests || exit 2
+	echo "<6>selftest: $1" >/dev/kmsg
+	rc=0
+	# shellcheck disable=SC2046 # words are wanted
+	./"$1" $(cat /run/ckpt/args) >/run/ckpt/results/"$1".tap 2>&1 </dev/null || rc=$?
+	echo "$rc" >/run/ckpt/results/"$1".rc
+	echo "selftest $1: status $rc, $(grep '^# Totals' /run/ckpt/results/"$1".tap)"
+}
+if [ "${1:-}" = one ]; then
+	one "$2"
+	exit 0
+fi
+mkdir -p /opt/tests
+cp /run/ckpt/tests/* /opt/tests/
+export CKPT_TIME_FACTOR=@FACTOR@
+ls /opt/tests | xargs -n 1 -P @JOBS@ /run/ckpt/job one
+exit 0
+JOB
+sed -i -e "s/@JOBS@/${GUEST_TEST_JOBS:-2}/" -e "s/@FACTOR@/${GUEST_TIME_FACTOR:-1}/" "$dir/job"
+chmod +x "$dir/job"
+
+vm=0
+ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-900}" -m "${GUEST_MEMORY:-4G}" "$stage" "$dir" || vm=$?
+
+passed=0 failed=0 skipped=0
+details=$results/$stage.tsv
+printf 'test\tresult\tname\treason\n' >"$details"
+for t in "$dir"/tests/*; do
+	name=${t##*/}
+	tap=$dir/results/$name.tap
+	if [ ! -e "$tap" ]; then
+		printf '%s\tfail\t-\tnot run\n' "$name" >>"$details"
+		continue
+	fi
+	awk -v t="$name" '
+		/^# [^ ]/ { why = why " " substr($0, 3) }
+		/^ok / || /^not ok / {
+			bad = /^not ok/
+			sub(/^(not )?ok [0-9]+ (- )?/, "")
+			n = $0
+			skip = sub(/ # SKIP.*/, "", n)
+			reason = ""
+			if (skip) {
+				reason = $0
+				sub(/.*# SKIP */, "", reason)
+			}
+			# A kernel without the system calls proves nothing.
+			if (reason ~ /no checkpoint\(2\)/)
+				bad = 1
+			if (bad && reason == "")
+				reason = substr(why, 2)
+			gsub(/\t/, " ", reason)
+			printf "%s\t%s\t%s\t%s\n", t, bad ? "fail" : skip ? "skip" : "pass", n, substr(reason, 1, 600)
+			why = ""
+			count++
+		}
+		/^1\.\.[0-9]+$/ { plan = substr($0, 4) + 0 }
+		END {
+			if (!plan || count != plan)
+				printf "%s\tfail\t-\t%d of %d tests have a result\n", t, count, plan
+		}' "$tap" >>"$details"
+done
+# KUnit, at boot.
+{ grep -a -E '\] +(not )?ok [0-9]+ ' "$build/logs/$stage.dmesg" || true; } |
+	sed -E 's/^\[ *[0-9.]+\](\[[^]]*\])? *//' |
+	awk '{ bad = /^not ok/; skip = /# SKIP/; sub(/^(not )?ok [0-9]+ /, "");
+		printf "kunit\t%s\t%s\t\n", bad ? "fail" : skip ? "skip" : "pass", $1 }' >>"$details"
+
+passed=$(awk -F'\t' '$2 == "pass"' "$details" | wc -l)
+failed=$(awk -F'\t' '$2 == "fail"' "$details" | wc -l)
+skipped=$(awk -F'\t' '$2 == "skip"' "$details" | wc -l)
+awk -F'\t' '$2 == "fail" { print "FAIL " $1 " " $3 ": " $4 }' "$details" | head -n 60
+awk -F'\t' '$2 == "skip" && $4 !~ /^(needs a checkpoint|is refused|there is no second)/ { print $1 ": " $4 }' \
+	"$details" | sort | uniq -c | sed 's/^/skipped /'
+if [ "$vm" != 0 ]; then
+	note "the guest's run itself failed ($vm); see $build/logs/$stage.console"
+	failed=$((failed + 1))
+fi
+result "$stage" "$passed" "$failed" "$skipped"
