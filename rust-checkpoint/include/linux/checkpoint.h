@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Checkpoint/restart: what the subsystem offers to the owners of files and
+ * mappings, and the border between its C and its Rust side.
+ *
+ * A file or a mapping is saved because its owner says how: ->checkpoint in
+ * struct file_operations or struct vm_operations_struct. Without a hook it is
+ * refused by name. Most owners of regular files want CHECKPOINT_FILE_OPS.
+ */
+#ifndef _LINUX_CHECKPOINT_H
+#define _LINUX_CHECKPOINT_H
+
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+struct checkpoint_args;
+struct checkpoint_ctx;
+struct file;
+struct mm_struct;
+struct path;
+struct task_struct;
+struct user_namespace;
+struct vm_area_struct;
+
+#ifdef CONFIG_CHECKPOINT
+
+/**
+ * generic_file_checkpoint - save an open file that its path leads back to
+ * @ctx: the running checkpoint
+ * @file: the file; a regular file, a directory or a stateless device
+ *
+ * For ->checkpoint in struct file_operations. Records path, identity, flags
+ * and position; the content stays where it is.
+ *
+ * Context: the job stands still. May sleep.
+ * Return: 0, also when the file was reported as one that can't be saved;
+ * a negative errno when the checkpoint must end.
+ */
+int generic_file_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+
+/**
+ * filemap_checkpoint - save a mapping whose pages are had back from its file
+ * @ctx: the running checkpoint
+ * @vma: the mapping
+ *
+ * For ->checkpoint in struct vm_operations_struct.
+ *
+ * Context: the job stands still, mmap_lock of its mm is held for reading.
+ * Return: as generic_file_checkpoint().
+ */
+int filemap_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
+
+/* The same for shared anonymous memory (shmem without a path). */
+int shmem_anon_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
+
+/* The same for the pages the kernel itself maps, such as the vdso. */
+int special_mapping_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
+
+#define CHECKPOINT_FILE_OP(fn)	.checkpoint = fn,
+#define CHECKPOINT_VM_OP(fn)	.checkpoint = fn,
+
+/* Entry points of the Rust side, called by kernel/checkpoint/sys.c. */
+long checkpoint_save(struct file *file, unsigned int flags,
+		     struct checkpoint_args *args);
+long checkpoint_restart(struct file *file, unsigned int flags,
+			struct checkpoint_args *args);
+
+/* What mm/checkpoint.c finds in an address space that was captured. */
+enum checkpoint_pages {
+	CHECKPOINT_PAGES_DATA,	/* must be in the image */
+	CHECKPOINT_PAGES_ZERO,	/* hold nothing */
+	CHECKPOINT_PAGES_GUARD,	/* guard region (MADV_GUARD_INSTALL) */
+	CHECKPOINT_PAGES_OTHER,	/* poison, uffd markers: can't be saved */
+};
+
+typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
+				   unsigned long end,
+				   enum checkpoint_pages what);
+
+/* C side of the abstractions in rust/kernel/checkpoint/. */
+int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
+			  unsigned long end, checkpoint_pages_fn fn, void *arg);
+void checkpoint_set_exit_signal(struct task_struct *task, int sig);
+int checkpoint_new_process_group(void);
+int checkpoint_new_mm(struct user_namespace *user_ns);
+int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
+		    unsigned long prot, unsigned long flags,
+		    unsigned long pgoff, bool lock);
+int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags);
+struct file *checkpoint_new_shm(loff_t size, bool noreserve);
+struct page *checkpoint_shm_page(struct file *file, pgoff_t index);
+loff_t checkpoint_shm_data(struct file *file, loff_t *offset);
+u32 checkpoint_vma_pkey(struct vm_area_struct *vma);
+bool checkpoint_vma_has_policy(struct vm_area_struct *vma);
+bool checkpoint_vma_is_named(struct vm_area_struct *vma);
+void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
+			     bool topdown);
+void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like);
+vm_flags_t checkpoint_pkey_to_flags(u32 pkey);
+bool checkpoint_shm_noreserve(struct file *file);
+int checkpoint_lock_vma(unsigned long addr, unsigned long len);
+
+/*
+ * Called by a task that has come to its task-work point, before it is held:
+ * turns what the freeze did to an interrupted system call into a restart.
+ */
+void arch_checkpoint_park(void);
+
+#else
+
+#define CHECKPOINT_FILE_OP(fn)
+#define CHECKPOINT_VM_OP(fn)
+
+#endif /* CONFIG_CHECKPOINT */
+#endif /* _LINUX_CHECKPOINT_H */

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `checkpoint(2)`: freeze, capture into memory, thaw, write.
+//!
+//! Under the freeze nothing is written and nothing waits for a reader: the
+//! metadata goes into sections in memory, address spaces are duplicated
+//! copy-on-write. Once the job runs again, the runs of pages are looked up in
+//! the duplicates, which gives the exact length of everything, and the image
+//! is written front to back.
+
+use crate::{
+    files,
+    freeze::{
+        Freezer,
+        Frozen,
+        DEFAULT_TIMEOUT_NS, //
+    },
+    image::{
+        emit::{
+            self,
+            EmitError,
+            HeaderParts,
+            Sink, //
+        },
+        format::{
+            Layout,
+            CHUNK_LEN,
+            HEADER_LEN, //
+        },
+        record::{
+            self as wire,
+            Kind, //
+        },
+    },
+    mm::Pages,
+    objhash::ObjHash,
+    report::{
+        Item,
+        Object,
+        Report, //
+    },
+    task,
+};
+use kernel::{
+    bindings,
+    checkpoint::{
+        io::{
+            xxh64,
+            HeldPage,
+            Stream,
+            Xxh64,
+            BATCH, //
+        },
+        task::{
+            clocks,
+            fatal_signal_pending,
+            random_bytes, //
+        },
+    },
+    fs::File,
+    page::PAGE_SIZE,
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::aref::ARef,
+};
+use zerocopy::{Immutable, IntoBytes};
+
+const _: () = assert!(CHUNK_LEN as usize == BATCH * PAGE_SIZE);
+
+/// Metadata is capped so that a reader knows what it may have to hold.
+pub(crate) const MAX_META: usize = 1 << 30;
+
+/// A part of the metadata that is collected on its own, in the order of the
+/// image.
+#[derive(Clone, Copy)]
+pub(crate) enum Section {
+    /// File, Path and Sighand records.
+    Objects,
+    /// Shm records with their runs.
+    Shm,
+    /// Mm records with their mappings and runs.
+    Mm,
+    /// FdTable records.
+    FdTables,
+    /// Fs records.
+    Fs,
+    /// Task records with their parts.
+    Tasks,
+}
+
+const SECTIONS: usize = 6;
+
+/// Bytes that records are emitted into.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    bytes: KVVec<u8>,
+    records: u64,
+}
+
+impl Sink for Buffer {
+    type Error = Error;
+
+    fn put(&mut self, bytes: &[u8]) -> Result {
+        let len = self.bytes.len().checked_add(bytes.len()).ok_or(EFBIG)?;
+        if len > MAX_META {
+            return Err(EFBIG);
+        }
+        if len > self.bytes.capacity() {
+            // Doubling keeps the cost of many records linear.
+            let more = core::cmp::max(bytes.len(), self.bytes.capacity());
+            self.bytes.reserve(more, GFP_KERNEL_ACCOUNT)?;
+        }
+        self.bytes.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    }
+}
+
+impl Buffer {
+    /// Adds a record.
+    pub(crate) fn emit<T: IntoBytes + Immutable>(
+        &mut self,
+        kind: Kind,
+        head: &T,
+        tail: &[&[u8]],
+    ) -> Result {
+        self.records += 1;
+        emit::record(self, kind, head, tail).map_err(|e| match e {
+            EmitError::TooLong => EFBIG,
+            EmitError::Sink(e) => e,
+        })
+    }
+}
+
+/// A running checkpoint; `struct checkpoint_ctx` in C.
+pub(crate) struct Checkpoint {
+    /// What is in the way.
+    pub(crate) report: Report,
+    /// Objects saved so far.
+    pub(crate) objs: ObjHash,
+    /// The namespace that is saved.
+    pub(crate) ns: ARef<PidNamespace>,
+    /// Features that the image uses ([`crate::image::format`]).
+    pub(crate) features: u64,
+    /// xstate components that the image uses.
+    pub(crate) xfeatures: u64,
+    /// Page data, in the order of its owners in the image.
+    pub(crate) pages: Pages,
+    /// What the file being saved was met as, for reports.
+    pub(crate) met_as: Object,
+    /// The id of the file being saved.
+    pub(crate) file_id: u32,
+    /// What a hook of a mapping says about it.
+    pub(crate) vma: crate::mm::Answer,
+    sections: [Buffer; SECTIONS],
+}
+
+impl Checkpoint {
+    fn new(ns: ARef<PidNamespace>) -> Self {
+        Self {
+            report: Report::new("checkpoint"),
+            objs: ObjHash::new(),
+            ns,
+            features: 0,
+            xfeatures: 0,
+            pages: Pages::new(),
+            met_as: Object::Job,
+            file_id: 0,
+            vma: crate::mm::Answer::default(),
+            sections: Default::default(),
+        }
+    }
+
+    /// The section that records are emitted into.
+    pub(crate) fn section(&mut self, section: Section) -> &mut Buffer {
+        // The array has an element for each section.
+        let [objects, shm, mm, fd_tables, fs, tasks] = &mut self.sections;
+        match section {
+            Section::Objects => objects,
+            Section::Shm => shm,
+            Section::Mm => mm,
+            Section::FdTables => fd_tables,
+            Section::Fs => fs,
+            Section::Tasks => tasks,
+        }
+    }
+
+    /// Adds a record to a section.
+    pub(crate) fn emit<T: IntoBytes + Immutable>(
+        &mut self,
+        section: Section,
+        kind: Kind,
+        head: &T,
+        tail: &[&[u8]],
+    ) -> Result {
+        self.section(section).emit(kind, head, tail)
+    }
+
+    /// Captures all tasks while they stand still.
+    fn capture(&mut self, freezer: &Freezer<'_>) -> Result<Captured> {
+        let (monotonic, boottime, realtime) = clocks();
+        let mut tasks = 0u32;
+        let mut root_pid = 0;
+
+        for frozen in freezer.tasks() {
+            self.report.subject(Some(frozen.subject()));
+            tasks += 1;
+            if tasks > 1 {
+                self.report.refuse(Item {
+                    object: Object::Task,
+                    kind: "task",
+                    name: b"",
+                    why: "a job of more than one task is not supported yet",
+                    remedy: "checkpoint jobs of a single-threaded process",
+                });
+                continue;
+            }
+            root_pid = frozen.pids().pid;
+            self.capture_task(&frozen)?;
+        }
+        self.report.subject(None);
+        if tasks == 0 && self.report.refusals() == 0 {
+            return Err(self.report.error(
+                Item {
+                    object: Object::Job,
+                    kind: "job",
+                    name: b"",
+                    why: "there is no task but init",
+                    remedy: "",
+                },
+                ESRCH,
+            ));
+        }
+        Ok(Captured {
+            job: wire::Job {
+                tasks: tasks.into(),
+                root_pid: root_pid.into(),
+                monotonic_ns: (monotonic as u64).into(),
+                boottime_ns: (boottime as u64).into(),
+                realtime_ns: (realtime as u64).into(),
+            },
+        })
+    }
+
+    fn capture_task(&mut self, frozen: &Frozen<'_>) -> Result {
+        task::checkpoint(self, frozen)
+    }
+
+    /// Writes the image; the job runs again.
+    fn write(
+        &mut self,
+        out: &mut Stream,
+        captured: &Captured,
+        args: &mut bindings::checkpoint_args,
+    ) -> Result {
+        let mut meta = Buffer::default();
+        meta.emit(Kind::Job, &captured.job, &[])?;
+        for section in &mut self.sections {
+            meta.put(&section.bytes)?;
+            meta.records += section.records;
+            *section = Buffer::default();
+        }
+        let records = meta.records;
+        let pages = self.pages.count();
+        meta.emit(
+            Kind::End,
+            &wire::End {
+                records: records.into(),
+                pages: pages.into(),
+            },
+            &[],
+        )?;
+
+        let mut uuid = [0; 16];
+        random_bytes(&mut uuid);
+        let data_len = pages.checked_mul(PAGE_SIZE as u64).ok_or(EFBIG)?;
+        let header = emit::header(
+            &HeaderParts {
+                page_size: PAGE_SIZE as u32,
+                features: self.features,
+                xfeatures: self.xfeatures,
+                meta_len: meta.bytes.len() as u64,
+                meta_hash: xxh64(&meta.bytes),
+                data_len,
+                created_ns: captured.job.realtime_ns.get(),
+                uuid,
+                release: kernel::checkpoint::task::release(),
+            },
+            xxh64,
+        )
+        .ok_or(EFBIG)?;
+
+        out.write(header.as_bytes())?;
+        out.write(&meta.bytes)?;
+        let gap = Layout::new(PAGE_SIZE as u32, meta.bytes.len() as u64, data_len)
+            .ok_or(EFBIG)?
+            .data_offset
+            .checked_sub((HEADER_LEN + meta.bytes.len()) as u64)
+            .ok_or(EFBIG)?;
+        drop(meta);
+        let zeros = [0u8; 256];
+        let mut left = usize::try_from(gap).map_err(|_| EFBIG)?;
+        while left > 0 {
+            let n = left.min(zeros.len());
+            out.write(zeros.get(..n).unwrap_or(&[]))?;
+            left -= n;
+        }
+
+        // A chunk of the image is a batch of pages.
+        let mut hashes = KVVec::<u8>::new();
+        let mut batch = KVec::<HeldPage>::with_capacity(BATCH, GFP_KERNEL)?;
+        let mut chunks = 0u64;
+        let mut flush = |batch: &mut KVec<HeldPage>| -> Result {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            let mut hash = Xxh64::new();
+            for page in batch.iter() {
+                hash.update_page(page);
+            }
+            hashes.extend_from_slice(&hash.digest().to_le_bytes(), GFP_KERNEL_ACCOUNT)?;
+            chunks += 1;
+            out.write_pages(batch)?;
+            batch.clear();
+            Ok(())
+        };
+        self.pages.for_each_batch(&mut batch, &mut flush)?;
+        if !batch.is_empty() {
+            flush(&mut batch)?;
+        }
+
+        out.write(&hashes)?;
+        out.write(emit::trailer(&header, chunks, xxh64(&hashes), xxh64).as_bytes())?;
+        args.image_bytes = out.moved();
+        args.pages_data = pages;
+        args.pages_zero = self.pages.zero();
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        out: Option<&mut Stream>,
+        args: &mut bindings::checkpoint_args,
+    ) -> Result {
+        let timeout = match args.timeout_ns {
+            0 => DEFAULT_TIMEOUT_NS,
+            ns => ns,
+        };
+        let ns = self.ns.clone();
+        let mut freezer = Freezer::new(&ns, timeout)?;
+
+        let captured = freezer
+            .freeze(&mut self.report)
+            .and_then(|()| self.capture(&freezer));
+        let thawed = freezer.thaw(&mut self.report, &mut args.freeze_ns);
+        let captured = captured?;
+        thawed?;
+
+        args.tasks = u64::from(captured.job.tasks.get());
+        args.root_pid = captured.job.root_pid.get();
+        if self.report.refusals() > 0 {
+            return Err(EOPNOTSUPP);
+        }
+        // What the page tables hold is looked up in the duplicates.
+        crate::mm::finish(self)?;
+        if self.report.refusals() > 0 {
+            return Err(EOPNOTSUPP);
+        }
+        match out {
+            Some(out) => self.write(out, &captured, args).map_err(|e| {
+                self.report.error(
+                    Item {
+                        object: Object::Job,
+                        kind: "write",
+                        name: b"",
+                        why: "the image could not be written to its end",
+                        remedy: "look at space, limits and the reader of the descriptor",
+                    },
+                    e,
+                )
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is known when the job is let go.
+struct Captured {
+    job: wire::Job,
+}
+
+/// Entry from C.
+///
+/// # Safety
+///
+/// `file` is null for a dry run, else a file whose position lock is held;
+/// `args` is valid.
+#[export]
+unsafe extern "C" fn checkpoint_save(
+    file: *mut bindings::file,
+    _flags: c_uint,
+    args: *mut bindings::checkpoint_args,
+) -> c_long {
+    // SAFETY: by the requirements of this function.
+    let args = unsafe { &mut *args };
+    let mut out = if file.is_null() {
+        None
+    } else {
+        // SAFETY: by the requirements of this function; the position lock is
+        // held by the caller, so there is no `fdget_pos()` to race with.
+        Some(unsafe { Stream::new(ARef::from(File::from_raw_file(file))) })
+    };
+    let Some(ns) = current!().active_pid_ns().map(ARef::from) else {
+        return EPERM.to_errno() as c_long;
+    };
+    let mut ctx = Checkpoint::new(ns);
+    let ret = ctx.run(out.as_mut(), args);
+    args.refusals = ctx.report.refusals();
+    files::write_log(args.log_fd, ctx.report.text());
+    if let Some(out) = &out {
+        out.commit();
+    }
+    match ret {
+        Ok(()) => 0,
+        Err(e) => e.to_errno() as c_long,
+    }
+}

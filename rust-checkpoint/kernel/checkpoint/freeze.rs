@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Freezing: every task of a pid namespace but its init held still.
+//!
+//! Each task is asked to park at its task-work point
+//! ([`kernel::checkpoint::park`]). Tasks that job control holds stopped are
+//! inert and left where they are; should one be continued meanwhile, it parks
+//! on its way. Whatever happens, dropping a [`Freezer`] lets everyone go.
+
+use crate::report::{
+    Item,
+    Object,
+    Report, //
+};
+use kernel::{
+    checkpoint::{
+        park::{
+            Lot,
+            State,
+            Ticket, //
+        },
+        task::{
+            clocks,
+            fatal_signal_pending,
+            Pids,
+            TaskExt,
+            TasksIn,
+            WCHAN_LEN, //
+        },
+    },
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::{aref::ARef, Arc},
+    task::Task,
+    time::{msecs_to_jiffies, Jiffies},
+};
+
+/// How long tasks may take to stop where the caller does not say, ns.
+pub(crate) const DEFAULT_TIMEOUT_NS: u64 = 10_000_000_000;
+
+/// Asks tasks to stop, and lets them go when dropped.
+pub(crate) struct Freezer<'a> {
+    ns: &'a PidNamespace,
+    lot: Arc<Lot>,
+    held: KVec<Held>,
+    deadline: i64,
+    started: i64,
+}
+
+/// A task that was asked to stop.
+pub(crate) struct Held {
+    ticket: Arc<Ticket>,
+    pids: Pids,
+    switches: u64,
+}
+
+/// A task that stands still, with all its state in its structures.
+#[derive(Clone, Copy)]
+pub(crate) struct Frozen<'a> {
+    held: &'a Held,
+    stopped: bool,
+}
+
+impl Frozen<'_> {
+    /// The task.
+    pub(crate) fn task(&self) -> &ARef<Task> {
+        self.held.ticket.task()
+    }
+
+    /// Its pids in the namespace of init.
+    pub(crate) fn pids(&self) -> Pids {
+        self.held.pids
+    }
+
+    /// Whether job control holds it stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Pid and command, for reports.
+    pub(crate) fn subject(&self) -> (i32, [u8; 16]) {
+        (self.held.pids.pid, self.task().comm())
+    }
+}
+
+impl<'a> Freezer<'a> {
+    /// Starts; tasks have `timeout_ns` from now on.
+    pub(crate) fn new(ns: &'a PidNamespace, timeout_ns: u64) -> Result<Self> {
+        let (now, _, _) = clocks();
+        let timeout = i64::try_from(timeout_ns).unwrap_or(i64::MAX);
+        Ok(Self {
+            ns,
+            lot: Lot::new()?,
+            held: KVec::new(),
+            deadline: now.saturating_add(timeout),
+            started: now,
+        })
+    }
+
+    /// Asks every task that is there, waits until each stands still, and looks
+    /// again until nobody new is found.
+    ///
+    /// Tasks that can't be frozen are refused in `report`. `ETIMEDOUT`,
+    /// `EINTR`: also reported, by name.
+    pub(crate) fn freeze(&mut self, report: &mut Report) -> Result {
+        while self.ask(report)? {
+            self.wait(report)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the tasks that have not been asked; whether there were any.
+    fn ask(&mut self, report: &mut Report) -> Result<bool> {
+        let mut new = false;
+
+        for (pid, task) in TasksIn::new(self.ns) {
+            if task.is_kernel()
+                || task.same_thread_group(&*current!())
+                || self.held.iter().any(|h| h.ticket.task().as_ptr() == task.as_ptr())
+            {
+                continue;
+            }
+            let pids = task.pids_in(self.ns);
+            report.subject(Some((pid, task.comm())));
+            if task.is_traced() {
+                report.refuse(Item {
+                    object: Object::Task,
+                    kind: "traced",
+                    name: b"",
+                    why: "a tracer is attached, and what it did can't be saved",
+                    remedy: "detach the debugger or strace",
+                });
+                continue;
+            }
+            // Memory and files of the task are about to be exported.
+            if !task.may_read() {
+                return Err(report.error(
+                    Item {
+                        object: Object::Task,
+                        kind: "permission",
+                        name: b"",
+                        why: "the caller may not read the memory of this task",
+                        remedy: "call with CAP_SYS_PTRACE, or make the task dumpable",
+                    },
+                    EPERM,
+                ));
+            }
+            let switches = task.switches();
+            match Ticket::queue(task.clone(), self.lot.clone()) {
+                Ok(ticket) => {
+                    self.held.push(
+                        Held {
+                            ticket,
+                            pids,
+                            switches,
+                        },
+                        GFP_KERNEL_ACCOUNT,
+                    )?;
+                    new = true;
+                }
+                Err(e) if e == ESRCH => {
+                    // It is dying, or a zombie.
+                    if task.is_dead() {
+                        report.refuse(Item {
+                            object: Object::Task,
+                            kind: "zombie",
+                            name: b"",
+                            why: "it has exited and was not waited for",
+                            remedy: "let init wait(2) for it",
+                        });
+                    } else {
+                        self.pause(report)?;
+                        new = true;
+                    }
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        report.subject(None);
+        Ok(new)
+    }
+
+    /// Waits until nobody who was asked is still on the way.
+    fn wait(&mut self, report: &mut Report) -> Result {
+        loop {
+            let Some(late) = self.held.iter().find(|h| !h.is_settled()) else {
+                break;
+            };
+            let left = self.deadline.saturating_sub(clocks().0);
+            if left <= 0 {
+                let mut wchan = [0; WCHAN_LEN];
+                report.subject(Some((late.pids.pid, late.ticket.task().comm())));
+                return Err(report.error(
+                    Item {
+                        object: Object::Task,
+                        kind: "wchan",
+                        name: late.ticket.task().wchan(&mut wchan),
+                        why: "did not stop in time; it sleeps in this kernel function",
+                        remedy: "try again, with a longer time-out",
+                    },
+                    ETIMEDOUT,
+                ));
+            }
+            // Woken for each task that arrives; looks again at least every
+            // 10 ms for those that job control stops meanwhile.
+            let jiffies = core::cmp::min(
+                msecs_to_jiffies((left / 1_000_000).clamp(1, 10_000) as u32),
+                msecs_to_jiffies(10),
+            ) as Jiffies;
+            if self.lot.arrived().wait_killable_timeout(jiffies).is_err() {
+                return Err(interrupted(report));
+            }
+        }
+        for held in &self.held {
+            while held.ticket.state() == State::Parked && !held.ticket.task().wait_inactive() {
+                // On its way to sleep.
+                kernel::checkpoint::task::relax();
+                if fatal_signal_pending() {
+                    return Err(interrupted(report));
+                }
+            }
+        }
+        // Who was on the way out is not part of the job.
+        self.held.retain(|h| h.ticket.state() != State::Exiting);
+        Ok(())
+    }
+
+    /// A moment for a task that is exiting.
+    fn pause(&self, report: &mut Report) -> Result {
+        if self.deadline <= clocks().0 {
+            return Err(report.error(
+                Item {
+                    object: Object::Task,
+                    kind: "exiting",
+                    name: b"",
+                    why: "did not finish its exit in time",
+                    remedy: "try again, with a longer time-out",
+                },
+                ETIMEDOUT,
+            ));
+        }
+        match self.lot.arrived().wait_killable_timeout(1) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(interrupted(report)),
+        }
+    }
+
+    /// The tasks that stand still, in ascending order of their pids.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = Frozen<'_>> {
+        self.held.iter().map(|held| Frozen {
+            held,
+            stopped: held.ticket.state() == State::Queued,
+        })
+    }
+
+    /// Lets everyone go and says how long they stood still; `EINTR`, reported,
+    /// if somebody did not stand still until now.
+    pub(crate) fn thaw(self, report: &mut Report, freeze_ns: &mut u64) -> Result {
+        let ret = self.verdict(report);
+        let started = self.started;
+        drop(self);
+        *freeze_ns = clocks().0.saturating_sub(started).try_into().unwrap_or(0);
+        ret
+    }
+
+    fn verdict(&self, report: &mut Report) -> Result {
+        for held in &self.held {
+            let task = held.ticket.task();
+            report.subject(Some((held.pids.pid, task.comm())));
+            let why = match held.ticket.state() {
+                State::Parked => continue,
+                // Stopped all the time, without running in between?
+                State::Queued if task.is_stopped() && task.switches() == held.switches => continue,
+                State::Queued => "was continued while it was being saved",
+                _ => "was killed while it was being saved",
+            };
+            return Err(report.error(
+                Item {
+                    object: Object::Task,
+                    kind: "gone",
+                    name: b"",
+                    why,
+                    remedy: "try again",
+                },
+                EINTR,
+            ));
+        }
+        report.subject(None);
+        Ok(())
+    }
+}
+
+impl Held {
+    /// Whether it stands still or is gone.
+    fn is_settled(&self) -> bool {
+        match self.ticket.state() {
+            State::Queued => self.ticket.task().is_stopped(),
+            _ => true,
+        }
+    }
+}
+
+impl Drop for Freezer<'_> {
+    fn drop(&mut self) {
+        for held in &self.held {
+            held.ticket.cancel();
+        }
+        self.lot.release();
+    }
+}
+
+fn interrupted(report: &mut Report) -> Error {
+    report.error(
+        Item {
+            object: Object::Job,
+            kind: "call",
+            name: b"",
+            why: "init was killed",
+            remedy: "",
+        },
+        EINTR,
+    )
+}

@@ -1,0 +1,882 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Address spaces: mappings and the pages in them.
+//!
+//! Private memory is captured by the kernel's own fork ([`Captured`]); what
+//! fork leaves out (MADV_DONTFORK, MADV_WIPEONFORK) and shared anonymous
+//! memory is copied under the freeze. Pages of files are not in the image:
+//! they are had back from the file.
+//!
+//! On the way back a task maps what was mapped, by mmap(2)'s own code and with
+//! its checks. Mappings are kept from merging with `VM_DONTEXPAND` until all
+//! are there, so that the list reads as before. Pages are read straight into
+//! the new memory.
+//!
+//! Refused: device memory, hugetlb, userfaultfd, shadow stacks, NUMA policies,
+//! anonymous names, sealed and droppable mappings, guard regions.
+
+use crate::{
+    arch,
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    files,
+    freeze::Frozen,
+    image::record::{
+        self as wire,
+        mm_flags,
+        vma_flags,
+        vma_kind,
+        Kind, //
+    },
+    objhash::{
+        Class,
+        Found, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
+};
+use core::mem::size_of;
+use kernel::{
+    bindings,
+    checkpoint::{
+        io::{
+            HeldPage,
+            BATCH, //
+        },
+        mm::{
+            self,
+            Captured,
+            Layout,
+            MapRequest,
+            PageRange, //
+        },
+        task::TaskExt,
+    },
+    fs::File,
+    mm::{
+        virt::{
+            flags as vm,
+            vm_flags_t, //
+        },
+        MmWithUser, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef,
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// What the hook of the owner of a mapping says about it.
+#[derive(Default)]
+pub(crate) struct Answer {
+    /// One of [`vma_kind`], 0 when nothing was said.
+    kind: u32,
+    /// The file behind it.
+    file: Option<ARef<File>>,
+}
+
+/// The flags of a mapping that are both in the image and in the kernel.
+const FLAGS: &[(vm_flags_t, u64)] = &[
+    (vm::READ, vma_flags::READ),
+    (vm::WRITE, vma_flags::WRITE),
+    (vm::EXEC, vma_flags::EXEC),
+    (vm::SHARED, vma_flags::SHARED),
+    (vm::MAYREAD, vma_flags::MAYREAD),
+    (vm::MAYWRITE, vma_flags::MAYWRITE),
+    (vm::MAYEXEC, vma_flags::MAYEXEC),
+    (vm::MAYSHARE, vma_flags::MAYSHARE),
+    (bindings::VM_GROWSDOWN as vm_flags_t, vma_flags::GROWSDOWN),
+    (bindings::VM_LOCKED as vm_flags_t, vma_flags::LOCKED),
+    (vm::LOCKONFAULT, vma_flags::LOCKONFAULT),
+    (bindings::VM_SEQ_READ as vm_flags_t, vma_flags::SEQ_READ),
+    (bindings::VM_RAND_READ as vm_flags_t, vma_flags::RAND_READ),
+    (vm::DONTCOPY, vma_flags::DONTCOPY),
+    (vm::ACCOUNT, vma_flags::ACCOUNT),
+    (vm::NORESERVE, vma_flags::NORESERVE),
+    (vm::DONTDUMP, vma_flags::DONTDUMP),
+    (vm::WIPEONFORK, vma_flags::WIPEONFORK),
+    (vm::HUGEPAGE, vma_flags::HUGEPAGE),
+    (vm::NOHUGEPAGE, vma_flags::NOHUGEPAGE),
+    (vm::SOFTDIRTY, vma_flags::SOFTDIRTY),
+];
+
+/// Flags the kernel keeps for itself and sets again as it needs them.
+const IGNORED: vm_flags_t = bindings::VM_MAYBE_GUARD as vm_flags_t;
+
+fn to_wire(flags: vm_flags_t) -> u64 {
+    FLAGS
+        .iter()
+        .filter(|(k, _)| flags & k != 0)
+        .fold(0, |w, (_, bit)| w | bit)
+}
+
+fn to_kernel(flags: u64) -> vm_flags_t {
+    FLAGS
+        .iter()
+        .filter(|(_, w)| flags & w != 0)
+        .fold(0, |k, (bit, _)| k | bit)
+}
+
+fn known() -> vm_flags_t {
+    FLAGS.iter().fold(IGNORED, |k, (bit, _)| k | bit) | mm::pkey_flags(u32::MAX)
+}
+
+/// Why a mapping with these flags can't be saved, and what would help.
+fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static str)> {
+    const CHECKS: &[(vm_flags_t, &str, &str)] = &[
+        (
+            vm::HUGETLB,
+            "hugetlb memory is not supported yet",
+            "use transparent huge pages",
+        ),
+        (
+            bindings::VM_UFFD_MISSING as vm_flags_t | bindings::VM_UFFD_WP as vm_flags_t,
+            "it is registered with a userfaultfd",
+            "unregister it",
+        ),
+        (
+            vm::IO | vm::PFNMAP | vm::MIXEDMAP,
+            "it is memory of a device",
+            "close the device before the checkpoint",
+        ),
+        (
+            vm::MERGEABLE,
+            "MADV_MERGEABLE is not supported yet",
+            "use MADV_UNMERGEABLE",
+        ),
+    ];
+    if special {
+        return None;
+    }
+    for (bits, why, remedy) in CHECKS {
+        if v.flags & bits != 0 {
+            return Some((why, remedy));
+        }
+    }
+    if v.policy {
+        return Some(("it has a NUMA policy (mbind(2)), not supported yet", ""));
+    }
+    if v.named {
+        return Some(("it has a name (PR_SET_VMA_ANON_NAME), not supported yet", ""));
+    }
+    if v.flags & !known() != 0 {
+        return Some(("it has a property that is not supported yet", ""));
+    }
+    None
+}
+
+/// An address space that was captured.
+struct Space {
+    subject: (i32, [u8; 16]),
+    head: wire::Mm,
+    auxv: KVec<u8>,
+    ldt: KVec<u8>,
+    vmas: KVVec<wire::Vma>,
+    dup: Captured,
+    copies: KVVec<(u64, HeldPage)>,
+    runs: KVVec<Run>,
+}
+
+struct Run {
+    wire: wire::Run,
+    copied: bool,
+}
+
+/// Shared anonymous memory that was captured.
+struct Shm {
+    head: wire::Shm,
+    copies: KVVec<(u64, HeldPage)>,
+}
+
+/// The page data of an image, in the order of its owners.
+pub(crate) struct Pages {
+    shms: KVVec<Shm>,
+    spaces: KVVec<Space>,
+    count: u64,
+    zero: u64,
+}
+
+/// Adds a page to runs, growing the last one where it can.
+fn add_run(runs: &mut KVVec<Run>, start: u64, pages: u64, copied: bool) -> Result {
+    let mut start = start;
+    let mut left = pages;
+    if let Some(last) = runs.last_mut() {
+        let n = u64::from(last.wire.pages.get());
+        let end = last.wire.start.get().wrapping_add(n * PAGE_SIZE as u64);
+        if last.copied == copied && end == start {
+            if let Ok(n) = u32::try_from(n + left) {
+                last.wire.pages = n.into();
+                return Ok(());
+            }
+        }
+    }
+    while left > 0 {
+        let n = left.min(u64::from(u32::MAX));
+        runs.push(
+            Run {
+                wire: wire::Run {
+                    start: start.into(),
+                    pages: (n as u32).into(),
+                    flags: 0.into(),
+                },
+                copied,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        start += n * PAGE_SIZE as u64;
+        left -= n;
+    }
+    Ok(())
+}
+
+impl Pages {
+    /// No pages.
+    pub(crate) fn new() -> Self {
+        Self {
+            shms: KVVec::new(),
+            spaces: KVVec::new(),
+            count: 0,
+            zero: 0,
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many were seen that hold nothing.
+    pub(crate) fn zero(&self) -> u64 {
+        self.zero
+    }
+
+    /// Hands out all pages in their order: `batch` is filled and passed to
+    /// `flush`, which empties it, whenever it has [`BATCH`] of them.
+    pub(crate) fn for_each_batch(
+        &mut self,
+        batch: &mut KVec<HeldPage>,
+        flush: &mut impl FnMut(&mut KVec<HeldPage>) -> Result,
+    ) -> Result {
+        for shm in core::mem::replace(&mut self.shms, KVVec::new()) {
+            for (_, page) in shm.copies {
+                batch.push(page, GFP_KERNEL)?;
+                if batch.len() == BATCH {
+                    flush(batch)?;
+                }
+            }
+        }
+        for space in core::mem::replace(&mut self.spaces, KVVec::new()) {
+            let mut copies = space.copies.into_iter();
+            for run in &space.runs {
+                let mut at = run.wire.start.get() as usize;
+                let mut left = run.wire.pages.get() as usize;
+                while left > 0 {
+                    let n = left.min(BATCH - batch.len());
+                    if run.copied {
+                        for (_, page) in copies.by_ref().take(n) {
+                            batch.push(page, GFP_KERNEL)?;
+                        }
+                    } else {
+                        space.dup.hold(at, n, batch)?;
+                    }
+                    at += n * PAGE_SIZE;
+                    left -= n;
+                    if batch.len() == BATCH {
+                        flush(batch)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Saves the address space of a task that stands still; its id.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
+    let task = frozen.task();
+    let space = task.mm_ref().ok_or(ESRCH)?;
+    let id = match ctx.objs.id(Class::Mm, space.as_raw())? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    if let Some((kind, why)) = mm::unsupported(&space) {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind,
+            name: b"",
+            why,
+            remedy: "not supported yet",
+        });
+    }
+
+    let found = mm::vmas(&space, |hook| {
+        ctx.vma = Answer::default();
+        // SAFETY: the hooks of this subsystem take a `Checkpoint` as their
+        // context and use it only while they run.
+        unsafe { hook.call(core::ptr::from_mut(ctx).cast()) }?;
+        Ok(core::mem::take(&mut ctx.vma))
+    })?;
+
+    let mut vmas = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
+    let mut copies = KVVec::new();
+    for v in found {
+        if let Some(vma) = checkpoint_vma(ctx, &space, v, &mut copies)? {
+            vmas.push(vma, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+
+    let exe_file = match mm::exe_file(&space) {
+        Some(exe) => files::checkpoint(ctx, &exe, Object::Path("exe"))?,
+        None => 0,
+    };
+    let x86 = arch::checkpoint_mm(ctx, frozen, &space)?;
+    let layout = mm::layout(&space);
+    let mut flags = x86.flags;
+    for (is, bit) in [
+        (layout.topdown, mm_flags::TOPDOWN),
+        (layout.lock_future, mm_flags::LOCK_FUTURE),
+        (layout.lock_future_onfault, mm_flags::LOCK_FUTURE_ONFAULT),
+        (layout.has_binfmt, mm_flags::BINFMT),
+    ] {
+        if is {
+            flags |= bit;
+        }
+    }
+    let head = wire::Mm {
+        id: id.into(),
+        exe_file: exe_file.into(),
+        flags: flags.into(),
+        vmas: u32::try_from(vmas.len()).map_err(|_| EFBIG)?.into(),
+        start_code: (layout.start_code as u64).into(),
+        end_code: (layout.end_code as u64).into(),
+        start_data: (layout.start_data as u64).into(),
+        end_data: (layout.end_data as u64).into(),
+        start_brk: (layout.start_brk as u64).into(),
+        brk: (layout.brk as u64).into(),
+        start_stack: (layout.start_stack as u64).into(),
+        arg_start: (layout.arg_start as u64).into(),
+        arg_end: (layout.arg_end as u64).into(),
+        env_start: (layout.env_start as u64).into(),
+        env_end: (layout.env_end as u64).into(),
+        mmap_base: (layout.mmap_base as u64).into(),
+        mmap_compat_base: (layout.mmap_compat_base as u64).into(),
+        hiwater_rss: (layout.hiwater_rss as u64).into(),
+        hiwater_vm: (layout.hiwater_vm as u64).into(),
+        coredump_filter: layout.coredump_filter.into(),
+        membarrier: layout.membarrier.into(),
+        vdso: x86.vdso.into(),
+        vdso_hash: x86.vdso_hash.into(),
+    };
+    let mut auxv = KVec::new();
+    for word in mm::auxv(&space)? {
+        auxv.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL_ACCOUNT)?;
+    }
+    // Last, so that what was copied above is no older than the duplicate.
+    let dup = Captured::new(task, &space)?;
+    ctx.pages.spaces.push(
+        Space {
+            subject: frozen.subject(),
+            head,
+            auxv,
+            ldt: x86.ldt,
+            vmas,
+            dup,
+            copies,
+            runs: KVVec::new(),
+        },
+        GFP_KERNEL_ACCOUNT,
+    )?;
+    Ok(id)
+}
+
+fn checkpoint_vma(
+    ctx: &mut Checkpoint,
+    space: &ARef<MmWithUser>,
+    v: mm::Vma<Answer>,
+    copies: &mut KVVec<(u64, HeldPage)>,
+) -> Result<Option<wire::Vma>> {
+    let object = Object::Vma(v.start);
+    let answer = match v.answer.as_ref() {
+        None => None,
+        Some(Ok(answer)) => Some(answer),
+        Some(Err(e)) => return Err(*e),
+    };
+    let kind = match answer {
+        None if !v.owned && v.flags & vm::MAYSHARE == 0 => vma_kind::ANON,
+        None => 0,
+        Some(answer) => answer.kind,
+    };
+    let refusal = match kind {
+        0 => Some(("its owner can't save it", "unmap it before the checkpoint")),
+        kind => refused(&v, kind == vma_kind::VDSO),
+    };
+    if let Some((why, remedy)) = refusal {
+        let name = match &v.file {
+            Some(file) => files::name(file)?,
+            None => KVec::new(),
+        };
+        ctx.report.refuse(Item {
+            object,
+            kind: "mapping",
+            name: &name,
+            why,
+            remedy,
+        });
+        return Ok(None);
+    }
+
+    let file = answer.and_then(|a| a.file.as_ref());
+    let object = match (kind, file) {
+        (vma_kind::FILE, Some(file)) => files::checkpoint(ctx, file, object)?,
+        (vma_kind::SHM, Some(file)) => checkpoint_shm(ctx, file)?,
+        _ => 0,
+    };
+    if kind == vma_kind::ANON && v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0 {
+        copy_private(space, &v, copies)?;
+    }
+    Ok(Some(wire::Vma {
+        start: (v.start as u64).into(),
+        end: (v.end as u64).into(),
+        offset: ((v.pgoff as u64).wrapping_mul(PAGE_SIZE as u64)).into(),
+        flags: to_wire(v.flags).into(),
+        kind: kind.into(),
+        object: object.into(),
+        pkey: v.pkey.into(),
+        reserved: 0.into(),
+    }))
+}
+
+/// Copies the pages of a mapping that fork would leave out.
+fn copy_private(
+    space: &MmWithUser,
+    v: &mm::Vma<Answer>,
+    copies: &mut KVVec<(u64, HeldPage)>,
+) -> Result {
+    let mut ranges = KVVec::new();
+    mm::for_each_range(space, v.start, v.end, |r: PageRange| {
+        if r.what == mm::Pages::Data {
+            ranges.push(r, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(())
+    })?;
+    let mut batch = KVec::new();
+    for r in &ranges {
+        let mut at = r.start;
+        while at < r.end {
+            let n = BATCH.min((r.end - at) / PAGE_SIZE);
+            mm::hold_pages_of(space, at, n, &mut batch)?;
+            for from in batch.iter() {
+                let mut to = HeldPage::zeroed()?;
+                to.copy_from(from);
+                copies.push((at as u64, to), GFP_KERNEL_ACCOUNT)?;
+                at += PAGE_SIZE;
+            }
+            batch.clear();
+        }
+    }
+    Ok(())
+}
+
+/// Saves shared anonymous memory; its id.
+fn checkpoint_shm(ctx: &mut Checkpoint, file: &ARef<File>) -> Result<u32> {
+    let (inode, size, noreserve) = mm::shm_identity(file);
+    let id = match ctx.objs.id(Class::Shm, inode)? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    let mut copies = KVVec::new();
+    mm::copy_shm(file, |offset, page| {
+        copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    })?;
+    let flags = if noreserve { wire::SHM_NORESERVE } else { 0 };
+    ctx.pages.shms.push(
+        Shm {
+            head: wire::Shm {
+                id: id.into(),
+                flags: flags.into(),
+                size: size.into(),
+            },
+            copies,
+        },
+        GFP_KERNEL_ACCOUNT,
+    )?;
+    Ok(id)
+}
+
+/// After the freeze: finds the runs of pages and emits the records.
+pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
+    let mut pages = core::mem::replace(&mut ctx.pages, Pages::new());
+
+    for shm in &pages.shms {
+        let mut runs = KVVec::new();
+        for (offset, _) in &shm.copies {
+            add_run(&mut runs, *offset, 1, true)?;
+        }
+        ctx.emit(Section::Shm, Kind::Shm, &shm.head, &[])?;
+        emit_runs(ctx, Section::Shm, &runs, &mut pages.count)?;
+    }
+    for space in &mut pages.spaces {
+        ctx.report.subject(Some(space.subject));
+        let mut copied = space.copies.iter().peekable();
+        for v in &space.vmas {
+            let (start, end) = (v.start.get() as usize, v.end.get() as usize);
+            let flags = v.flags.get();
+            if flags & vma_flags::MAYSHARE != 0 || v.kind.get() == vma_kind::VDSO {
+                continue;
+            }
+            while let Some((at, _)) = copied.next_if(|(at, _)| (*at as usize) < end) {
+                add_run(&mut space.runs, *at, 1, true)?;
+            }
+            if flags & (vma_flags::DONTCOPY | vma_flags::WIPEONFORK) != 0
+                && v.kind.get() == vma_kind::ANON
+            {
+                continue;
+            }
+            let runs = &mut space.runs;
+            let zero = &mut pages.zero;
+            let report = &mut ctx.report;
+            space.dup.for_each_range(start, end, |r| {
+                let n = ((r.end - r.start) / PAGE_SIZE) as u64;
+                let why = match r.what {
+                    mm::Pages::Data => return add_run(runs, r.start as u64, n, false),
+                    mm::Pages::Zero => {
+                        *zero += n;
+                        return Ok(());
+                    }
+                    mm::Pages::Guard => "it has guard pages (MADV_GUARD_INSTALL)",
+                    mm::Pages::Other => "it has poisoned pages",
+                };
+                report.refuse(Item {
+                    object: Object::Vma(start),
+                    kind: "mapping",
+                    name: b"",
+                    why,
+                    remedy: "not supported yet",
+                });
+                Ok(())
+            })?;
+        }
+        ctx.emit(Section::Mm, Kind::Mm, &space.head, &[&space.auxv])?;
+        if !space.ldt.is_empty() {
+            ctx.emit(Section::Mm, Kind::Ldt, &(), &[&space.ldt])?;
+        }
+        for v in &space.vmas {
+            ctx.emit(Section::Mm, Kind::Vma, v, &[])?;
+        }
+        emit_runs(ctx, Section::Mm, &space.runs, &mut pages.count)?;
+    }
+    ctx.report.subject(None);
+    ctx.pages = pages;
+    Ok(())
+}
+
+fn emit_runs(
+    ctx: &mut Checkpoint,
+    section: Section,
+    runs: &KVVec<Run>,
+    count: &mut u64,
+) -> Result {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let mut tail = KVVec::with_capacity(runs.len() * size_of::<wire::Run>(), GFP_KERNEL_ACCOUNT)?;
+    for run in runs {
+        tail.extend_from_slice(run.wire.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+        *count += u64::from(run.wire.pages.get());
+    }
+    ctx.emit(section, Kind::Runs, &(), &[&tail])
+}
+
+/// Takes back the context that the hooks get.
+///
+/// # Safety
+///
+/// `ctx` is the one that `checkpoint()` passes to a hook that is running.
+unsafe fn context<'a>(ctx: *mut bindings::checkpoint_ctx) -> &'a mut Checkpoint {
+    // SAFETY: by the requirements of this function.
+    unsafe { &mut *ctx.cast() }
+}
+
+/// # Safety
+///
+/// Called as a hook of a mapping.
+unsafe fn answer(
+    ctx: *mut bindings::checkpoint_ctx,
+    vma: *mut bindings::vm_area_struct,
+    kind: u32,
+) -> c_int {
+    // SAFETY: by the requirements of this function, the mapping and its file
+    // are valid and the context is ours.
+    let (ctx, file) = unsafe {
+        let file = (*vma).vm_file;
+        (
+            context(ctx),
+            (!file.is_null()).then(|| ARef::from(File::from_raw_file(file))),
+        )
+    };
+    ctx.vma = Answer { kind, file };
+    0
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a mapping.
+#[export]
+unsafe extern "C" fn filemap_checkpoint(
+    ctx: *mut bindings::checkpoint_ctx,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    // SAFETY: by the requirements of this function.
+    unsafe { answer(ctx, vma, vma_kind::FILE) }
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a mapping.
+#[export]
+unsafe extern "C" fn shmem_anon_checkpoint(
+    ctx: *mut bindings::checkpoint_ctx,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    // Shared anonymous memory is private to the kernel; memfds are not.
+    // SAFETY: by the requirements of this function.
+    unsafe {
+        let kind = if mm::is_anon_shm(vma) {
+            vma_kind::SHM
+        } else {
+            vma_kind::FILE
+        };
+        answer(ctx, vma, kind)
+    }
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a mapping.
+#[export]
+unsafe extern "C" fn special_mapping_checkpoint(
+    ctx: *mut bindings::checkpoint_ctx,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    // SAFETY: by the requirements of this function.
+    unsafe {
+        let kind = if arch::is_vdso_mapping(vma) {
+            vma_kind::VDSO
+        } else {
+            0
+        };
+        answer(ctx, vma, kind)
+    }
+}
+
+/// Makes shared anonymous memory and fills it; called by init, in order.
+pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]) -> Result {
+    let file = mm::new_shm(
+        head.size.get(),
+        head.flags.get() & wire::SHM_NORESERVE != 0,
+    )?;
+    rs.shms.push(file.clone(), GFP_KERNEL_ACCOUNT)?;
+    for run in runs {
+        let first = run.start.get() / PAGE_SIZE as u64;
+        rs.data.read_run(u64::from(run.pages.get()), |done, n, batch| {
+            for i in 0..n as u64 {
+                batch.push(mm::shm_page(&file, first + done + i)?, GFP_KERNEL)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Rebuilds the address space of the current task. The pages are read in the
+/// order of the image, so tasks do this one after the other.
+pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta()?;
+    let mut records = meta
+        .records()
+        .skip_while(|r| !(r.kind == Kind::Mm && r.head::<wire::Mm>().is_ok_and(|m| m.id == part.task.mm)));
+    let record = records.next().ok_or(EINVAL)?;
+    let head: wire::Mm = record.head().map_err(|_| EINVAL)?;
+    let flags = head.flags.get();
+
+    arch::restart_personality(flags)?;
+    mm::new_for_current()?;
+    if flags & mm_flags::BINFMT != 0 && flags & mm_flags::IA32 == 0 {
+        mm::inherit_binfmt(&rs.init_mm);
+    }
+
+    for record in records
+        .clone()
+        .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
+    {
+        match record.kind {
+            Kind::Ldt => {
+                let entries = record.array::<wire::LdtEntry>().map_err(|_| EINVAL)?;
+                arch::restart_ldt(entries)?;
+            }
+            Kind::Vma => {
+                let vma: wire::Vma = record.head().map_err(|_| EINVAL)?;
+                if vma.kind.get() != vma_kind::VDSO {
+                    restart_vma(rs, &vma).map_err(|e| {
+                        rs.report.error(
+                            Item {
+                                object: Object::Vma(vma.start.get() as usize),
+                                kind: "mapping",
+                                name: b"",
+                                why: "could not be mapped again",
+                                remedy: "",
+                            },
+                            e,
+                        )
+                    })?;
+                }
+            }
+            _ => (),
+        }
+    }
+    arch::restart_vdso(&mut rs.report, &head)?;
+
+    for record in records
+        .clone()
+        .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
+        .filter(|r| r.kind == Kind::Runs)
+    {
+        let runs = <[wire::Run]>::ref_from_bytes(record.tail()).map_err(|_| EINVAL)?;
+        for run in runs {
+            let start = run.start.get() as usize;
+            rs.data.read_run(u64::from(run.pages.get()), |done, n, batch| {
+                mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, batch)
+            })?;
+        }
+    }
+
+    // All are there: they may merge from now on, as before.
+    for record in records
+        .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
+        .filter(|r| r.kind == Kind::Vma)
+    {
+        let vma: wire::Vma = record.head().map_err(|_| EINVAL)?;
+        if vma.kind.get() == vma_kind::VDSO {
+            continue;
+        }
+        let (start, end) = (vma.start.get() as usize, vma.end.get() as usize);
+        let flags = vma.flags.get();
+        mm::set_flags(start, to_kernel(flags) | pkey_flags(&vma))?;
+        if flags & vma_flags::LOCKED != 0 && flags & vma_flags::LOCKONFAULT == 0 {
+            mm::lock(start, end - start)?;
+        }
+    }
+
+    let auxv: KVec<usize> = {
+        let mut words = KVec::new();
+        for word in record.tail().chunks_exact(8) {
+            let word = word.try_into().map_err(|_| EINVAL)?;
+            words.push(usize::from_le_bytes(word), GFP_KERNEL)?;
+        }
+        words
+    };
+    let exe = rs.file(head.exe_file.get())?;
+    mm::set_layout(
+        &Layout {
+            start_code: head.start_code.get() as usize,
+            end_code: head.end_code.get() as usize,
+            start_data: head.start_data.get() as usize,
+            end_data: head.end_data.get() as usize,
+            start_brk: head.start_brk.get() as usize,
+            brk: head.brk.get() as usize,
+            start_stack: head.start_stack.get() as usize,
+            arg_start: head.arg_start.get() as usize,
+            arg_end: head.arg_end.get() as usize,
+            env_start: head.env_start.get() as usize,
+            env_end: head.env_end.get() as usize,
+            mmap_base: head.mmap_base.get() as usize,
+            mmap_compat_base: head.mmap_compat_base.get() as usize,
+            hiwater_rss: head.hiwater_rss.get() as usize,
+            hiwater_vm: head.hiwater_vm.get() as usize,
+            coredump_filter: head.coredump_filter.get(),
+            membarrier: head.membarrier.get(),
+            topdown: flags & mm_flags::TOPDOWN != 0,
+            lock_future: flags & mm_flags::LOCK_FUTURE != 0,
+            lock_future_onfault: flags & mm_flags::LOCK_FUTURE_ONFAULT != 0,
+            has_binfmt: flags & mm_flags::BINFMT != 0,
+        },
+        &auxv,
+        exe.as_deref(),
+    )
+}
+
+fn pkey_flags(vma: &wire::Vma) -> vm_flags_t {
+    mm::pkey_flags(vma.pkey.get())
+}
+
+fn restart_vma(rs: &Restart, vma: &wire::Vma) -> Result {
+    let flags = vma.flags.get();
+    let shared = flags & vma_flags::MAYSHARE != 0;
+    let file = match vma.kind.get() {
+        vma_kind::FILE => Some(rs.file(vma.object.get())?.ok_or(EINVAL)?),
+        vma_kind::SHM => Some(rs.shm(vma.object.get())?),
+        _ => None,
+    };
+    let mut prot = 0;
+    for (bit, p) in [
+        (vma_flags::READ, bindings::PROT_READ),
+        (vma_flags::WRITE, bindings::PROT_WRITE),
+        (vma_flags::EXEC, bindings::PROT_EXEC),
+    ] {
+        if flags & bit != 0 {
+            prot |= p;
+        }
+    }
+    // Private memory that was writable once stays counted when it is not any
+    // more; the right is taken back below, before there are pages.
+    if !shared && flags & vma_flags::ACCOUNT != 0 {
+        prot |= bindings::PROT_WRITE;
+    }
+    let mut map = if shared {
+        bindings::MAP_SHARED
+    } else {
+        bindings::MAP_PRIVATE
+    };
+    for (bit, m) in [
+        (vma_flags::GROWSDOWN, bindings::MAP_GROWSDOWN),
+        (vma_flags::NORESERVE, bindings::MAP_NORESERVE),
+    ] {
+        if flags & bit != 0 {
+            map |= m;
+        }
+    }
+    if file.is_none() {
+        map |= bindings::MAP_ANONYMOUS;
+    }
+    let (start, end) = (vma.start.get() as usize, vma.end.get() as usize);
+    mm::map(&MapRequest {
+        start,
+        len: end.checked_sub(start).ok_or(EINVAL)?,
+        prot,
+        flags: map,
+        pgoff: if file.is_some() {
+            vma.offset.get() as usize / PAGE_SIZE
+        } else {
+            0
+        },
+        file: file.as_deref(),
+        lock: flags & vma_flags::LOCKED != 0,
+    })?;
+    mm::set_flags(start, to_kernel(flags) | pkey_flags(vma) | vm::DONTEXPAND)
+}

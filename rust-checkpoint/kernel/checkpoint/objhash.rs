@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Objects that may be shared, each saved once.
+//!
+//! Maps a kernel object to the id it got in the image. The job stands still
+//! while objects are added, and whoever saves one makes sure that it lives as
+//! long as the hash, so an address names one object.
+
+use kernel::{prelude::*, rbtree::RBTree};
+
+/// What an object is; ids are counted within a class.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// An open file description, or init's descriptor that stands for it.
+    File,
+    /// A place in the file system.
+    Path,
+    /// Signal actions.
+    Sighand,
+    /// Shared anonymous memory, by its inode.
+    Shm,
+    /// An address space.
+    Mm,
+    /// A descriptor table.
+    FdTable,
+    /// Root, working directory, umask.
+    Fs,
+}
+
+const CLASSES: usize = 7;
+
+/// The ids given so far.
+pub(crate) struct ObjHash {
+    ids: RBTree<(Class, usize), u32>,
+    counts: [u32; CLASSES],
+}
+
+/// What [`ObjHash::id`] found.
+pub(crate) enum Found {
+    /// Seen before: the id it has.
+    Old(u32),
+    /// Not seen before: the id it got.
+    New(u32),
+}
+
+impl ObjHash {
+    /// No objects.
+    pub(crate) fn new() -> Self {
+        Self {
+            ids: RBTree::new(),
+            counts: [0; CLASSES],
+        }
+    }
+
+    /// The id of an object, a new one where it is seen for the first time.
+    pub(crate) fn id<T>(&mut self, class: Class, object: *const T) -> Result<Found> {
+        let key = (class, object as usize);
+        if let Some(id) = self.ids.get(&key) {
+            return Ok(Found::Old(*id));
+        }
+        let id = self.next_id(class)?;
+        self.ids.try_create_and_insert(key, id, GFP_KERNEL_ACCOUNT)?;
+        Ok(Found::New(id))
+    }
+
+    /// An id for an object that can't be met again.
+    pub(crate) fn next_id(&mut self, class: Class) -> Result<u32> {
+        let count = self.counts.get_mut(class as usize).ok_or(EINVAL)?;
+        *count = count.checked_add(1).ok_or(EOVERFLOW)?;
+        Ok(*count)
+    }
+}

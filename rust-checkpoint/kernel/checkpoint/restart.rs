@@ -1,0 +1,641 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `restart(2)`: verify, prepare, create, rebuild, let go.
+//!
+//! Init reads and verifies all metadata before it creates anything. It opens
+//! the files and makes the shared memory ([`Restart`]), then creates the tasks,
+//! which rebuild themselves ([`Child`]) and wait at a barrier. When all are
+//! there and all page data was right, init gives them their registers as a
+//! tracer would and lets them go. Until then nothing they do is visible to
+//! anyone; if anything fails they are killed and reaped.
+
+use crate::{
+    arch,
+    checkpoint::MAX_META,
+    files,
+    fs,
+    image::{
+        format::{
+            Fault,
+            Header,
+            Layout,
+            HEADER_LEN,
+            TRAILER_LEN, //
+        },
+        parse::{
+            self,
+            Meta,
+            Record, //
+        },
+        record::{
+            self as wire,
+            file_kind,
+            Kind, //
+        },
+        verify, //
+    },
+    mm,
+    report::{
+        Item,
+        Object,
+        Report, //
+    },
+    task,
+};
+use kernel::{
+    bindings,
+    checkpoint::{
+        clone::{
+            clone_with_pid,
+            reap,
+            Body, //
+        },
+        event::Event,
+        io::{
+            xxh64,
+            HeldPage,
+            Stream,
+            Xxh64,
+            BATCH, //
+        },
+        park,
+        task::{
+            fatal_signal_pending,
+            TaskExt, //
+        },
+    },
+    fs::File,
+    mm::MmWithUser,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+    task::Task,
+};
+use zerocopy::FromBytes;
+
+/// An image whose metadata was read and verified.
+///
+/// # Invariants
+///
+/// `bytes` passed [`verify::verify`] and never changes.
+pub(crate) struct Image {
+    header: Header,
+    bytes: KVVec<u8>,
+}
+
+impl Image {
+    /// The records.
+    pub(crate) fn meta(&self) -> Result<Meta<'_>> {
+        // By the type invariant this does not fail.
+        Meta::new(&self.bytes, HEADER_LEN as u64).map_err(|_| EINVAL)
+    }
+}
+
+/// Page data as it comes, checked chunk by chunk.
+pub(crate) struct Data {
+    stream: Stream,
+    hash: Xxh64,
+    in_chunk: usize,
+    left: u64,
+    hashes: KVVec<u8>,
+    expected: Option<KVVec<u8>>,
+    batch: KVec<HeldPage>,
+}
+
+impl Data {
+    /// Reads the next `pages` pages. `fill(done, n, batch)` adds to `batch` the
+    /// `n` pages that come after the first `done` ones.
+    pub(crate) fn read_run(
+        &mut self,
+        pages: u64,
+        mut fill: impl FnMut(u64, usize, &mut KVec<HeldPage>) -> Result,
+    ) -> Result {
+        let mut done = 0;
+        while done < pages {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            let n = (pages - done).min((BATCH - self.in_chunk) as u64) as usize;
+            fill(done, n, &mut self.batch)?;
+            if self.batch.len() != n {
+                return Err(EINVAL);
+            }
+            self.stream.read_pages(&self.batch)?;
+            for page in &self.batch {
+                self.hash.update_page(page);
+            }
+            self.batch.clear();
+            self.in_chunk += n;
+            self.left = self.left.checked_sub(n as u64).ok_or(EINVAL)?;
+            done += n as u64;
+            if self.in_chunk == BATCH || self.left == 0 {
+                self.end_chunk()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_chunk(&mut self) -> Result {
+        let hash = self.hash.digest().to_le_bytes();
+        let at = self.hashes.len();
+        self.hashes.extend_from_slice(&hash, GFP_KERNEL_ACCOUNT)?;
+        self.hash = Xxh64::new();
+        self.in_chunk = 0;
+        if let Some(expected) = &self.expected {
+            if expected.get(at..at + hash.len()) != Some(&hash[..]) {
+                return Err(EBADMSG);
+            }
+        }
+        Ok(())
+    }
+
+    /// After the last page: the trailer, where it was not read before.
+    fn finish(&mut self, header: &Header, report: &mut Report) -> Result {
+        if self.left != 0 {
+            return Err(EINVAL);
+        }
+        let mut hashes = KVVec::zeroed(self.hashes.len(), GFP_KERNEL_ACCOUNT)?;
+        let mut trailer = [0; TRAILER_LEN];
+        self.stream
+            .read(&mut hashes)
+            .and_then(|()| self.stream.read(&mut trailer))
+            .map_err(|e| short(report, e))?;
+        parse::check_trailer(&trailer, header, Some(xxh64(&hashes)), xxh64)
+            .map_err(|f| fault(report, f))?;
+        if hashes.as_slice() != self.hashes.as_slice() {
+            return Err(damaged(report));
+        }
+        Ok(())
+    }
+}
+
+/// What the tasks of a job are rebuilt from.
+pub(crate) struct Restart {
+    /// The verified metadata.
+    pub(crate) image: Arc<Image>,
+    /// Why it fails.
+    pub(crate) report: Report,
+    /// The page data.
+    pub(crate) data: Data,
+    /// The address space of init.
+    pub(crate) init_mm: ARef<MmWithUser>,
+    /// Shared anonymous memory, by id - 1.
+    pub(crate) shms: KVVec<ARef<File>>,
+    /// Open files, by id - 1.
+    pub(crate) files: KVVec<ARef<File>>,
+    /// Places, by id - 1.
+    pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
+}
+
+impl Restart {
+    /// The open file with this id, none for 0.
+    pub(crate) fn file(&self, id: u32) -> Result<Option<ARef<File>>> {
+        match id.checked_sub(1) {
+            None => Ok(None),
+            Some(i) => Ok(Some(self.files.get(i as usize).ok_or(EINVAL)?.clone())),
+        }
+    }
+
+    /// The shared memory with this id.
+    pub(crate) fn shm(&self, id: u32) -> Result<ARef<File>> {
+        let i = id.checked_sub(1).ok_or(EINVAL)?;
+        Ok(self.shms.get(i as usize).ok_or(EINVAL)?.clone())
+    }
+
+    /// Opens and makes what tasks share, in the order of the image.
+    fn prepare(&mut self) -> Result {
+        let image = self.image.clone();
+        let meta = image.meta()?;
+        let mut records = meta.records().peekable();
+        while let Some(record) = records.next() {
+            match record.kind {
+                Kind::File => files::restart(self, &record)?,
+                Kind::Path => fs::restart_path(self, &record)?,
+                Kind::Shm => {
+                    let head: wire::Shm = record.head().map_err(|_| EINVAL)?;
+                    let runs = match records.next_if(|r| r.kind == Kind::Runs) {
+                        Some(r) => r.tail(),
+                        None => &[],
+                    };
+                    let runs = <[wire::Run]>::ref_from_bytes(runs).map_err(|_| EINVAL)?;
+                    mm::restart_shm(self, &head, runs)?;
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A task of the image.
+pub(crate) struct Part {
+    /// Its record.
+    pub(crate) task: wire::Task,
+    /// Position of its record among the records.
+    index: usize,
+}
+
+impl Part {
+    /// The records that belong to the task.
+    pub(crate) fn records<'a>(&self, meta: &Meta<'a>) -> impl Iterator<Item = Record<'a>> + Clone {
+        meta.records()
+            .skip(self.index + 1)
+            .take_while(|r| !matches!(r.kind, Kind::Task | Kind::End))
+    }
+}
+
+/// The state all tasks of a restart share.
+#[pin_data]
+struct Job {
+    #[pin]
+    state: Mutex<Restart>,
+    #[pin]
+    go: Event,
+    aborted: Atomic<u32>,
+}
+
+/// A task that rebuilds itself.
+#[pin_data]
+struct Child {
+    job: Arc<Job>,
+    part: Part,
+    #[pin]
+    done: Event,
+    result: Atomic<i32>,
+    /// The value of the register that the kernel overwrites on the way out.
+    ax: Atomic<u64>,
+}
+
+impl Child {
+    fn rebuild(&self) -> Result {
+        let mut rs = self.job.state.lock();
+        let part = &self.part;
+        rs.report
+            .subject(Some((part.task.pid.get(), part.task.comm)));
+        let ret = task::restart(&mut rs, part);
+        if ret.is_ok() {
+            rs.report.subject(None);
+        }
+        ret
+    }
+}
+
+impl Body for Child {
+    fn run(self: Arc<Self>) {
+        let ret = self.rebuild();
+        let ok = ret.is_ok();
+        self.result
+            .store(ret.err().map_or(0, |e| e.to_errno()), Release);
+        self.done.happen_for_all();
+        if ok && self.job.go.wait_killable().is_ok() && self.job.aborted.load(Acquire) == 0 {
+            // Nothing before this point was visible, everything after it is.
+            let ax = self.ax.load(Acquire);
+            drop(self);
+            if park::at_task_work_point(move || arch::set_syscall_register(ax)).is_ok() {
+                return;
+            }
+        }
+        current!().kill();
+    }
+}
+
+/// Reports a fault of the image.
+fn fault(report: &mut Report, fault: Fault) -> Error {
+    report.error(
+        Item {
+            object: Object::Image(fault.offset),
+            kind: "image",
+            name: b"",
+            why: fault.what,
+            remedy: "use another image; see ckpt verify",
+        },
+        EINVAL,
+    )
+}
+
+/// Reports an image that ends too early, or an error of its file.
+fn short(report: &mut Report, error: Error) -> Error {
+    if error == ENODATA {
+        return fault(report, Fault::new(0, "the image is truncated"));
+    }
+    report.error(
+        Item {
+            object: Object::Job,
+            kind: "read",
+            name: b"",
+            why: "the image could not be read",
+            remedy: "",
+        },
+        error,
+    )
+}
+
+fn damaged(report: &mut Report) -> Error {
+    fault(
+        report,
+        Fault::new(0, "page data is damaged: a checksum differs"),
+    )
+}
+
+/// Reads and verifies all that stands before the page data, and the trailer
+/// where the file can be read at any place.
+fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> {
+    let mut bytes = [0; HEADER_LEN];
+    stream.read(&mut bytes).map_err(|e| short(report, e))?;
+    let header = parse::check_header(&bytes, xxh64).map_err(|f| fault(report, f))?;
+    if header.page_size.get() as usize != PAGE_SIZE {
+        return Err(fault(report, Fault::new(0, "image has another page size")));
+    }
+    arch::check_features(&header).map_err(|what| fault(report, Fault::new(0, what)))?;
+
+    let seekable = stream.seekable_len();
+    if seekable.is_some_and(|len| len < header.image_len.get()) {
+        return Err(short(report, ENODATA));
+    }
+    let len = usize::try_from(header.meta_len.get()).map_err(|_| EINVAL)?;
+    if len > MAX_META {
+        return Err(fault(report, Fault::new(0, "metadata is too long")));
+    }
+    // Memory is taken as the data comes, not as the header says.
+    let mut meta = KVVec::new();
+    while meta.len() < len {
+        let at = meta.len();
+        let n = (len - at).min(at.max(64 * 1024));
+        meta.resize(at + n, 0, GFP_KERNEL_ACCOUNT)?;
+        let to = meta.get_mut(at..).ok_or(EINVAL)?;
+        stream.read(to).map_err(|e| short(report, e))?;
+    }
+    parse::check_meta_hash(&header, xxh64(&meta)).map_err(|f| fault(report, f))?;
+    Meta::new(&meta, HEADER_LEN as u64)
+        .and_then(|m| verify::verify(&m, &header))
+        .map_err(|f| fault(report, f))?;
+    // INVARIANT: verified just now.
+    let image = Image {
+        header,
+        bytes: meta,
+    };
+
+    let layout = Layout::new(PAGE_SIZE as u32, len as u64, header.data_len.get()).ok_or(EINVAL)?;
+    let mut at = (HEADER_LEN + len) as u64;
+    let mut gap = [0; 256];
+    while at < layout.data_offset {
+        let n = (layout.data_offset - at).min(gap.len() as u64) as usize;
+        let part = gap.get_mut(..n).ok_or(EINVAL)?;
+        stream.read(part).map_err(|e| short(report, e))?;
+        parse::check_gap(part, at).map_err(|f| fault(report, f))?;
+        at += n as u64;
+    }
+
+    let mut expected = None;
+    if seekable.is_some() {
+        let n = parse::chunks(&header).checked_mul(8).ok_or(EINVAL)?;
+        let n = usize::try_from(n).map_err(|_| EINVAL)?;
+        let mut hashes = KVVec::zeroed(n, GFP_KERNEL_ACCOUNT)?;
+        let mut trailer = [0; TRAILER_LEN];
+        stream
+            .read_at(layout.trailer_offset, &mut hashes)
+            .and_then(|()| stream.read_at(layout.trailer_offset + n as u64, &mut trailer))
+            .map_err(|e| short(report, e))?;
+        parse::check_trailer(&trailer, &header, Some(xxh64(&hashes)), xxh64)
+            .map_err(|f| fault(report, f))?;
+        expected = Some(hashes);
+    }
+    let data = Data {
+        stream,
+        hash: Xxh64::new(),
+        in_chunk: 0,
+        left: header.data_len.get() / PAGE_SIZE as u64,
+        hashes: KVVec::new(),
+        expected,
+        batch: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+    };
+    Ok((image, data))
+}
+
+/// Creates the tasks and has them rebuild themselves; all or nothing.
+fn create(job: &Arc<Job>, args: &mut bindings::checkpoint_args) -> Result {
+    let image = job.state.lock().image.clone();
+    let meta = image.meta()?;
+    let mut children: KVec<(Arc<Child>, ARef<Task>)> = KVec::new();
+
+    let mut ret = Ok(());
+    for (index, record) in meta.records().enumerate() {
+        if record.kind != Kind::Task {
+            continue;
+        }
+        ret = record
+            .head::<wire::Task>()
+            .map_err(|_| EINVAL)
+            .and_then(|task| add_child(job, Part { task, index }, &mut children));
+        if ret.is_err() {
+            break;
+        }
+    }
+    for (child, _) in &children {
+        if ret.is_ok() {
+            ret = child.done.wait_killable().map_err(|_| EINTR);
+        }
+        if ret.is_ok() {
+            ret = match child.result.load(Acquire) {
+                0 => Ok(()),
+                e => Err(Error::from_errno(e)),
+            };
+        }
+    }
+    if ret.is_ok() {
+        ret = settle(job, &image, &meta, &children);
+    }
+    if ret.is_ok() {
+        args.tasks = children.len() as u64;
+        job.go.happen_for_all();
+        return Ok(());
+    }
+
+    job.aborted.store(1, Release);
+    for (_, task) in &children {
+        task.kill();
+    }
+    job.go.happen_for_all();
+    for (child, _) in &children {
+        // Killed: it will be done soon, and no longer uses the image.
+        child.done.wait();
+        // Fails only when init itself is dying, and its children with it.
+        let _ = reap(child.part.task.pid.get());
+    }
+    ret
+}
+
+fn add_child(
+    job: &Arc<Job>,
+    part: Part,
+    children: &mut KVec<(Arc<Child>, ARef<Task>)>,
+) -> Result {
+    let pid = part.task.pid.get();
+    children.reserve(1, GFP_KERNEL_ACCOUNT)?;
+    let child = Arc::pin_init(
+        pin_init!(Child {
+            job: job.clone(),
+            part,
+            done <- Event::new(),
+            result: Atomic::new(0),
+            ax: Atomic::new(0),
+        }),
+        GFP_KERNEL_ACCOUNT,
+    )?;
+    let task = clone_with_pid(child.clone(), &[pid]).map_err(|e| {
+        let why = if e == EEXIST {
+            "its pid is taken"
+        } else {
+            "could not be created with its pid"
+        };
+        let mut rs = job.state.lock();
+        rs.report
+            .subject(Some((pid, child.part.task.comm)));
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "pid",
+                name: b"",
+                why,
+                remedy: "restart in a fresh pid namespace",
+            },
+            e,
+        )
+    })?;
+    children.push((child, task), GFP_KERNEL_ACCOUNT)
+        .map_err(Into::into)
+}
+
+/// All tasks wait at the barrier: the last that can fail.
+fn settle(
+    job: &Arc<Job>,
+    image: &Image,
+    meta: &Meta<'_>,
+    children: &KVec<(Arc<Child>, ARef<Task>)>,
+) -> Result {
+    let mut rs = job.state.lock();
+    let rs = &mut *rs;
+    rs.data.finish(&image.header, &mut rs.report)?;
+    for (child, task) in children {
+        while !task.wait_inactive() {
+            if task.is_exiting() || fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            kernel::checkpoint::task::relax();
+        }
+        rs.report
+            .subject(Some((child.part.task.pid.get(), child.part.task.comm)));
+        let ax = arch::restart_thread(&mut rs.report, task, child.part.records(meta))?;
+        child.ax.store(ax, Release);
+        kernel::checkpoint::clone::set_exit_signal(task, child.part.task.exit_signal.get());
+    }
+    rs.report.subject(None);
+    Ok(())
+}
+
+fn run(
+    stream: Stream,
+    report: &mut Option<Report>,
+    args: &mut bindings::checkpoint_args,
+) -> Result {
+    let mut r = Report::new("restart");
+    let (image, data) = match read_image(stream, &mut r) {
+        Ok(ok) => ok,
+        Err(e) => {
+            *report = Some(r);
+            return Err(e);
+        }
+    };
+    let pages = image.header.data_len.get() / PAGE_SIZE as u64;
+    let image_len = image.header.image_len.get();
+    let init_mm = current!().mm_ref().ok_or(ESRCH)?;
+    let image = Arc::new(image, GFP_KERNEL_ACCOUNT)?;
+    for record in image.meta()?.records() {
+        if record.kind == Kind::Job {
+            args.root_pid = record
+                .head::<wire::Job>()
+                .map_err(|_| EINVAL)?
+                .root_pid
+                .get();
+        }
+    }
+    let job = Arc::pin_init(
+        pin_init!(Job {
+            state <- new_mutex!(Restart {
+                image,
+                report: r,
+                data,
+                init_mm,
+                shms: KVVec::new(),
+                files: KVVec::new(),
+                paths: KVVec::new(),
+            }),
+            go <- Event::new(),
+            aborted: Atomic::new(0),
+        }),
+        GFP_KERNEL_ACCOUNT,
+    )?;
+
+    let ret = job.state.lock().prepare();
+    let ret = ret.and_then(|()| create(&job, args));
+    let mut rs = job.state.lock();
+    let ret = ret.map_err(|e| match e {
+        // What a task met while it read page data.
+        e if e == EBADMSG => damaged(&mut rs.report),
+        e if e == ENODATA => short(&mut rs.report, e),
+        e => e,
+    });
+    if ret.is_ok() {
+        rs.data.stream.commit();
+        args.image_bytes = image_len;
+        args.pages_data = pages;
+    }
+    *report = Some(core::mem::replace(&mut rs.report, Report::new("restart")));
+    ret
+}
+
+/// Entry from C.
+///
+/// # Safety
+///
+/// `file` is a file whose position lock is held; `args` is valid.
+#[export]
+unsafe extern "C" fn checkpoint_restart(
+    file: *mut bindings::file,
+    _flags: c_uint,
+    args: *mut bindings::checkpoint_args,
+) -> c_long {
+    // SAFETY: by the requirements of this function; with the position lock
+    // held by the caller there is no `fdget_pos()` to race with.
+    let (args, stream) = unsafe {
+        (
+            &mut *args,
+            Stream::new(ARef::from(File::from_raw_file(file))),
+        )
+    };
+    let mut report = None;
+    let ret = run(stream, &mut report, args);
+    if let Some(report) = report {
+        args.refusals = report.refusals();
+        files::write_log(args.log_fd, report.text());
+    }
+    match ret {
+        Ok(()) => 0,
+        Err(e) => e.to_errno() as c_long,
+    }
+}
+
+/// What a File record says of how it is had back.
+pub(crate) fn is_init_fd(file: &wire::File) -> bool {
+    file.kind.get() == file_kind::INIT_FD
+}

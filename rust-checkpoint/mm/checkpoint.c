@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory side of checkpoint/restart that needs the page table macros, and the
+ * switch to a new address space that restart(2) shares with exec.
+ */
+#include <linux/binfmts.h>
+#include <linux/checkpoint.h>
+#include <linux/leafops.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mm_inline.h>
+#include <linux/module.h>
+#include <linux/mmap_lock.h>
+#include <linux/pagewalk.h>
+#include <linux/pid_namespace.h>
+#include <linux/pkeys.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/security.h>
+#include <linux/shmem_fs.h>
+#include <linux/swap.h>
+
+#include "internal.h"
+
+struct checkpoint_walk {
+	checkpoint_pages_fn fn;
+	void *arg;
+	/* The range not yet given to @fn; empty when start == end. */
+	unsigned long start;
+	unsigned long end;
+	enum checkpoint_pages what;
+};
+
+static int checkpoint_walk_flush(struct checkpoint_walk *w)
+{
+	int err = 0;
+
+	if (w->start != w->end)
+		err = w->fn(w->arg, w->start, w->end, w->what);
+	w->start = w->end;
+	return err;
+}
+
+static int checkpoint_walk_add(struct checkpoint_walk *w, unsigned long start,
+			       unsigned long end, enum checkpoint_pages what)
+{
+	int err;
+
+	if (w->end == start && w->start != w->end && w->what == what) {
+		w->end = end;
+		return 0;
+	}
+	err = checkpoint_walk_flush(w);
+	w->start = start;
+	w->end = end;
+	w->what = what;
+	return err;
+}
+
+static int checkpoint_pmd_entry(pmd_t *pmd, unsigned long addr,
+				unsigned long next, struct mm_walk *walk)
+{
+	struct checkpoint_walk *w = walk->private;
+	spinlock_t *ptl = pmd_trans_huge_lock(pmd, walk->vma);
+	struct page *page = NULL;
+	int what = -1;
+
+	if (!ptl)
+		return 0;
+
+	/* A huge page needs no look at its parts. */
+	walk->action = ACTION_CONTINUE;
+	if (pmd_present(*pmd)) {
+		page = vm_normal_page_pmd(walk->vma, addr, *pmd);
+		if (!page)
+			what = CHECKPOINT_PAGES_ZERO;
+		else if (PageAnon(page))
+			what = CHECKPOINT_PAGES_DATA;
+	} else if (pmd_is_migration_entry(*pmd)) {
+		what = CHECKPOINT_PAGES_DATA;
+	} else {
+		what = CHECKPOINT_PAGES_OTHER;
+	}
+	spin_unlock(ptl);
+
+	return what < 0 ? 0 : checkpoint_walk_add(w, addr, next, what);
+}
+
+static int checkpoint_pte_entry(pte_t *ptep, unsigned long addr,
+				unsigned long next, struct mm_walk *walk)
+{
+	struct checkpoint_walk *w = walk->private;
+	pte_t pte = ptep_get(ptep);
+	softleaf_t entry;
+	struct page *page;
+
+	if (pte_none(pte))
+		return 0;
+
+	if (pte_present(pte)) {
+		page = vm_normal_page(walk->vma, addr, pte);
+		if (!page)
+			return checkpoint_walk_add(w, addr, next,
+						   CHECKPOINT_PAGES_ZERO);
+		/* What is not anonymous is had back from the file. */
+		if (!PageAnon(page))
+			return 0;
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA);
+	}
+
+	entry = softleaf_from_pte(pte);
+	if (softleaf_is_swap(entry))
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA);
+	if (softleaf_is_migration(entry)) {
+		if (!folio_test_anon(softleaf_to_folio(entry)))
+			return 0;
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA);
+	}
+	if (softleaf_is_guard_marker(entry))
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_GUARD);
+	return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_OTHER);
+}
+
+static const struct mm_walk_ops checkpoint_walk_ops = {
+	.pmd_entry	= checkpoint_pmd_entry,
+	.pte_entry	= checkpoint_pte_entry,
+	.walk_lock	= PGWALK_RDLOCK,
+};
+
+/**
+ * checkpoint_walk_pages - tell which pages of a range hold what
+ * @mm: an address space that nobody runs in
+ * @start: first address
+ * @end: behind the last one
+ * @fn: called for each range of pages of the same kind, in ascending order,
+ *	ranges as long as they can be; must not sleep
+ * @arg: for @fn
+ *
+ * Pages that are not there, and pages of files, are passed over.
+ *
+ * Context: mmap_lock of @mm is held.
+ * Return: 0, or what @fn returned first that was not 0.
+ */
+int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
+			  unsigned long end, checkpoint_pages_fn fn, void *arg)
+{
+	struct checkpoint_walk w = { .fn = fn, .arg = arg };
+	int err;
+
+	err = walk_page_range(mm, start, end, &checkpoint_walk_ops, &w);
+	return err ? err : checkpoint_walk_flush(&w);
+}
+
+/**
+ * checkpoint_new_mm - give the calling task a new, empty address space
+ * @user_ns: user namespace the new address space belongs to
+ *
+ * What exec does, without a program to load. On failure the caller must not
+ * go to user mode.
+ *
+ * Context: process context of a task that shares its mm with its parent.
+ * Return: 0 or a negative errno.
+ */
+int checkpoint_new_mm(struct user_namespace *user_ns)
+{
+	struct mm_struct *mm, *old = NULL;
+	struct rlimit stack;
+	int err;
+
+	mm = mm_alloc();
+	if (!mm)
+		return -ENOMEM;
+	mm->binfmt = NULL;
+
+	sched_mm_cid_before_execve(current);
+	err = exec_install_mm(mm, user_ns, &old);
+	if (err) {
+		sched_mm_cid_after_execve(current);
+		mmput(mm);
+		return err;
+	}
+	task_lock(current->group_leader);
+	stack = current->signal->rlim[RLIMIT_STACK];
+	task_unlock(current->group_leader);
+	arch_pick_mmap_layout(mm, &stack);
+	mm->task_size = TASK_SIZE;
+	up_write(&current->signal->exec_update_lock);
+	if (old)
+		exec_mm_put_old(old);
+	sched_mm_cid_after_execve(current);
+	return 0;
+}
+
+/**
+ * checkpoint_mmap - map into the calling task's address space
+ * @file: what to map, NULL for anonymous memory
+ * @addr: first address
+ * @len: length in bytes
+ * @prot: PROT_*
+ * @flags: MAP_*
+ * @pgoff: offset in pages
+ * @lock: account it as locked, populate nothing
+ *
+ * mmap(2) with all its checks, but for @lock, which gives what
+ * mlockall(MCL_FUTURE | MCL_ONFAULT) would.
+ *
+ * Context: may sleep, takes mmap_lock for writing.
+ * Return: 0 or a negative errno, -EEXIST if anything is mapped there.
+ */
+int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
+		    unsigned long prot, unsigned long flags,
+		    unsigned long pgoff, bool lock)
+{
+	struct mm_struct *mm = current->mm;
+	vm_flags_t saved = mm->def_flags;
+	unsigned long ret;
+
+	if (lock)
+		mm->def_flags |= VM_LOCKED | VM_LOCKONFAULT;
+	ret = vm_mmap_pgoff(file, addr, len, prot,
+			    flags | MAP_FIXED_NOREPLACE, pgoff);
+	mm->def_flags = saved;
+	if (IS_ERR_VALUE(ret))
+		return ret;
+	if (ret != addr) {
+		vm_munmap(ret, len);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/* Flags of a mapping that restart(2) sets; the rest is mmap(2)'s to decide. */
+#define CHECKPOINT_VM_SET (VM_ACCESS_FLAGS | VM_MAYREAD | VM_MAYWRITE |	\
+			   VM_MAYEXEC | VM_SEQ_READ | VM_RAND_READ |		\
+			   VM_DONTCOPY | VM_DONTDUMP | VM_WIPEONFORK |		\
+			   VM_HUGEPAGE | VM_NOHUGEPAGE | VM_SOFTDIRTY |		\
+			   VM_DONTEXPAND | ARCH_VM_PKEY_FLAGS)
+
+/**
+ * checkpoint_set_vma_flags - make a mapping of the caller what it was
+ * @addr: its first address
+ * @flags: its VM_* flags, VM_DONTEXPAND to keep it from merging for now
+ *
+ * To be called when the mapping has no pages yet, or to take back
+ * VM_DONTEXPAND and nothing else. Rights can be taken, never given.
+ *
+ * Context: may sleep, takes mmap_lock for writing.
+ * Return: 0, -ENOENT, -EPERM or -EINTR.
+ */
+int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
+{
+	const vm_flags_t rights = VM_ACCESS_FLAGS | VM_MAYREAD | VM_MAYWRITE |
+				  VM_MAYEXEC;
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	int err = -ENOENT;
+	vm_flags_t set;
+
+	if (mmap_write_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, addr);
+	if (!vma || vma->vm_start != addr)
+		goto out;
+	err = -EPERM;
+	if (flags & rights & ~vma->vm_flags)
+		goto out;
+
+	set = (vma->vm_flags & ~CHECKPOINT_VM_SET) | (flags & CHECKPOINT_VM_SET);
+	vma_start_write(vma);
+	vm_stat_account(mm, vma->vm_flags, -(long)vma_pages(vma));
+	vm_flags_mod(vma, set, vma->vm_flags & ~set);
+	vm_stat_account(mm, vma->vm_flags, vma_pages(vma));
+	vma_set_page_prot(vma);
+	err = 0;
+out:
+	mmap_write_unlock(mm);
+	return err;
+}
+
+/**
+ * checkpoint_lock_vma - make a mapping locked and populated
+ * @addr: its first address
+ * @len: its length in bytes
+ *
+ * For a mapping made with @lock of checkpoint_mmap() that was not
+ * MLOCK_ONFAULT.
+ *
+ * Context: may sleep, takes mmap_lock.
+ * Return: 0, -ENOENT or -EINTR.
+ */
+int checkpoint_lock_vma(unsigned long addr, unsigned long len)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	int err = -ENOENT;
+
+	if (mmap_write_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, addr);
+	if (vma) {
+		vm_flags_clear(vma, VM_LOCKONFAULT);
+		err = 0;
+	}
+	mmap_write_unlock(mm);
+	if (!err)
+		mm_populate(addr, len);
+	return err;
+}
+
+/**
+ * checkpoint_new_shm - make shared anonymous memory
+ * @size: its length in bytes
+ * @noreserve: do not count it against the commit limit
+ *
+ * Context: may sleep.
+ * Return: the file behind it, or an error pointer.
+ */
+struct file *checkpoint_new_shm(loff_t size, bool noreserve)
+{
+	return shmem_kernel_file_setup("dev/zero", size,
+				       noreserve ? mk_vma_flags(VMA_NORESERVE_BIT) :
+						   EMPTY_VMA_FLAGS);
+}
+
+/**
+ * checkpoint_shm_page - a page of shared anonymous memory, made present
+ * @file: the file behind it
+ * @index: which page
+ *
+ * Context: may sleep.
+ * Return: the page with a reference, marked dirty, or an error pointer.
+ */
+struct page *checkpoint_shm_page(struct file *file, pgoff_t index)
+{
+	struct page *page = shmem_read_mapping_page(file->f_mapping, index);
+
+	if (!IS_ERR(page))
+		set_page_dirty_lock(page);
+	return page;
+}
+
+/**
+ * checkpoint_shm_data - find data in shared anonymous memory
+ * @file: the file behind it
+ * @offset: in: where to look from, page-aligned; out: where the data starts
+ *
+ * Context: may sleep.
+ * Return: length of the data, 0 if there is none, or a negative errno.
+ */
+loff_t checkpoint_shm_data(struct file *file, loff_t *offset)
+{
+	loff_t start, end;
+
+	start = file->f_op->llseek(file, *offset, SEEK_DATA);
+	if (start == -ENXIO)
+		return 0;
+	if (start < 0)
+		return start;
+	start = round_down(start, PAGE_SIZE);
+	end = file->f_op->llseek(file, start, SEEK_HOLE);
+	if (end < 0)
+		return end;
+	*offset = start;
+	return round_up(end, PAGE_SIZE) - start;
+}
+
+u32 checkpoint_vma_pkey(struct vm_area_struct *vma)
+{
+	return vma_pkey(vma);
+}
+
+bool checkpoint_vma_has_policy(struct vm_area_struct *vma)
+{
+#ifdef CONFIG_NUMA
+	return vma->vm_policy;
+#else
+	return false;
+#endif
+}
+
+bool checkpoint_vma_is_named(struct vm_area_struct *vma)
+{
+	return anon_vma_name(vma);
+}
+
+void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
+			     bool topdown)
+{
+	unsigned long filter = (unsigned long)coredump_filter << MMF_DUMP_FILTER_SHIFT;
+
+	__mm_flags_set_mask_bits_word(mm,
+				      MMF_DUMP_FILTER_MASK | MMF_TOPDOWN_MASK,
+				      (filter & MMF_DUMP_FILTER_MASK) |
+				      (topdown ? MMF_TOPDOWN_MASK : 0));
+}
+
+void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like)
+{
+	struct linux_binfmt *fmt = like->binfmt;
+
+	if (fmt && try_module_get(fmt->module))
+		mm->binfmt = fmt;
+}
+
+vm_flags_t checkpoint_pkey_to_flags(u32 pkey)
+{
+	return ((vm_flags_t)pkey << VM_PKEY_SHIFT) & ARCH_VM_PKEY_FLAGS;
+}
+
+bool checkpoint_shm_noreserve(struct file *file)
+{
+	return SHMEM_I(file_inode(file))->flags & SHMEM_F_NORESERVE;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the abstractions in rust/kernel/checkpoint/ need from bindgen. */
+
+#include <linux/audit.h>
+#include <linux/binfmts.h>
+#include <linux/bvec.h>
+#include <linux/capability.h>
+#include <linux/checkpoint.h>
+#include <linux/fs_struct.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/kallsyms.h>
+#include <linux/ktime.h>
+#include <linux/mman.h>
+#include <linux/namei.h>
+#include <linux/nsproxy.h>
+#include <linux/pid_namespace.h>
+#include <linux/ptrace.h>
+#include <linux/regset.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/exec_state.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/shmem_fs.h>
+#include <linux/signal.h>
+#include <linux/task_work.h>
+#include <linux/time_namespace.h>
+#include <linux/uio.h>
+#include <linux/utsname.h>
+#include <linux/syscalls.h>
+#include <linux/xxhash.h>
+#include <uapi/linux/checkpoint.h>
+#include <uapi/linux/wait.h>
+
+const unsigned int RUST_CONST_HELPER_TASK_ANY_SLEEP = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE | __TASK_STOPPED;
+const unsigned long RUST_CONST_HELPER_MMF_DISABLE_THP_MASK = MMF_DISABLE_THP_MASK;
+const unsigned long RUST_CONST_HELPER_MMF_DUMP_FILTER_MASK = MMF_DUMP_FILTER_MASK;
+const unsigned long RUST_CONST_HELPER_MMF_HAS_MDWE_MASK = MMF_HAS_MDWE_MASK;
+const unsigned long RUST_CONST_HELPER_MMF_TOPDOWN_MASK = MMF_TOPDOWN_MASK;
+const unsigned long RUST_CONST_HELPER_MMF_VM_MERGE_ANY_MASK = MMF_VM_MERGE_ANY_MASK;
+const vm_flags_t RUST_CONST_HELPER_VM_GROWSDOWN = VM_GROWSDOWN;
+const vm_flags_t RUST_CONST_HELPER_VM_LOCKED = VM_LOCKED;
+const vm_flags_t RUST_CONST_HELPER_VM_MAYBE_GUARD = VM_MAYBE_GUARD;
+const vm_flags_t RUST_CONST_HELPER_VM_RAND_READ = VM_RAND_READ;
+const vm_flags_t RUST_CONST_HELPER_VM_SEQ_READ = VM_SEQ_READ;
+const vm_flags_t RUST_CONST_HELPER_VM_UFFD_MISSING = VM_UFFD_MISSING;
+const vm_flags_t RUST_CONST_HELPER_VM_UFFD_WP = VM_UFFD_WP;

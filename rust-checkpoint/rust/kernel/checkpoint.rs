@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Abstractions for checkpoint/restart.
+//!
+//! What `kernel/checkpoint/` needs from the rest of the kernel, made safe:
+//! parking tasks, capturing and filling address spaces, creating tasks, moving
+//! pages to and from a file. Everything here is usable from safe code; the
+//! invariants are stated with each type.
+//!
+//! C header: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h)
+
+pub mod clone;
+pub mod event;
+pub mod file;
+pub mod io;
+pub mod mm;
+pub mod park;
+pub mod task;

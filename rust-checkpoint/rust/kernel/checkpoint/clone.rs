@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Creating tasks that rebuild themselves in kernel context.
+//!
+//! C header: [`include/linux/sched/task.h`](srctree/include/linux/sched/task.h)
+
+use crate::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::{aref::ARef, Arc},
+    task::Task,
+};
+use core::ptr::NonNull;
+
+/// What a new task does before it goes to user mode for the first time.
+pub trait Body: Send + Sync + 'static {
+    /// Runs as the new task. When it returns, the task goes to user mode, so
+    /// it must have got registers to go with, or be about to die.
+    fn run(self: Arc<Self>);
+}
+
+/// Creates a child of the caller with the given pid, innermost namespace
+/// first, that runs `body`.
+///
+/// It shares the address space of the caller until it gets one of its own, has
+/// copies of its descriptors and signal actions, and sends the caller
+/// no signal when it exits until it is told to.
+///
+/// `EEXIST`: the pid is taken. `EPERM`: not allowed to choose it.
+pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32]) -> Result<ARef<Task>> {
+    unsafe extern "C" fn start<B: Body>(arg: *mut c_void) -> c_int {
+        // SAFETY: `arg` is what `clone_with_pid()` made of its body.
+        let body = unsafe { Arc::from_raw(arg.cast::<B>().cast_const()) };
+        body.run();
+        0
+    }
+
+    let mut set_tid = KVec::with_capacity(pids.len(), GFP_KERNEL)?;
+    set_tid.extend_from_slice(pids, GFP_KERNEL)?;
+
+    let raw = Arc::into_raw(body);
+    let mut args = bindings::kernel_clone_args {
+        flags: u64::from(bindings::CLONE_VM) | u64::from(bindings::CLONE_UNTRACED),
+        fn_: Some(start::<B>),
+        fn_arg: raw.cast_mut().cast(),
+        set_tid: set_tid.as_mut_ptr(),
+        set_tid_size: set_tid.len(),
+        ..Default::default()
+    };
+    // SAFETY: `args` is valid, and with `fn` the new task runs `start()`.
+    let nr = unsafe { bindings::kernel_clone(&mut args) };
+    if nr < 0 {
+        // SAFETY: no task was created, so the reference is still ours.
+        drop(unsafe { Arc::from_raw(raw) });
+        return Err(Error::from_errno(nr));
+    }
+    // SAFETY: the child can't be reaped by anyone but the caller's thread group.
+    let task = unsafe { bindings::find_get_task_by_vpid(nr) };
+    // SAFETY: the reference comes with the result.
+    Ok(unsafe { ARef::from_raw(NonNull::new(task).ok_or(ESRCH)?.cast()) })
+}
+
+/// Waits until the child with this pid is dead and reaps it.
+pub fn reap(pid: i32) -> Result {
+    // SAFETY: no user pointers are passed.
+    let ret = unsafe {
+        bindings::kernel_wait4(
+            pid,
+            core::ptr::null_mut(),
+            bindings::__WALL as c_int,
+            core::ptr::null_mut(),
+        )
+    };
+    if ret < 0 {
+        return Err(Error::from_errno(ret as c_int));
+    }
+    Ok(())
+}
+
+/// Sets the signal that `task`, a child of the caller that has not been to
+/// user mode, sends its parent when it exits.
+pub fn set_exit_signal(task: &Task, signal: i32) {
+    // SAFETY: the task is alive.
+    unsafe { bindings::checkpoint_set_exit_signal(task.as_ptr(), signal) };
+}
+
+/// Makes the current task the leader of a new session.
+#[doc(alias = "ksys_setsid")]
+pub fn new_session() -> Result {
+    // SAFETY: may be called by any task.
+    to_result(unsafe { bindings::ksys_setsid() })
+}
+
+/// Makes the current task the leader of a new process group in its session.
+pub fn new_process_group() -> Result {
+    // SAFETY: may be called by any task.
+    to_result(unsafe { bindings::checkpoint_new_process_group() })
+}

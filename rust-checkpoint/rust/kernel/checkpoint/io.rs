@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Bytes and pages to and from an image file.
+//!
+//! Works on whatever can be read and written with iterators: regular files,
+//! pipes, sockets, block devices. Nothing here seeks on the write side.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/bvec.h`](srctree/include/linux/bvec.h)
+
+use crate::{
+    bindings,
+    fs::File,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef, //
+};
+use core::{mem::MaybeUninit, ptr::NonNull};
+
+/// A page someone holds a reference to.
+///
+/// # Invariants
+///
+/// The pointer is a page and owns one reference to its folio.
+pub struct HeldPage(NonNull<bindings::page>);
+
+// SAFETY: a page reference may be dropped by any task.
+unsafe impl Send for HeldPage {}
+// SAFETY: only its address and, read-only, its content are used through `&self`.
+unsafe impl Sync for HeldPage {}
+
+impl HeldPage {
+    /// Takes over a reference.
+    ///
+    /// # Safety
+    ///
+    /// `page` is valid and the caller gives up one reference to it.
+    pub unsafe fn from_raw(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: by the requirements of this function.
+        Self(page)
+    }
+
+    /// A new page of zeros that nobody else knows.
+    pub fn zeroed() -> Result<Self> {
+        // SAFETY: may be called where it is allowed to sleep.
+        let page = unsafe {
+            bindings::alloc_pages(
+                (GFP_KERNEL_ACCOUNT | __GFP_ZERO).as_raw(),
+                0, //
+            )
+        };
+        // INVARIANT: the allocation comes with a reference.
+        Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
+    }
+
+    /// The page in C.
+    pub fn as_ptr(&self) -> *mut bindings::page {
+        self.0.as_ptr()
+    }
+
+    /// Calls `f` with the content. It may change meanwhile where others map
+    /// the page; it does not for pages of a captured address space.
+    fn with<R>(&self, f: impl FnOnce(*mut u8) -> R) -> R {
+        // SAFETY: the page is valid; mapped and unmapped in nesting order.
+        let addr = unsafe { bindings::kmap_local_page(self.as_ptr()) };
+        let ret = f(addr.cast());
+        // SAFETY: `addr` was mapped just above.
+        unsafe { bindings::kunmap_local(addr) };
+        ret
+    }
+
+    /// Copies `from` to the start of a page that only the caller knows.
+    pub fn fill(&mut self, from: &[u8]) {
+        let len = from.len().min(PAGE_SIZE);
+        // SAFETY: the page has PAGE_SIZE bytes, `from` at least `len`.
+        self.with(|p| unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), p, len) });
+    }
+
+    /// Copies the content of `from`.
+    pub fn copy_from(&mut self, from: &HeldPage) {
+        self.with(|to| {
+            // SAFETY: both have PAGE_SIZE bytes and are not the same page, for
+            // `self` is borrowed mutably.
+            from.with(|from| unsafe { core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE) })
+        });
+    }
+}
+
+impl Drop for HeldPage {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the reference is ours.
+        unsafe { bindings::put_page(self.as_ptr()) };
+    }
+}
+
+/// xxh64 of a stream.
+pub struct Xxh64(MaybeUninit<bindings::xxh64_state>);
+
+impl Xxh64 {
+    /// The hash of nothing.
+    pub fn new() -> Self {
+        let mut state = MaybeUninit::uninit();
+        // SAFETY: `state` is valid for writes.
+        unsafe { bindings::xxh64_reset(state.as_mut_ptr(), 0) };
+        Self(state)
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        // SAFETY: the state was set up in `new()`; never fails for valid input.
+        unsafe { bindings::xxh64_update(self.0.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+    }
+
+    /// Adds a page.
+    pub fn update_page(&mut self, page: &HeldPage) {
+        page.with(|p| {
+            // SAFETY: the page has PAGE_SIZE bytes; the state was set up.
+            unsafe {
+                bindings::xxh64_update(self.0.as_mut_ptr(), p.cast_const().cast(), PAGE_SIZE)
+            }
+        });
+    }
+
+    /// The hash so far.
+    pub fn digest(&self) -> u64 {
+        // SAFETY: the state was set up in `new()`.
+        unsafe { bindings::xxh64_digest(self.0.as_ptr()) }
+    }
+}
+
+impl Default for Xxh64 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// xxh64 of `bytes`.
+pub fn xxh64(bytes: &[u8]) -> u64 {
+    // SAFETY: `bytes` is valid for its length.
+    unsafe { bindings::xxh64(bytes.as_ptr().cast(), bytes.len(), 0) }
+}
+
+/// How many pages move in one call.
+pub const BATCH: usize = 256;
+
+/// A file that an image is written to or read from, with the position.
+pub struct Stream {
+    file: ARef<File>,
+    pos: i64,
+    start: i64,
+}
+
+impl Stream {
+    /// Starts at the position of the file, as write(2) and read(2) do.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the position lock of `file` (`fdget_pos()`) for as
+    /// long as the stream is used.
+    pub unsafe fn new(file: ARef<File>) -> Self {
+        // SAFETY: the position lock is held.
+        let pos = unsafe { (*file.as_ptr()).f_pos };
+        Self {
+            file,
+            pos,
+            start: pos,
+        }
+    }
+
+    /// Bytes moved so far.
+    pub fn moved(&self) -> u64 {
+        self.pos.wrapping_sub(self.start) as u64
+    }
+
+    /// Sets the position of the file to where the stream is.
+    pub fn commit(&self) {
+        // SAFETY: the position lock is held by the requirements of `new()`.
+        unsafe { (*self.file.as_ptr()).f_pos = self.pos };
+    }
+
+    /// Length of the file behind the start of the stream, where it has one
+    /// and can be read at any place.
+    pub fn seekable_len(&self) -> Option<u64> {
+        // SAFETY: file and inode are valid while we have a reference.
+        let (mode, size) = unsafe {
+            let inode = bindings::file_inode(self.file.as_ptr());
+            let host = (*self.file.as_ptr()).f_mapping;
+            (
+                (*inode).i_mode,
+                bindings::i_size_read(if host.is_null() { inode } else { (*host).host }),
+            )
+        };
+        let kind = u32::from(mode) & bindings::S_IFMT;
+        if kind != bindings::S_IFREG && kind != bindings::S_IFBLK {
+            return None;
+        }
+        u64::try_from(size.saturating_sub(self.start)).ok()
+    }
+
+    /// Writes all of `bytes`.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result {
+        while !bytes.is_empty() {
+            // SAFETY: `bytes` is valid for its length.
+            let n = unsafe {
+                bindings::kernel_write(
+                    self.file.as_ptr(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    &mut self.pos,
+                )
+            };
+            bytes = bytes.get(moved(n)?..).ok_or(EIO)?;
+        }
+        Ok(())
+    }
+
+    /// Reads exactly `bytes`; `ENODATA` when the file ends before.
+    pub fn read(&mut self, mut bytes: &mut [u8]) -> Result {
+        while !bytes.is_empty() {
+            // SAFETY: `bytes` is valid for its length.
+            let n = unsafe {
+                bindings::kernel_read(
+                    self.file.as_ptr(),
+                    bytes.as_mut_ptr().cast(),
+                    bytes.len(),
+                    &mut self.pos,
+                )
+            };
+            let n = match moved(n) {
+                Err(e) if e == EPIPE => return Err(ENODATA),
+                n => n?,
+            };
+            bytes = bytes.get_mut(n..).ok_or(EIO)?;
+        }
+        Ok(())
+    }
+
+    /// Reads exactly `bytes` at `offset` from the start of the stream, without
+    /// moving it. Only for files that have a [`Stream::seekable_len`].
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result {
+        let mut other = Self {
+            file: self.file.clone(),
+            pos: i64::try_from(offset)
+                .ok()
+                .and_then(|o| self.start.checked_add(o))
+                .ok_or(EINVAL)?,
+            start: self.start,
+        };
+        other.read(bytes)
+    }
+
+    /// Writes whole pages.
+    pub fn write_pages(&mut self, pages: &[HeldPage]) -> Result {
+        self.move_pages(pages, bindings::ITER_SOURCE)
+    }
+
+    /// Reads whole pages; `ENODATA` when the file ends before.
+    pub fn read_pages(&mut self, pages: &[HeldPage]) -> Result {
+        self.move_pages(pages, bindings::ITER_DEST)
+    }
+
+    fn move_pages(&mut self, pages: &[HeldPage], direction: c_uint) -> Result {
+        for batch in pages.chunks(BATCH) {
+            let mut vecs = KVec::with_capacity(batch.len(), GFP_KERNEL)?;
+            for page in batch {
+                vecs.push(
+                    bindings::bio_vec {
+                        bv_page: page.as_ptr(),
+                        bv_len: PAGE_SIZE as c_uint,
+                        bv_offset: 0,
+                    },
+                    GFP_KERNEL,
+                )?;
+            }
+            let mut left = batch.len() * PAGE_SIZE;
+            let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
+            // SAFETY: the vector and the pages outlive the iterator.
+            unsafe {
+                bindings::iov_iter_bvec(
+                    iter.as_mut_ptr(),
+                    direction,
+                    vecs.as_ptr(),
+                    vecs.len(),
+                    left,
+                )
+            };
+            while left > 0 {
+                // SAFETY: the iterator was set up above and is advanced by
+                // what was moved.
+                let n = unsafe {
+                    if direction == bindings::ITER_SOURCE {
+                        bindings::vfs_iter_write(
+                            self.file.as_ptr(),
+                            iter.as_mut_ptr(),
+                            &mut self.pos,
+                            0,
+                        )
+                    } else {
+                        bindings::vfs_iter_read(
+                            self.file.as_ptr(),
+                            iter.as_mut_ptr(),
+                            &mut self.pos,
+                            0,
+                        )
+                    }
+                };
+                let n = match moved(n) {
+                    Err(e) if e == EPIPE && direction == bindings::ITER_DEST => {
+                        return Err(ENODATA)
+                    }
+                    n => n?,
+                };
+                left = left.checked_sub(n).ok_or(EIO)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes moved by a call; one that moved none will not do better (`EPIPE`), and
+/// only a fatal signal interrupts.
+fn moved(ret: isize) -> Result<usize> {
+    match ret {
+        0 => Err(EPIPE),
+        n if n > 0 => Ok(n as usize),
+        n if n == -(bindings::ERESTARTSYS as isize) => Err(EINTR),
+        n => Err(Error::from_errno(n as c_int)),
+    }
+}

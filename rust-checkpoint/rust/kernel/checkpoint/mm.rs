@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Capturing address spaces, and building new ones.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
+//! [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
+
+use super::io::HeldPage;
+use crate::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fs::File,
+    mm::{
+        virt::{
+            flags,
+            vm_flags_t, //
+        },
+        MmWithUser, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef,
+    task::Task,
+};
+use core::ptr::NonNull;
+
+/// A copy-on-write duplicate of an address space, as fork makes it, that no
+/// task runs in.
+///
+/// # Invariants
+///
+/// Nobody else knows the address space, so its mappings and the content of
+/// their private pages do not change.
+pub struct Captured(ARef<MmWithUser>);
+
+/// What a range of pages of a captured address space is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pages {
+    /// Must be in the image.
+    Data,
+    /// Hold nothing.
+    Zero,
+    /// Guard region.
+    Guard,
+    /// Poisoned or marked for a userfaultfd.
+    Other,
+}
+
+/// A range of pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageRange {
+    /// First address.
+    pub start: usize,
+    /// Behind the last one.
+    pub end: usize,
+    /// What they are.
+    pub what: Pages,
+}
+
+/// How many ranges are collected while the page tables are locked.
+const RANGES: usize = 512;
+
+struct Collect {
+    ranges: KVec<PageRange>,
+}
+
+/// # Safety
+///
+/// `arg` is a `Collect`.
+unsafe extern "C" fn collect(
+    arg: *mut c_void,
+    start: c_ulong,
+    end: c_ulong,
+    what: bindings::checkpoint_pages,
+) -> c_int {
+    // SAFETY: by the requirements of this function.
+    let c = unsafe { &mut *arg.cast::<Collect>() };
+    let what = match what {
+        bindings::checkpoint_pages_CHECKPOINT_PAGES_DATA => Pages::Data,
+        bindings::checkpoint_pages_CHECKPOINT_PAGES_ZERO => Pages::Zero,
+        bindings::checkpoint_pages_CHECKPOINT_PAGES_GUARD => Pages::Guard,
+        _ => Pages::Other,
+    };
+    let range = PageRange {
+        start: start as usize,
+        end: end as usize,
+        what,
+    };
+    // Locks are held here: no allocation. A full vector ends the walk.
+    match c.ranges.push_within_capacity(range) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+impl Captured {
+    /// Duplicates the address space `mm` of `task`, which must not run.
+    ///
+    /// Takes mmap_lock of `mm` for writing; may sleep. Costs what fork costs.
+    #[doc(alias = "dup_mm")]
+    pub fn new(task: &Task, mm: &MmWithUser) -> Result<Self> {
+        // SAFETY: both are alive.
+        let dup = unsafe { bindings::dup_mm(task.as_ptr(), mm.as_raw()) };
+        let dup = NonNull::new(dup).ok_or(ENOMEM)?;
+        // INVARIANT: made just now.
+        // SAFETY: a reference to a user comes with the result.
+        Ok(Self(unsafe { ARef::from_raw(dup.cast()) }))
+    }
+
+    /// Calls `f` for each range of pages between `start` and `end` that is
+    /// there, in ascending order. `f` may sleep.
+    pub fn for_each_range(
+        &self,
+        start: usize,
+        end: usize,
+        f: impl FnMut(PageRange) -> Result,
+    ) -> Result {
+        for_each_range(&self.0, start, end, f)
+    }
+
+    /// Appends the pages from `start` on, `count` of them, to `pages`. Pages
+    /// in swap are read in.
+    pub fn hold(&self, start: usize, count: usize, pages: &mut KVec<HeldPage>) -> Result {
+        hold_pages(&self.0, start, count, bindings::FOLL_FORCE, pages)
+    }
+}
+
+/// As [`Captured::for_each_range`], for an address space that nobody changes.
+pub fn for_each_range(
+    mm: &MmWithUser,
+    start: usize,
+    end: usize,
+    mut f: impl FnMut(PageRange) -> Result,
+) -> Result {
+    let mut c = Collect {
+        ranges: KVec::with_capacity(RANGES, GFP_KERNEL)?,
+    };
+    let mut at = start;
+    while at < end {
+        c.ranges.clear();
+        let full = {
+            let _guard = mm.mmap_read_lock();
+            // SAFETY: the lock is held, `c` is what `collect()` expects.
+            let ret = unsafe {
+                bindings::checkpoint_walk_pages(
+                    mm.as_raw(),
+                    at as c_ulong,
+                    end as c_ulong,
+                    Some(collect),
+                    core::ptr::from_mut(&mut c).cast(),
+                )
+            };
+            if ret < 0 {
+                return Err(Error::from_errno(ret));
+            }
+            ret > 0
+        };
+        for range in c.ranges.iter() {
+            f(*range)?;
+            at = range.end;
+        }
+        if !full {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Appends the pages of the caller's address space from `start` on to
+/// `pages`, made present, private and ready to be written by the kernel.
+pub fn hold_current_for_write(start: usize, count: usize, pages: &mut KVec<HeldPage>) -> Result {
+    let task = current!();
+    let mm = task.mm().ok_or(ESRCH)?;
+    hold_pages(
+        mm,
+        start,
+        count,
+        bindings::FOLL_FORCE | bindings::FOLL_WRITE,
+        pages,
+    )
+}
+
+/// The same for reading, of any address space.
+pub fn hold_pages_of(
+    mm: &MmWithUser,
+    start: usize,
+    count: usize,
+    pages: &mut KVec<HeldPage>,
+) -> Result {
+    hold_pages(mm, start, count, bindings::FOLL_FORCE, pages)
+}
+
+fn hold_pages(
+    mm: &MmWithUser,
+    start: usize,
+    count: usize,
+    flags: c_uint,
+    pages: &mut KVec<HeldPage>,
+) -> Result {
+    pages.reserve(count, GFP_KERNEL)?;
+    let mut raw = KVec::from_elem(core::ptr::null_mut::<bindings::page>(), count, GFP_KERNEL)?;
+    let mut done = 0;
+    while done < count {
+        let mut locked: c_int = 1;
+        let guard = mm.mmap_read_lock();
+        // The lock may be dropped below us while a page is read in.
+        core::mem::forget(guard);
+        let out = raw.get_mut(done..).ok_or(EINVAL)?;
+        // SAFETY: the lock is held, `out` has room for what is asked for.
+        let got = unsafe {
+            bindings::get_user_pages_remote(
+                mm.as_raw(),
+                (start + done * PAGE_SIZE) as c_ulong,
+                out.len() as c_ulong,
+                flags,
+                out.as_mut_ptr(),
+                &mut locked,
+            )
+        };
+        if locked != 0 {
+            // SAFETY: taken above, its guard was forgotten.
+            unsafe { bindings::mmap_read_unlock(mm.as_raw()) };
+        }
+        if got <= 0 {
+            return Err(if got < 0 {
+                Error::from_errno(got as c_int)
+            } else {
+                EFAULT
+            });
+        }
+        for page in out.iter().take(got as usize) {
+            let page = NonNull::new(*page).ok_or(EFAULT)?;
+            // SAFETY: got above with a reference.
+            pages.push(unsafe { HeldPage::from_raw(page) }, GFP_KERNEL)?;
+        }
+        done += got as usize;
+    }
+    Ok(())
+}
+
+/// Gives the current task, which must not have been to user mode, a new and
+/// empty address space.
+pub fn new_for_current() -> Result {
+    // SAFETY: called by a task created by `clone_with_pid()`, in process context.
+    to_result(unsafe { bindings::checkpoint_new_mm(bindings::current_user_ns()) })
+}
+
+/// A mapping to be made in the current address space.
+pub struct MapRequest<'a> {
+    /// First address, page-aligned.
+    pub start: usize,
+    /// Length in bytes, page-aligned.
+    pub len: usize,
+    /// PROT_*.
+    pub prot: u32,
+    /// MAP_*, without MAP_FIXED_NOREPLACE, which is always used.
+    pub flags: u32,
+    /// Offset in pages.
+    pub pgoff: usize,
+    /// What is mapped, none for anonymous memory.
+    pub file: Option<&'a File>,
+    /// Account as locked, populate nothing.
+    pub lock: bool,
+}
+
+/// Maps, asking what mmap(2) asks. `EEXIST` if anything is there already.
+pub fn map(req: &MapRequest<'_>) -> Result {
+    // SAFETY: called with no lock held, the file is alive.
+    to_result(unsafe {
+        bindings::checkpoint_mmap(
+            req.file.map_or(core::ptr::null_mut(), |f| f.as_ptr()),
+            req.start as c_ulong,
+            req.len as c_ulong,
+            req.prot as c_ulong,
+            req.flags as c_ulong,
+            req.pgoff as c_ulong,
+            req.lock,
+        )
+    })
+}
+
+/// Sets the flags of the mapping of the current task that starts at `start`.
+#[doc(alias = "checkpoint_set_vma_flags")]
+pub fn set_flags(start: usize, flags: vm_flags_t) -> Result {
+    // SAFETY: called with no lock held.
+    to_result(unsafe { bindings::checkpoint_set_vma_flags(start as c_ulong, flags) })
+}
+
+/// Locks and populates a mapping made with [`MapRequest::lock`].
+pub fn lock(start: usize, len: usize) -> Result {
+    // SAFETY: called with no lock held.
+    to_result(unsafe { bindings::checkpoint_lock_vma(start as c_ulong, len as c_ulong) })
+}
+
+/// Shared anonymous memory of `size` bytes, as mmap(2) makes it.
+#[doc(alias = "shmem_zero_setup")]
+pub fn new_shm(size: u64, noreserve: bool) -> Result<ARef<File>> {
+    let size = i64::try_from(size).map_err(|_| EINVAL)?;
+    // SAFETY: the name is NUL-terminated and copied.
+    let file = unsafe { bindings::checkpoint_new_shm(size, noreserve) };
+    let file = from_err_ptr(file)?;
+    // SAFETY: the reference comes with the result; nobody else knows the
+    // file, so nobody holds its position.
+    Ok(unsafe { ARef::from_raw(NonNull::new(file).ok_or(ENOMEM)?.cast()) })
+}
+
+/// The page at `index` of shared memory, made present, to be written by the
+/// kernel.
+#[doc(alias = "shmem_read_mapping_page_gfp")]
+pub fn shm_page(file: &File, index: u64) -> Result<HeldPage> {
+    // SAFETY: the file is alive.
+    let page = from_err_ptr(unsafe { bindings::checkpoint_shm_page(file.as_ptr(), index as c_ulong) })?;
+    // SAFETY: the reference comes with the result.
+    Ok(unsafe { HeldPage::from_raw(NonNull::new(page).ok_or(ENOMEM)?) })
+}
+
+/// Copies the pages of shared memory that hold data, as they are now.
+///
+/// `f` gets the offset in bytes and the copy, in ascending order.
+pub fn copy_shm(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Result {
+    let mut offset: i64 = 0;
+    loop {
+        // SAFETY: the file is alive; shmem files can be seeked, and the
+        // position passed in is not that of the file.
+        let data = unsafe {
+            bindings::checkpoint_shm_data(file.as_ptr(), &mut offset)
+        };
+        if data < 0 {
+            return Err(Error::from_errno(data as c_int));
+        }
+        if data == 0 {
+            return Ok(());
+        }
+        let end = offset.saturating_add(data);
+        while offset < end {
+            let from = shm_page(file, (offset as u64) / PAGE_SIZE as u64)?;
+            let mut to = HeldPage::zeroed()?;
+            to.copy_from(&from);
+            f(offset as u64, to)?;
+            offset = offset.saturating_add(PAGE_SIZE as i64);
+        }
+    }
+}
+
+/// A mapping as it was found.
+pub struct Vma<A> {
+    /// First address.
+    pub start: usize,
+    /// Behind the last one.
+    pub end: usize,
+    /// VM_* flags.
+    pub flags: vm_flags_t,
+    /// Offset in pages.
+    pub pgoff: usize,
+    /// Protection key.
+    pub pkey: u32,
+    /// Whether it has a private NUMA policy.
+    pub policy: bool,
+    /// Whether it has a name set by PR_SET_VMA_ANON_NAME.
+    pub named: bool,
+    /// Its file.
+    pub file: Option<ARef<File>>,
+    /// What the hook of its owner said, none without an owner.
+    pub answer: Option<Result<A>>,
+    /// Whether it has an owner.
+    pub owned: bool,
+}
+
+/// All mappings of an address space, in ascending order.
+///
+/// `ask` calls the hook of the owner of a mapping, if it has one, with
+/// mmap_lock held for reading, and returns what it said.
+pub fn vmas<A>(
+    mm: &MmWithUser,
+    mut ask: impl FnMut(&VmaHook<'_>) -> Result<A>,
+) -> Result<KVVec<Vma<A>>> {
+    let mut all = KVVec::new();
+    let _guard = mm.mmap_read_lock();
+    let mut at: c_ulong = 0;
+    loop {
+        // SAFETY: mmap_lock is held.
+        let vma = unsafe { bindings::find_vma(mm.as_raw(), at) };
+        if vma.is_null() {
+            return Ok(all);
+        }
+        // SAFETY: mmap_lock keeps the mapping and its file alive.
+        let (mut found, hook) = unsafe {
+            let file = NonNull::new((*vma).vm_file);
+            let ops = (*vma).vm_ops;
+            (
+                Vma {
+                    start: (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start as usize,
+                    end: (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end as usize,
+                    flags: (*vma).__bindgen_anon_2.vm_flags,
+                    pgoff: (*vma).vm_pgoff as usize,
+                    pkey: bindings::checkpoint_vma_pkey(vma),
+                    policy: bindings::checkpoint_vma_has_policy(vma),
+                    named: bindings::checkpoint_vma_is_named(vma),
+                    // The position of a mapped file is not used through it.
+                    file: file.map(|f| ARef::from(File::from_raw_file(f.as_ptr()))),
+                    answer: None,
+                    owned: !ops.is_null(),
+                },
+                if ops.is_null() { None } else { (*ops).checkpoint },
+            )
+        };
+        if let Some(hook) = hook {
+            found.answer = Some(ask(&VmaHook {
+                hook,
+                vma,
+                _lock: core::marker::PhantomData,
+            }));
+        }
+        at = found.end as c_ulong;
+        all.push(found, GFP_KERNEL_ACCOUNT)?;
+    }
+}
+
+type Hook =
+    unsafe extern "C" fn(*mut bindings::checkpoint_ctx, *mut bindings::vm_area_struct) -> c_int;
+
+/// The hook of the owner of a mapping.
+///
+/// # Invariants
+///
+/// `vma` is valid and `hook` its owner's; mmap_lock is held for `'a`.
+pub struct VmaHook<'a> {
+    hook: Hook,
+    vma: *mut bindings::vm_area_struct,
+    _lock: core::marker::PhantomData<&'a ()>,
+}
+
+impl VmaHook<'_> {
+    /// Calls it.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` is what the hooks of this subsystem take.
+    pub unsafe fn call(&self, ctx: *mut bindings::checkpoint_ctx) -> Result {
+        // SAFETY: by the type invariants and the requirements of this function.
+        to_result(unsafe { (self.hook)(ctx, self.vma) })
+    }
+}
+
+/// Addresses and other values an address space has as a whole.
+#[derive(Clone, Copy, Default)]
+#[expect(missing_docs, reason = "named as in struct mm_struct")]
+pub struct Layout {
+    pub start_code: usize,
+    pub end_code: usize,
+    pub start_data: usize,
+    pub end_data: usize,
+    pub start_brk: usize,
+    pub brk: usize,
+    pub start_stack: usize,
+    pub arg_start: usize,
+    pub arg_end: usize,
+    pub env_start: usize,
+    pub env_end: usize,
+    pub mmap_base: usize,
+    pub mmap_compat_base: usize,
+    pub hiwater_rss: usize,
+    pub hiwater_vm: usize,
+    pub coredump_filter: u32,
+    pub membarrier: u32,
+    pub topdown: bool,
+    pub lock_future: bool,
+    pub lock_future_onfault: bool,
+    pub has_binfmt: bool,
+}
+
+/// Reads the layout of an address space that nobody changes.
+pub fn layout(mm: &MmWithUser) -> Layout {
+    let raw = mm.as_raw();
+    // SAFETY: the address space is alive; nobody changes it, for all tasks in
+    // it stand still.
+    let m = unsafe { &(*raw).__bindgen_anon_1 };
+    // SAFETY: as above.
+    let flags = unsafe { bindings::__mm_flags_get_word(raw) };
+    // SAFETY: a flags word in a union of two views of the same bits.
+    let def_flags = unsafe { m.__bindgen_anon_2.def_flags };
+    Layout {
+        start_code: m.start_code,
+        end_code: m.end_code,
+        start_data: m.start_data,
+        end_data: m.end_data,
+        start_brk: m.start_brk,
+        brk: m.brk,
+        start_stack: m.start_stack,
+        arg_start: m.arg_start,
+        arg_end: m.arg_end,
+        env_start: m.env_start,
+        env_end: m.env_end,
+        mmap_base: m.mmap_base,
+        mmap_compat_base: m.mmap_compat_base,
+        hiwater_rss: m.hiwater_rss,
+        hiwater_vm: m.hiwater_vm,
+        coredump_filter: ((flags & bindings::MMF_DUMP_FILTER_MASK)
+            >> bindings::MMF_DUMP_FILTER_SHIFT) as u32,
+        membarrier: m.membarrier_state.counter as u32,
+        topdown: flags & bindings::MMF_TOPDOWN_MASK != 0,
+        lock_future: def_flags & bindings::VM_LOCKED != 0,
+        lock_future_onfault: def_flags & flags::LOCKONFAULT != 0,
+        has_binfmt: !m.binfmt.is_null(),
+    }
+}
+
+/// What of an address space as a whole is not saved, by name.
+pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
+    let raw = mm.as_raw();
+    // SAFETY: as in `layout()`.
+    let m = unsafe { &(*raw).__bindgen_anon_1 };
+    // SAFETY: as above.
+    let flags = unsafe { bindings::__mm_flags_get_word(raw) };
+    if flags & bindings::MMF_DISABLE_THP_MASK != 0 {
+        return Some(("thp", "PR_SET_THP_DISABLE is in force"));
+    }
+    if flags & bindings::MMF_VM_MERGE_ANY_MASK != 0 {
+        return Some(("ksm", "PR_SET_MEMORY_MERGE is in force"));
+    }
+    if flags & bindings::MMF_HAS_MDWE_MASK != 0 {
+        return Some(("mdwe", "PR_SET_MDWE is in force"));
+    }
+    if !m.ioctx_table.is_null() {
+        return Some(("aio", "an asynchronous I/O context (io_setup(2)) is open"));
+    }
+    None
+}
+
+/// The auxiliary vector, as many words as it has.
+pub fn auxv(mm: &MmWithUser) -> Result<KVec<usize>> {
+    let mut words = KVec::new();
+    // SAFETY: as in `layout()`.
+    let saved = unsafe { &(*mm.as_raw()).__bindgen_anon_1.saved_auxv };
+    words.extend_from_slice(saved, GFP_KERNEL_ACCOUNT)?;
+    Ok(words)
+}
+
+/// The program of an address space, /proc/PID/exe.
+pub fn exe_file(mm: &MmWithUser) -> Option<ARef<File>> {
+    // SAFETY: the address space is alive; a reference comes with the result.
+    let file = NonNull::new(unsafe { bindings::get_mm_exe_file(mm.as_raw()) })?;
+    // SAFETY: the reference is ours; the position of the program is not used.
+    Some(unsafe { ARef::from_raw(file.cast()) })
+}
+
+/// Gives the current address space, built by this task, its layout, auxiliary
+/// vector and program.
+pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result {
+    let task = current!();
+    let raw = task.mm().ok_or(ESRCH)?.as_raw();
+    if let Some(exe) = exe {
+        // SAFETY: nobody else uses the address space yet.
+        to_result(unsafe { bindings::set_mm_exe_file(raw, exe.as_ptr()) })?;
+    }
+    // SAFETY: only this task uses the address space, and nobody else looks at
+    // these fields before it runs, but for /proc, which copes with any values.
+    let m = unsafe { &mut (*raw).__bindgen_anon_1 };
+    m.start_code = layout.start_code;
+    m.end_code = layout.end_code;
+    m.start_data = layout.start_data;
+    m.end_data = layout.end_data;
+    m.start_brk = layout.start_brk;
+    m.brk = layout.brk;
+    m.start_stack = layout.start_stack;
+    m.arg_start = layout.arg_start;
+    m.arg_end = layout.arg_end;
+    m.env_start = layout.env_start;
+    m.env_end = layout.env_end;
+    m.mmap_base = layout.mmap_base;
+    m.mmap_compat_base = layout.mmap_compat_base;
+    m.hiwater_rss = m.hiwater_rss.max(layout.hiwater_rss);
+    m.hiwater_vm = m.hiwater_vm.max(layout.hiwater_vm);
+    m.membarrier_state.counter = layout.membarrier as i32;
+    m.saved_auxv.fill(0);
+    for (to, from) in m.saved_auxv.iter_mut().zip(auxv) {
+        *to = *from;
+    }
+    let mut def = 0;
+    if layout.lock_future {
+        def |= bindings::VM_LOCKED;
+    }
+    if layout.lock_future_onfault {
+        def |= flags::LOCKONFAULT;
+    }
+    // SAFETY: as above; a flags word in a union of two views of the same bits.
+    unsafe {
+        m.__bindgen_anon_2.def_flags |= def;
+        bindings::checkpoint_set_mm_flags(raw, layout.coredump_filter, layout.topdown);
+    }
+    Ok(())
+}
+
+/// Gives the current address space a format for core dumps, that of `like`.
+pub fn inherit_binfmt(like: &MmWithUser) {
+    let task = current!();
+    if let Some(mm) = task.mm() {
+        // SAFETY: both are alive; the format of an address space that runs
+        // does not change but in exec, which its task is not in.
+        unsafe { bindings::checkpoint_copy_binfmt(mm.as_raw(), like.as_raw()) };
+    }
+}
+
+/// The VM_* flags of a protection key.
+pub fn pkey_flags(pkey: u32) -> vm_flags_t {
+    // SAFETY: computes bits.
+    unsafe { bindings::checkpoint_pkey_to_flags(pkey) }
+}
+
+/// Identity of shared anonymous memory: its inode, its length in bytes, and
+/// whether it was made with MAP_NORESERVE.
+pub fn shm_identity(file: &File) -> (*const c_void, u64, bool) {
+    // SAFETY: the file is alive, and so is its inode, which is one of shmem.
+    unsafe {
+        let inode = bindings::file_inode(file.as_ptr());
+        (
+            inode.cast_const().cast(),
+            bindings::i_size_read(inode) as u64,
+            bindings::checkpoint_shm_noreserve(file.as_ptr()),
+        )
+    }
+}
+
+/// Whether a mapping of shmem without a name is shared anonymous memory, and
+/// not a memfd or a deleted file.
+///
+/// # Safety
+///
+/// `vma` is valid and mmap_lock is held.
+pub unsafe fn is_anon_shm(vma: *const bindings::vm_area_struct) -> bool {
+    // SAFETY: by the requirements of this function.
+    unsafe {
+        let inode = bindings::file_inode((*vma).vm_file);
+        (*inode).i_flags & bindings::S_PRIVATE != 0
+    }
+}

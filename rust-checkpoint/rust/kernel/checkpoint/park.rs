@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Parking tasks at their task-work point.
+//!
+//! A work queued with `TWA_SIGNAL` runs inside `get_signal()` before any
+//! signal is dequeued and before an interrupted system call is fixed up. There
+//! the whole state of a task stands in its `pt_regs` and its structures, and
+//! no kernel lock is held. The work queued here sleeps, killably, until it is
+//! let go.
+//!
+//! C header: [`include/linux/task_work.h`](srctree/include/linux/task_work.h)
+
+use super::event::Event;
+use crate::{
+    bindings,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{Acquire, Atomic, Release},
+        Arc,
+    },
+    task::Task,
+    types::Opaque,
+};
+
+/// Where the tasks of one freeze wait together.
+#[pin_data]
+pub struct Lot {
+    #[pin]
+    arrived: Event,
+    #[pin]
+    released: Event,
+}
+
+impl Lot {
+    /// A new, empty lot.
+    pub fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                arrived <- Event::new(),
+                released <- Event::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Happens once for each ticket that is no longer [`State::Queued`].
+    pub fn arrived(&self) -> &Event {
+        &self.arrived
+    }
+
+    /// Lets every task go that waits here or will come to wait here.
+    pub fn release(&self) {
+        self.released.happen_for_all();
+    }
+}
+
+/// Where a task with a ticket is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Has not got to its task-work point.
+    Queued,
+    /// Is held, or is just about to go to sleep.
+    Parked,
+    /// Is exiting and will not park.
+    Exiting,
+    /// Was killed while it was held.
+    Killed,
+    /// Went on.
+    Gone,
+}
+
+const QUEUED: u32 = 0;
+const PARKED: u32 = 1;
+const EXITING: u32 = 2;
+const KILLED: u32 = 3;
+const GONE: u32 = 4;
+
+/// The request to one task to park.
+///
+/// # Invariants
+///
+/// `work` is on the list of works of `task` only while a reference to this
+/// ticket, made by [`Arc::into_raw`], is owned by that list.
+#[pin_data]
+#[repr(C)]
+pub struct Ticket {
+    // The first field, so that its address is that of the ticket.
+    #[pin]
+    work: Opaque<bindings::callback_head>,
+    lot: Arc<Lot>,
+    task: ARef<Task>,
+    state: Atomic<u32>,
+}
+
+// SAFETY: `work` is only touched by the task-work code, which synchronizes;
+// the other fields are `Send`.
+unsafe impl Send for Ticket {}
+// SAFETY: as above; `state` is atomic.
+unsafe impl Sync for Ticket {}
+
+impl Ticket {
+    /// Asks `task` to park in `lot`. `ESRCH` when it has left the point in its
+    /// exit after which it runs no more work.
+    pub fn queue(task: ARef<Task>, lot: Arc<Lot>) -> Result<Arc<Self>> {
+        let ticket = Arc::pin_init(
+            pin_init!(Self {
+                work <- Opaque::ffi_init(|slot: *mut bindings::callback_head| {
+                    // SAFETY: `slot` is valid for writes.
+                    unsafe { bindings::init_task_work(slot, Some(run)) };
+                }),
+                lot,
+                task,
+                state: Atomic::new(QUEUED),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+
+        // INVARIANT: the list gets a reference of its own, taken back below if
+        // the work was not queued.
+        let raw = Arc::into_raw(ticket.clone());
+        // SAFETY: the task is alive as long as `ticket`; the work is not on
+        // any list and stays valid until it ran or was cancelled.
+        let ret = unsafe {
+            bindings::task_work_add(
+                ticket.task.as_ptr(),
+                ticket.work.get(),
+                bindings::task_work_notify_mode_TWA_SIGNAL,
+            )
+        };
+        if ret != 0 {
+            // SAFETY: the work was not queued, so the reference is ours again.
+            drop(unsafe { Arc::from_raw(raw) });
+            return Err(Error::from_errno(ret));
+        }
+        Ok(ticket)
+    }
+
+    /// Takes the request back where the task has not begun to act on it.
+    pub fn cancel(&self) {
+        // SAFETY: the task is alive as long as `self`; the work belongs to it.
+        if unsafe { bindings::task_work_cancel(self.task.as_ptr(), self.work.get()) } {
+            // SAFETY: cancelled, so the reference of the list is ours. It is
+            // the one made in `queue()`, for the address of a ticket is that
+            // of its work.
+            drop(unsafe { Arc::from_raw(core::ptr::from_ref(self)) });
+        }
+    }
+
+    /// Where the task is.
+    pub fn state(&self) -> State {
+        match self.state.load(Acquire) {
+            QUEUED => State::Queued,
+            PARKED => State::Parked,
+            EXITING => State::Exiting,
+            KILLED => State::Killed,
+            _ => State::Gone,
+        }
+    }
+
+    /// The task that was asked.
+    pub fn task(&self) -> &ARef<Task> {
+        &self.task
+    }
+
+    /// What the task does at its task-work point.
+    fn hold(&self) {
+        // SAFETY: `flags` of the current task is stable.
+        let exiting = unsafe { (*Task::current_raw()).flags } & bindings::PF_EXITING != 0;
+
+        if exiting {
+            self.state.store(EXITING, Release);
+            self.lot.arrived.happen();
+            return;
+        }
+        // SAFETY: called by the current task at its task-work point.
+        unsafe { bindings::arch_checkpoint_park() };
+        self.state.store(PARKED, Release);
+        self.lot.arrived.happen();
+        let killed = self.lot.released.wait_killable().is_err();
+        self.state.store(if killed { KILLED } else { GONE }, Release);
+    }
+}
+
+/// The function of the work.
+///
+/// # Safety
+///
+/// Called by the task-work code with the `work` of a ticket, once.
+unsafe extern "C" fn run(work: *mut bindings::callback_head) {
+    // SAFETY: `work` is the first field of a ticket, and by the type invariant
+    // the list, which has let go of it, owned a reference.
+    let ticket = unsafe { Arc::from_raw(work.cast::<Ticket>().cast_const()) };
+    ticket.hold();
+}
+
+/// Something the current task does at its task-work point.
+#[repr(C)]
+struct Later<F> {
+    // The first field, so that its address is that of the whole.
+    work: Opaque<bindings::callback_head>,
+    f: F,
+}
+
+/// Has the current task call `f` when it gets to its task-work point on the
+/// way to user mode. `ESRCH` when it is exiting.
+pub fn at_task_work_point<F: FnOnce() + Send + 'static>(f: F) -> Result {
+    unsafe extern "C" fn call<F: FnOnce()>(work: *mut bindings::callback_head) {
+        // SAFETY: `work` is the first field of the `Later<F>` made below.
+        let later = unsafe { KBox::from_raw(work.cast::<Later<F>>()) };
+        (KBox::into_inner(later).f)();
+    }
+
+    let later = KBox::new(
+        Later {
+            work: Opaque::uninit(),
+            f,
+        },
+        GFP_KERNEL_ACCOUNT,
+    )?;
+    let raw = KBox::into_raw(later);
+    // SAFETY: the work is not on any list and stays valid until it ran, which
+    // frees it.
+    let ret = unsafe {
+        bindings::init_task_work(raw.cast(), Some(call::<F>));
+        bindings::task_work_add(
+            Task::current_raw(),
+            raw.cast(),
+            bindings::task_work_notify_mode_TWA_SIGNAL,
+        )
+    };
+    if ret != 0 {
+        // SAFETY: the work was not queued.
+        drop(unsafe { KBox::from_raw(raw) });
+        return Err(Error::from_errno(ret));
+    }
+    Ok(())
+}

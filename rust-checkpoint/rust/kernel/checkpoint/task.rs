@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Finding and looking at the tasks of a pid namespace.
+//!
+//! C headers: [`include/linux/pid.h`](srctree/include/linux/pid.h),
+//! [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use crate::{
+    bindings,
+    mm::MmWithUser,
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
+    task::Task,
+};
+use core::ptr::NonNull;
+
+/// Every task that a pid namespace can see, threads included, in ascending
+/// order of their pids in it.
+///
+/// Tasks that come or go meanwhile may be seen or not.
+pub struct TasksIn<'a> {
+    ns: &'a PidNamespace,
+    next: i32,
+}
+
+impl<'a> TasksIn<'a> {
+    /// Starts at the first pid.
+    pub fn new(ns: &'a PidNamespace) -> Self {
+        Self { ns, next: 1 }
+    }
+}
+
+impl Iterator for TasksIn<'_> {
+    /// Pid in the namespace, and the task.
+    type Item = (i32, ARef<Task>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let guard = rcu::read_lock();
+            // SAFETY: the namespace is alive; under RCU the pid found stays
+            // valid until the guard is dropped.
+            let pid = unsafe { bindings::find_ge_pid(self.next, self.ns.as_ptr()) };
+            if pid.is_null() {
+                return None;
+            }
+            // SAFETY: as above.
+            let nr = unsafe { bindings::pid_nr_ns(pid, self.ns.as_ptr()) };
+            self.next = nr.checked_add(1)?;
+            // SAFETY: as above; takes a reference to the task it returns.
+            let task = unsafe { bindings::get_pid_task(pid, bindings::pid_type_PIDTYPE_PID) };
+            drop(guard);
+            if let Some(task) = NonNull::new(task) {
+                // SAFETY: the reference is ours.
+                return Some((nr, unsafe { ARef::from_raw(task.cast()) }));
+            }
+        }
+    }
+}
+
+/// Reads a field of a task that others may write meanwhile, as `READ_ONCE()`.
+macro_rules! read_once {
+    ($task:expr, $($field:tt)+) => {
+        // SAFETY: the task is alive, the field is a scalar and aligned.
+        unsafe { core::ptr::addr_of!((*$task.as_ptr()).$($field)+).read_volatile() }
+    };
+}
+
+/// What checkpoint/restart asks of a [`Task`].
+pub trait TaskExt {
+    /// Whether it is a kernel thread or works for io_uring or vhost.
+    fn is_kernel(&self) -> bool;
+    /// Whether it is in the thread group of `other`.
+    fn same_thread_group(&self, other: &Task) -> bool;
+    /// Whether it leads its thread group.
+    fn is_group_leader(&self) -> bool;
+    /// Whether a tracer is attached.
+    fn is_traced(&self) -> bool;
+    /// Whether it is exiting, or has exited and waits to be reaped.
+    fn is_exiting(&self) -> bool;
+    /// Whether it is dead: a zombie, or gone.
+    fn is_dead(&self) -> bool;
+    /// Whether job control holds it stopped.
+    fn is_stopped(&self) -> bool;
+    /// Command name, padded with NUL.
+    fn comm(&self) -> [u8; 16];
+    /// Pids of itself, its thread group, its group and session in `ns`.
+    fn pids_in(&self, ns: &PidNamespace) -> Pids;
+    /// Whether the caller may read its memory (`PTRACE_MODE_READ_REALCREDS`).
+    fn may_read(&self) -> bool;
+    /// The address space, with a reference that keeps it.
+    fn mm_ref(&self) -> Option<ARef<MmWithUser>>;
+    /// Waits until it is off its CPU; false when it runs after all.
+    fn wait_inactive(&self) -> bool;
+    /// Voluntary and involuntary context switches so far.
+    fn switches(&self) -> u64;
+    /// Name of the kernel function it sleeps in, into `buf`.
+    fn wchan<'a>(&self, buf: &'a mut [u8; WCHAN_LEN]) -> &'a [u8];
+    /// Sends it SIGKILL.
+    fn kill(&self);
+}
+
+/// Room for the name of a kernel function (`KSYM_NAME_LEN`).
+pub const WCHAN_LEN: usize = bindings::KSYM_NAME_LEN as usize;
+
+/// Pids of a task in one namespace; 0 for what is outside of it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Pids {
+    /// Of the task.
+    pub pid: i32,
+    /// Of its thread group.
+    pub tgid: i32,
+    /// Of its parent.
+    pub ppid: i32,
+    /// Of its process group.
+    pub pgid: i32,
+    /// Of its session.
+    pub sid: i32,
+}
+
+impl TaskExt for Task {
+    fn is_kernel(&self) -> bool {
+        read_once!(self, flags) & (bindings::PF_KTHREAD | bindings::PF_USER_WORKER) != 0
+    }
+
+    fn same_thread_group(&self, other: &Task) -> bool {
+        self.tgid() == other.tgid()
+    }
+
+    fn is_group_leader(&self) -> bool {
+        self.pid() == self.tgid()
+    }
+
+    fn is_traced(&self) -> bool {
+        read_once!(self, ptrace) != 0
+    }
+
+    fn is_exiting(&self) -> bool {
+        read_once!(self, flags) & bindings::PF_EXITING != 0 || self.is_dead()
+    }
+
+    fn is_dead(&self) -> bool {
+        read_once!(self, exit_state) != 0
+    }
+
+    fn is_stopped(&self) -> bool {
+        read_once!(self, jobctl) & u64::from(bindings::JOBCTL_STOPPED) as c_ulong != 0
+    }
+
+    fn comm(&self) -> [u8; 16] {
+        let mut buf = [0u8; 16];
+        // SAFETY: `comm` is always NUL-terminated; it may change while it is
+        // read, which gives a mixture and nothing worse.
+        let comm = unsafe { core::ptr::addr_of!((*self.as_ptr()).comm).read_volatile() };
+        for (to, from) in buf.iter_mut().zip(comm.iter()) {
+            *to = *from as u8;
+            if *to == 0 {
+                break;
+            }
+        }
+        buf[15] = 0;
+        buf
+    }
+
+    fn pids_in(&self, ns: &PidNamespace) -> Pids {
+        let ns = ns.as_ptr();
+        let t = self.as_ptr();
+        let _guard = rcu::read_lock();
+        // SAFETY: task and namespace are alive; the parent is protected by RCU.
+        unsafe {
+            let parent = core::ptr::addr_of!((*t).real_parent).read_volatile();
+            Pids {
+                pid: bindings::task_pid_nr_ns(t, ns),
+                tgid: bindings::task_tgid_nr_ns(t, ns),
+                ppid: if parent.is_null() {
+                    0
+                } else {
+                    bindings::task_tgid_nr_ns(parent, ns)
+                },
+                pgid: bindings::task_pgrp_nr_ns(t, ns),
+                sid: bindings::task_session_nr_ns(t, ns),
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        // SAFETY: the task is alive.
+        unsafe {
+            bindings::ptrace_may_access(self.as_ptr(), bindings::PTRACE_MODE_READ_REALCREDS)
+        }
+    }
+
+    fn mm_ref(&self) -> Option<ARef<MmWithUser>> {
+        // SAFETY: the task is alive; a reference comes with the result.
+        let mm = NonNull::new(unsafe { bindings::get_task_mm(self.as_ptr()) })?;
+        // SAFETY: the reference counts a user of the address space.
+        Some(unsafe { ARef::from_raw(mm.cast()) })
+    }
+
+    fn wait_inactive(&self) -> bool {
+        // SAFETY: the task is alive.
+        unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_ANY_SLEEP) != 0 }
+    }
+
+    fn switches(&self) -> u64 {
+        (read_once!(self, nvcsw) as u64).wrapping_add(read_once!(self, nivcsw) as u64)
+    }
+
+    fn wchan<'a>(&self, buf: &'a mut [u8; WCHAN_LEN]) -> &'a [u8] {
+        // SAFETY: the task is alive; the buffer has KSYM_NAME_LEN bytes.
+        let len = unsafe {
+            let ip = bindings::get_wchan(self.as_ptr());
+            if ip == 0 {
+                0
+            } else {
+                bindings::sprint_symbol_no_offset(buf.as_mut_ptr().cast(), ip)
+            }
+        };
+        buf.get(..usize::try_from(len).unwrap_or(0)).unwrap_or(&[])
+    }
+
+    fn kill(&self) {
+        // SAFETY: the task is alive.
+        unsafe { bindings::send_sig(bindings::SIGKILL as c_int, self.as_ptr(), 1) };
+    }
+}
+
+/// Whether a fatal signal is pending for the current task.
+pub fn fatal_signal_pending() -> bool {
+    // SAFETY: the current task is alive.
+    unsafe { bindings::fatal_signal_pending(Task::current_raw()) }
+}
+
+/// CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_REALTIME in ns, without the
+/// offsets of a time namespace.
+pub fn clocks() -> (i64, i64, i64) {
+    // SAFETY: these may be called anywhere.
+    unsafe {
+        (
+            bindings::ktime_get(),
+            bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_BOOT),
+            bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_REAL),
+        )
+    }
+}
+
+/// Lets others run while something short is waited for.
+pub fn relax() {
+    // SAFETY: called where it is allowed to sleep.
+    unsafe { bindings::yield_() };
+}
+
+/// Fills `bytes` with random ones.
+pub fn random_bytes(bytes: &mut [u8]) {
+    // SAFETY: `bytes` is valid for writes of its length.
+    unsafe { bindings::get_random_bytes(bytes.as_mut_ptr().cast(), bytes.len()) };
+}
+
+/// The release of the running kernel, as in uname(2).
+pub fn release() -> &'static [u8] {
+    // SAFETY: the release is NUL-terminated and never written after the build.
+    unsafe {
+        core::ffi::CStr::from_ptr(
+            core::ptr::addr_of!(bindings::init_uts_ns.name.release).cast(), //
+        )
+    }
+    .to_bytes()
+}
