@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Builds the kernel of this checkout.
 #
-#   ci/kernel-build.sh [test|bench|kasan|off] [make target or option ...]
+#   ci/kernel-build.sh [test|bench|kasan|off|lint] [make target or option ...]
 #
 # test: with lockdep and friends, build/bzImage. bench: no debugging, build/bzImage-bench.
-# kasan: build/bzImage-kasan. off: without CONFIG_CHECKPOINT; with targets, only those are made
-# (in all of them), as a path in the kernel tree such as kernel/fork.o.
+# kasan: build/bzImage-kasan. off: without CONFIG_CHECKPOINT. lint: like bench, for the compilers'
+# advice. With targets, such as kernel/fork.o, only those are made.
 #
 # KERNEL_COMMIT= builds that commit of the series, in a work tree of its own.
 . "$(dirname "$0")/lib.sh"
@@ -19,7 +19,8 @@ test)	fragments+=(ci/debug.config); image=$build/bzImage ;;
 bench)	image=$build/bzImage-bench ;;
 kasan)	fragments+=(ci/debug.config ci/kasan.config); image=$build/bzImage-kasan ;;
 off)	fragments+=(ci/debug.config); image= ;;
-*)	die "no configuration '$config': test, bench, kasan or off" ;;
+lint)	image= ;;
+*)	die "no configuration '$config': test, bench, kasan, off or lint" ;;
 esac
 if [[ $config != off && $(series_entries) ]]; then fragments+=(ci/checkpoint.config); fi
 
@@ -86,6 +87,7 @@ run() {	# the last lines on the terminal where it fails, everything in the log
 }
 
 : >"$log"
+if ((!$#)) && [[ $image ]]; then rm -f "$image"; fi	# no test runs on an old one
 note "kernel '$config' in $obj"
 start=$SECONDS
 run configure

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Runs the stages of a test run and adds up what they say.
+#
+#   ci/test.sh gate|long|kasan|peer|host|guest
+#
+# A stage is a script that leaves "N passed, N failed, N skipped" in build/results/NAME.txt; one
+# that leaves nothing counts as one test, by its exit status. All stages run, whatever fails. The
+# last line is the sum.
+. "$(dirname "$0")/lib.sh"
+
+sum() {	# of the given files, or of nothing
+	cat "$@" /dev/null | awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped/ { p += $1; f += $3; s += $5 }
+		END { printf "%d %d %d\n", p, f, s }'
+}
+
+started=$SECONDS
+rm -f "$results"/*.txt
+
+stage() {	# NAME SCRIPT [ARG ...], settings before it as for env
+	local name=$1 rc=0 before after failed args=("${@:2}") script
+	for script in "${args[@]}"; do [[ $script == *=* ]] || break; done
+	local start=$SECONDS
+	printf '\n== %s\n' "$name"
+	if [[ ! -x $script ]]; then
+		result "$name" 0 0 1
+		echo "$script is not there"
+		return
+	fi
+	before=$(sum "$results"/*.txt | cut -d' ' -f2)
+	env "${args[@]}" 2>&1 | tee "$build/logs/stage-$name.log" || rc=$?
+	after=$(sum "$results"/*.txt | cut -d' ' -f2)
+	failed=$((after - before))
+	if ((rc && !failed)); then
+		result "$name-run" 0 1 0 || :
+	elif [[ ! -e $results/$name.txt ]]; then
+		result "$name" 1 0 0
+	fi
+	printf '== %s: %s, %d s\n' "$name" "$( ((rc)) && echo FAILED || echo ok)" $((SECONDS - start))
+}
+
+kernel() { stage kernel ci/kernel-build.sh "${1:-test}"; export SKIP_DEPS=1; }
+peer() {
+	local name=peer-${AREA:-one-task}
+	[[ ! ${COMPAT:-} ]] || name=$name-32
+	stage "$name" AREA= COMPAT= ci/test-peer.sh "${AREA:-one-task}" ${COMPAT:+COMPAT="$COMPAT"}
+}
+
+gate() {
+	ci/deps.sh
+	stage lint ci/lint.sh
+	kernel
+	stage host ci/test-host.sh
+	stage series ci/check-series.sh
+	stage guest ci/test-guest.sh
+	AREA=one-task COMPAT='' peer
+	AREA=one-task COMPAT=y peer
+}
+
+case ${1:-} in
+gate)	gate ;;
+long)	gate
+	stage lint-objects ci/lint.sh --objects
+	stage series-long ci/check-series.sh --long
+	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress ;;
+kasan)	kernel kasan
+	stage guest-kasan KERNEL_IMAGE="$build/bzImage-kasan" GUEST_STAGE=guest-kasan GUEST_TIME_FACTOR=4 \
+		ci/test-guest.sh ;;
+peer)	kernel; peer ;;
+host)	stage host ci/test-host.sh ;;
+guest)	kernel; stage guest ci/test-guest.sh ;;
+*)	die "usage: $0 gate|long|kasan|peer|host|guest" ;;
+esac
+
+read -r passed failed skipped < <(sum "$results"/*.txt)
+printf '\n'
+for f in "$results"/*.txt; do printf '%-20s %s\n' "$(basename "$f" .txt)" "$(tail -1 "$f")"; done
+printf 'in %d min\n' $(((SECONDS - started + 30) / 60))
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+((failed == 0))
