@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What contradicts itself is refused, and the refusal says which record, and why.
+
+use checkpoint_image::{
+    emit,
+    format::HEADER_LEN,
+    record::{
+        Attr, Creds, End, Fd, FdTable, File, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Regset,
+        RestartBlock, Run, Sched, Shm, Sighand, Signals, Task, ThreadX86, Vma,
+    },
+};
+use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
+use zerocopy::{IntoBytes, KnownLayout};
+
+/// Changes the sample, and expects a refusal of record `nth` of `kind` as it then is.
+#[track_caller]
+fn refused(kind: Kind, nth: usize, what: &str, change: impl FnOnce(&mut Sample)) {
+    let mut sample = Sample::default();
+    change(&mut sample);
+    let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
+    let fault = result.expect_err(what);
+    assert_eq!(fault.what, what);
+    let (at, _) = sample.find(kind, nth);
+    assert_eq!(fault.offset, (HEADER_LEN + at) as u64, "{fault}");
+}
+
+/// Changes the structure of record `nth` of `kind`, and expects its refusal.
+#[track_caller]
+fn bad<T>(kind: Kind, nth: usize, what: &str, change: impl FnOnce(&mut T))
+where
+    T: zerocopy::FromBytes + IntoBytes + KnownLayout + zerocopy::Immutable,
+{
+    refused(kind, nth, what, |sample| sample.edit(kind, nth, change));
+}
+
+/// Expects that a change does no harm.
+#[track_caller]
+fn fine(change: impl FnOnce(&mut Sample)) {
+    let mut sample = Sample::default();
+    change(&mut sample);
+    let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
+    assert!(result.is_ok(), "{}", result.unwrap_err());
+}
+
+const ORDER: &str = "record is out of order (number of its kind)";
+
+#[test]
+fn order() {
+    // Every record but these may not go missing or stand anywhere else; that of which there may be
+    // any number may, where nothing refers to it.
+    for kind in Kind::ALL {
+        let mut moved = Sample::default();
+        let bytes = moved.bytes_of(kind, 0);
+        moved.replace(kind, 0, &[]);
+        let mut meta = bytes;
+        meta.extend_from_slice(&moved.records.bytes);
+        let result = read_meta(&meta, moved.data.len() as u64);
+        assert_eq!(result.is_ok(), kind == Kind::Job, "{kind:?} first");
+
+        let mut sample = Sample::default();
+        let bytes = sample.bytes_of(kind, 0);
+        sample.replace(kind, 0, &[]);
+        sample.records.bytes.extend_from_slice(&bytes);
+        let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
+        assert_eq!(result.is_ok(), kind == Kind::End, "{kind:?} last");
+    }
+    refused(Kind::File, 0, ORDER, |s| s.replace(Kind::Job, 0, &[]));
+    refused(Kind::Job, 1, ORDER, |s| {
+        let job = s.bytes_of(Kind::Job, 0);
+        s.insert(Kind::File, 0, &job);
+    });
+    refused(Kind::File, 3, ORDER, |s| {
+        let file = s.bytes_of(Kind::File, 0);
+        s.insert(Kind::Mm, 0, &file);
+    });
+    refused(Kind::Ldt, 0, ORDER, |s| {
+        let ldt = s.bytes_of(Kind::Ldt, 0);
+        s.replace(Kind::Ldt, 0, &[]);
+        s.insert(Kind::Vma, 1, &ldt);
+    });
+    refused(Kind::Ldt, 1, ORDER, |s| {
+        let ldt = s.bytes_of(Kind::Ldt, 0);
+        s.insert(Kind::Vma, 0, &ldt);
+    });
+    // The runs of an address space stand behind all of its mappings, once.
+    refused(Kind::Runs, 1, ORDER, |s| {
+        let runs = s.bytes_of(Kind::Runs, 1);
+        s.replace(Kind::Runs, 1, &[]);
+        s.insert(Kind::Vma, 5, &runs);
+    });
+    refused(Kind::Runs, 2, ORDER, |s| {
+        let runs = s.bytes_of(Kind::Runs, 1);
+        s.insert(Kind::Runs, 1, &runs);
+    });
+    refused(Kind::Vma, 6, ORDER, |s| {
+        let vma = s.bytes_of(Kind::Vma, 0);
+        s.insert(Kind::FdTable, 0, &vma);
+    });
+    refused(Kind::Creds, 0, ORDER, |s| {
+        let creds = s.bytes_of(Kind::Creds, 0);
+        s.replace(Kind::Creds, 0, &[]);
+        s.insert(Kind::Task, 0, &creds);
+    });
+    refused(Kind::Job, 1, "record after the last one", |s| {
+        let job = s.bytes_of(Kind::Job, 0);
+        s.records.bytes.extend_from_slice(&job);
+    });
+}
+
+#[test]
+fn counts() {
+    bad::<Job>(Kind::Job, 0, "job without tasks", |job| {
+        job.tasks = 0.into();
+    });
+    refused(Kind::End, 0, "wrong number of tasks", |s| {
+        s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 2.into());
+    });
+    bad::<End>(Kind::End, 0, "wrong number of records", |end| {
+        end.records = 3.into();
+    });
+    bad::<End>(Kind::End, 0, "wrong number of pages", |end| {
+        end.pages = 3.into();
+    });
+    refused(Kind::End, 0, "wrong number of pages", |s| {
+        s.data.truncate(PAGE as usize);
+    });
+    refused(Kind::Mm, 0, "mappings are missing (how many)", |s| {
+        s.edit::<Mm>(Kind::Mm, 0, |mm| mm.vmas = 7.into());
+        s.replace(Kind::Runs, 1, &[]);
+    });
+    refused(Kind::Runs, 1, ORDER, |s| {
+        s.edit::<Mm>(Kind::Mm, 0, |mm| mm.vmas = 7.into());
+    });
+    refused(
+        Kind::Vma,
+        5,
+        "more mappings than the address space has announced",
+        |s| s.edit::<Mm>(Kind::Mm, 0, |mm| mm.vmas = 5.into()),
+    );
+    bad::<FdTable>(Kind::FdTable, 0, "wrong number of descriptors", |table| {
+        table.count = 2.into();
+    });
+    bad::<Pending>(Kind::Pending, 1, "wrong number of signals", |pending| {
+        pending.count = 2.into();
+    });
+}
+
+#[test]
+fn ids() {
+    const NEXT: &str = "id is not the next of its kind";
+    bad::<File>(Kind::File, 0, NEXT, |x| x.id = 0.into());
+    bad::<File>(Kind::File, 1, NEXT, |x| x.id = 1.into());
+    bad::<File>(Kind::File, 2, NEXT, |x| x.id = 4.into());
+    bad::<Path>(Kind::Path, 1, NEXT, |x| x.id = 1.into());
+    bad::<Sighand>(Kind::Sighand, 0, NEXT, |x| x.id = 2.into());
+    bad::<Shm>(Kind::Shm, 0, NEXT, |x| x.id = 2.into());
+    bad::<Mm>(Kind::Mm, 0, NEXT, |x| x.id = 2.into());
+    bad::<FdTable>(Kind::FdTable, 0, NEXT, |x| x.id = 2.into());
+    bad::<Fs>(Kind::Fs, 0, NEXT, |x| x.id = 2.into());
+
+    const UNDEFINED: &str = "reference to an object that is not defined";
+    const NOTHING: &str = "reference to nothing";
+    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 4.into());
+    fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.exe_file = 0.into()));
+    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 4.into());
+    bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
+    bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
+    bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 2.into());
+    bad::<Fs>(Kind::Fs, 0, UNDEFINED, |x| x.root = 3.into());
+    bad::<Fs>(Kind::Fs, 0, NOTHING, |x| x.cwd = 0.into());
+    for change in [
+        |x: &mut Task| x.mm = 2.into(),
+        |x: &mut Task| x.files = 2.into(),
+        |x: &mut Task| x.fs = 2.into(),
+        |x: &mut Task| x.sighand = 2.into(),
+    ] {
+        bad::<Task>(Kind::Task, 0, UNDEFINED, change);
+    }
+    refused(Kind::FdTable, 0, UNDEFINED, |s| {
+        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 4);
+    });
+}
+
+#[test]
+fn mappings() {
+    let bad = |nth, what: &str, change: fn(&mut Vma)| bad::<Vma>(Kind::Vma, nth, what, change);
+    bad(0, "mapping is not page-aligned", |x| {
+        x.start = (CODE + 1).into();
+    });
+    bad(0, "mapping is not page-aligned", |x| {
+        x.end = (CODE + 8).into();
+    });
+    bad(0, "mapping has no length, or too much", |x| x.end = x.start);
+    bad(0, "mapping has no length, or too much", |x| {
+        x.end = (1 << 63).into();
+    });
+    bad(1, "mapping overlaps the one before it", |x| {
+        x.start = (CODE + PAGE).into();
+    });
+    bad(1, "unknown bits in a field", |x| x.flags = (1 << 40).into());
+    bad(2, "private mapping of shared memory", |x| {
+        x.flags = 1.into();
+    });
+    bad(1, "shared mapping of private memory", |x| {
+        x.flags = (8 | 128).into();
+    });
+    bad(1, "mapping is shared and may not be", |x| {
+        x.flags = 8.into();
+    });
+    bad(1, "unknown kind of mapping", |x| x.kind = 9.into());
+    bad(0, "impossible offset of a mapping", |x| x.offset = 1.into());
+    bad(0, "impossible offset of a mapping", |x| {
+        x.offset = (u64::MAX - 4095).into();
+    });
+    bad(0, "impossible protection key", |x| x.pkey = 16.into());
+    bad(0, "reserved field is not zero", |x| x.reserved = 1.into());
+    refused(Kind::Vma, 1, "string with a NUL in it", |s| {
+        s.edit_bytes(Kind::Vma, 1, |bytes| bytes[16 + 48] = 0);
+    });
+}
+
+#[test]
+fn runs() {
+    let with = |runs: &[Run]| {
+        let mut records = Records::default();
+        records.add(Kind::Runs, &(), runs.as_bytes());
+        records.bytes
+    };
+    let bad = |runs: &[Run], what: &str| {
+        let bytes = with(runs);
+        refused(Kind::Runs, 1, what, |s| s.replace(Kind::Runs, 1, &bytes));
+    };
+    let outside = "run of pages is outside of what can hold it";
+    bad(&[run(0, 5)], outside);
+    bad(&[run(CODE, 3), run(HEAP, 2)], outside);
+    bad(&[run(CODE + 2 * PAGE, 5)], outside);
+    // What is shared is not the address space's.
+    bad(&[run(0x7000_0000_0000, 5)], outside);
+    bad(&[run(0x7000_0001_0000, 5)], outside);
+    bad(&[run(STACK + 8 * PAGE, 5)], outside);
+    bad(&[run(u64::MAX - 4095, 1)], "run of pages is too long");
+    let none = "run of pages is empty or not page-aligned";
+    bad(&[run(CODE, 0)], none);
+    bad(&[run(CODE + 1, 1)], none);
+    let before = "run of pages overlaps the one before it";
+    bad(&[run(HEAP, 1), run(CODE, 2)], before);
+    bad(&[run(HEAP, 2), run(HEAP + PAGE, 1)], before);
+    let mut flags = run(CODE, 5);
+    flags.flags = 1.into();
+    bad(&[flags], "unknown bits in a field");
+    fine(|s| {
+        let runs = [run(CODE, 1), run(CODE + PAGE, 1), run(HEAP, 3)];
+        s.replace(Kind::Runs, 1, &with(&runs));
+    });
+    // The sample without any.
+    fine(|s| {
+        s.replace(Kind::Runs, 1, &[]);
+        s.edit::<End>(Kind::End, 0, |end| end.pages = 1.into());
+        s.data.truncate(PAGE as usize);
+        s.recount();
+    });
+    // Of shared memory, whose last page is not whole.
+    let shm = |runs: &[Run]| {
+        let bytes = with(runs);
+        refused(Kind::Runs, 0, outside, |s| s.replace(Kind::Runs, 0, &bytes));
+    };
+    shm(&[run(3 * PAGE, 1)]);
+    shm(&[run(2 * PAGE, 2)]);
+    // An array that is no array.
+    let mut odd = Records::default();
+    odd.add(Kind::Runs, &(), &[0; 15]);
+    let what = "length of the array in the record is not a multiple of its elements'";
+    refused(Kind::Runs, 1, what, |s| {
+        s.replace(Kind::Runs, 1, &odd.bytes);
+    });
+}
+
+#[test]
+fn strings() {
+    let with = |path: &[u8]| {
+        let mut records = Records::default();
+        let head = records_file();
+        records.add(Kind::File, &head, path);
+        records.bytes
+    };
+    let bad = |path: &[u8], what: &str| {
+        let bytes = with(path);
+        refused(Kind::File, 0, what, |s| s.replace(Kind::File, 0, &bytes));
+    };
+    bad(b"", "path is not absolute");
+    bad(b"bin/sh", "path is not absolute");
+    bad(b"/bin/\0sh", "string with a NUL in it");
+    bad(&[b'/'; 4096], "string is too long");
+    fine(|s| s.replace(Kind::File, 0, &with(&[b'/'; 4095])));
+    refused(
+        Kind::Task,
+        0,
+        "command name is not a zero-filled string",
+        |s| {
+            s.edit::<Task>(Kind::Task, 0, |task| task.comm[15] = b'x');
+        },
+    );
+    refused(
+        Kind::Task,
+        0,
+        "command name is not a zero-filled string",
+        |s| {
+            s.edit::<Task>(Kind::Task, 0, |task| task.comm = [b'x'; 16]);
+        },
+    );
+}
+
+/// The structure of the sample's first file.
+fn records_file() -> File {
+    let mut file = None;
+    Sample::default().edit::<File>(Kind::File, 0, |head| file = Some(*head));
+    file.unwrap()
+}
+
+#[test]
+fn values() {
+    const BITS: &str = "unknown bits in a field";
+    bad::<File>(Kind::File, 0, "unknown kind of file", |x| x.kind = 7.into());
+    bad::<File>(Kind::File, 2, "descriptor of init is negative", |x| {
+        x.init_fd = (-1).into();
+    });
+    bad::<File>(Kind::File, 0, "file offset is too large", |x| {
+        x.pos = u64::MAX.into();
+    });
+    bad::<File>(Kind::File, 0, "impossible time of last modification", |x| {
+        x.identity.mtime_nsec = 1_000_000_000.into()
+    });
+    bad::<Shm>(Kind::Shm, 0, "impossible length of shared memory", |x| {
+        x.size = 0.into();
+    });
+    bad::<Shm>(Kind::Shm, 0, BITS, |x| x.flags = 2.into());
+    bad::<Mm>(Kind::Mm, 0, BITS, |x| x.flags = (1 << 30).into());
+    bad::<Mm>(
+        Kind::Mm,
+        0,
+        "ia32 address space in an image without the ia32 feature",
+        |x| x.flags = 1.into(),
+    );
+    let ldt = "LDT entry is out of order or bounds";
+    bad::<LdtEntry>(Kind::Ldt, 0, ldt, |x| x.entry_number = 8192.into());
+    bad::<Fs>(Kind::Fs, 0, BITS, |x| x.umask = 0o1000.into());
+    bad::<Task>(Kind::Task, 0, "impossible pid", |x| x.pid = 1.into());
+    bad::<Task>(Kind::Task, 0, "impossible pid", |x| x.tgid = 0.into());
+    let first = "first task is not the one that the job names";
+    bad::<Task>(Kind::Task, 0, first, |x| x.pid = 3.into());
+    let negative = "negative parent, process group or session";
+    bad::<Task>(Kind::Task, 0, negative, |x| x.sid = (-1).into());
+    bad::<Task>(Kind::Task, 0, "impossible signal", |x| {
+        x.exit_signal = 65.into();
+    });
+    bad::<Task>(Kind::Task, 0, BITS, |x| x.flags = 8.into());
+    bad::<Regset>(Kind::Regset, 1, "second register set of this kind", |x| {
+        x.note = 1.into();
+    });
+    bad::<ThreadX86>(Kind::ThreadX86, 0, BITS, |x| x.iopl = 3.into());
+    bad::<Signals>(Kind::Signals, 0, BITS, |x| x.flags = 2.into());
+    bad::<Pending>(Kind::Pending, 0, BITS, |x| x.shared = 2.into());
+    let second = "second record of this kind for a task";
+    bad::<Pending>(Kind::Pending, 1, second, |x| x.shared = 0.into());
+    bad::<Creds>(Kind::Creds, 0, BITS, |x| x.no_new_privs = 2.into());
+    bad::<RestartBlock>(Kind::RestartBlock, 0, "unknown kind of restart", |x| {
+        x.kind = 99.into();
+    });
+    bad::<Attr>(Kind::Attr, 0, "impossible oom_score_adj", |x| {
+        x.oom_score_adj = 1001.into();
+    });
+    bad::<Attr>(Kind::Attr, 0, "impossible value of dumpable", |x| {
+        x.dumpable = 3.into();
+    });
+    bad::<Sched>(Kind::Sched, 0, "impossible nice value", |x| {
+        x.nice = 20.into();
+    });
+    let above = "resource limit is above its maximum";
+    refused(Kind::Rlimits, 0, above, |s| {
+        s.edit_bytes(Kind::Rlimits, 0, |bytes| bytes[16 + 8..16 + 16].fill(0));
+    });
+    let descriptor = "descriptor is out of order or bounds";
+    refused(Kind::FdTable, 0, descriptor, |s| {
+        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8] = 9);
+    });
+    assert_eq!(size_of::<Fd>(), 12);
+}
+
+#[test]
+fn second_of_a_kind() {
+    let once = [
+        Kind::DebugRegs,
+        Kind::ThreadX86,
+        Kind::Signals,
+        Kind::Creds,
+        Kind::Rlimits,
+        Kind::RestartBlock,
+        Kind::Attr,
+        Kind::Sched,
+        Kind::UserPtrs,
+    ];
+    for kind in once {
+        let what = "second record of this kind for a task";
+        refused(kind, 1, what, |s| {
+            let bytes = s.bytes_of(kind, 0);
+            s.insert(Kind::End, 0, &bytes);
+        });
+    }
+    refused(Kind::Regset, 16, "too many register sets", |s| {
+        for note in 100u32..116 {
+            let mut records = Records::default();
+            let regset = Regset {
+                note: note.into(),
+                reserved: 0.into(),
+            };
+            records.add(Kind::Regset, &regset, &[1]);
+            s.insert(Kind::End, 0, &records.bytes);
+        }
+    });
+}
+
+#[test]
+fn nothing_is_quadratic() {
+    // Two hundred thousand mappings with a run each: a second pass for each run would not end.
+    let count = if cfg!(miri) { 50 } else { 200_000u64 };
+    let base = sample(1);
+    let mut records = Records::default();
+    for kind in [Kind::Job, Kind::File] {
+        records.starts.push(records.bytes.len());
+        records.bytes.extend(base.bytes_of(kind, 0));
+    }
+    let mut mm = None;
+    sample(1).edit::<Mm>(Kind::Mm, 0, |head| mm = Some(*head));
+    let mut mm = mm.unwrap();
+    mm.vmas = (count as u32).into();
+    records.add(Kind::Mm, &mm, &[]);
+    let mut vma = None;
+    sample(1).edit::<Vma>(Kind::Vma, 1, |head| vma = Some(*head));
+    let mut vma = vma.unwrap();
+    let mut runs = Vec::new();
+    for n in 0..count {
+        vma.start = (HEAP + n * PAGE).into();
+        vma.end = (HEAP + n * PAGE + PAGE).into();
+        records.add(Kind::Vma, &vma, &[]);
+        runs.push(run(HEAP + n * PAGE, 1));
+    }
+    records.add(Kind::Runs, &(), runs.as_bytes());
+    records.end(count);
+    let fault = read_meta(&records.bytes, count * PAGE).unwrap_err();
+    // All was right but that there is no task.
+    assert_eq!(fault.what, "wrong number of tasks");
+    let len = emit::record_len(size_of::<End>()).unwrap();
+    assert_eq!(
+        fault.offset as usize,
+        HEADER_LEN + records.bytes.len() - len
+    );
+}

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Made-up checkpoint images, for the tests of the library, of `ckpt`, and for the fuzzers.
+
+use checkpoint_image::{
+    emit::{self, HeaderParts, Sink},
+    format::{Fault, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
+    parse::{self, Meta},
+    record::{self, file_kind, restart_kind, vma_flags as vf, vma_kind, Kind},
+    verify::{verify, Summary},
+};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+/// Page size of the images made here.
+pub const PAGE: u64 = 4096;
+
+/// The hash of the format.
+pub fn hash(bytes: &[u8]) -> u64 {
+    twox_hash::XxHash64::oneshot(0, bytes)
+}
+
+/// Records in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// The metadata.
+    pub bytes: Vec<u8>,
+    /// Where each record begins.
+    pub starts: Vec<usize>,
+}
+
+impl Sink for Records {
+    type Error = std::convert::Infallible;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Records {
+    /// Adds a record.
+    pub fn add<T: IntoBytes + Immutable>(&mut self, kind: Kind, head: &T, tail: &[u8]) {
+        self.starts.push(self.bytes.len());
+        emit::record(self, kind, head, &[tail]).expect("it is short");
+    }
+
+    /// Adds a record of bytes.
+    pub fn add_raw(&mut self, kind: u16, flags: u16, head: &[u8], tail: &[u8]) {
+        self.starts.push(self.bytes.len());
+        emit::raw(self, kind, flags, head, &[tail]).expect("it is short");
+    }
+
+    /// Adds the last record.
+    pub fn end(&mut self, pages: u64) {
+        let end = record::End {
+            records: (self.starts.len() as u64).into(),
+            pages: pages.into(),
+        };
+        self.add(Kind::End, &end, &[]);
+    }
+}
+
+/// A whole image of `meta` and `data`.
+pub fn image(meta: &[u8], data: &[u8]) -> Vec<u8> {
+    let header = header(meta, data.len() as u64);
+    let mut out = header.as_bytes().to_vec();
+    out.extend_from_slice(meta);
+    out.resize(header.data_offset.get() as usize, 0);
+    out.extend_from_slice(data);
+    let hashes: Vec<u8> = data
+        .chunks(CHUNK_LEN as usize)
+        .flat_map(|chunk| hash(chunk).to_le_bytes())
+        .collect();
+    out.extend_from_slice(&hashes);
+    let chunks = hashes.len() as u64 / 8;
+    let trailer = emit::trailer(&header, chunks, hash(&hashes), hash);
+    out.extend_from_slice(trailer.as_bytes());
+    out
+}
+
+/// The header that goes with `meta`.
+pub fn header(meta: &[u8], data_len: u64) -> Header {
+    let parts = HeaderParts {
+        page_size: PAGE as u32,
+        features: 0,
+        xfeatures: 7,
+        meta_len: meta.len() as u64,
+        meta_hash: hash(meta),
+        data_len,
+        created_ns: 1_762_000_000_123_456_789,
+        uuid: *b"\x12\x34\x56\x78\x9a\xbc\x4d\xef\x80\x01\x02\x03\x04\x05\x06\x07",
+        release: b"7.3.4",
+    };
+    emit::header(&parts, hash).expect("lengths are multiples of what they must be")
+}
+
+/// Reads a whole image as a reader of a file does, all checks included.
+pub fn read(bytes: &[u8]) -> Result<Summary, Fault> {
+    let cut = Fault::new(bytes.len() as u64, "cut");
+    let first: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(cut)?;
+    let header = parse::check_header(first, hash)?;
+    if header.image_len.get() != bytes.len() as u64 {
+        return Err(cut);
+    }
+    let at = |start: u64, end: u64| bytes.get(start as usize..end as usize).ok_or(cut);
+    let meta_end = HEADER_LEN as u64 + header.meta_len.get();
+    let meta = at(HEADER_LEN as u64, meta_end)?;
+    parse::check_meta_hash(&header, hash(meta))?;
+    let gap = at(meta_end, header.data_offset.get())?;
+    parse::check_gap(gap, meta_end)?;
+    let hashes = at(
+        header.trailer_offset.get(),
+        header.image_len.get() - TRAILER_LEN as u64,
+    )?;
+    let last: &[u8; TRAILER_LEN] = bytes.last_chunk().ok_or(cut)?;
+    parse::check_trailer(last, &header, Some(hash(hashes)), hash)?;
+    let data = at(header.data_offset.get(), header.trailer_offset.get())?;
+    let chunks = data.chunks(CHUNK_LEN as usize).zip(hashes.chunks(8));
+    for (index, (chunk, should)) in chunks.enumerate() {
+        let should = should.try_into().map(u64::from_le_bytes).unwrap_or(0);
+        parse::check_chunk(&header, index as u64, hash(chunk), should.into())?;
+    }
+    verify(&Meta::new(meta, HEADER_LEN as u64)?, &header)
+}
+
+/// Reads metadata alone, as if its checksum were right.
+pub fn read_meta(meta: &[u8], data_len: u64) -> Result<Summary, Fault> {
+    verify(
+        &Meta::new(meta, HEADER_LEN as u64)?,
+        &header(meta, data_len),
+    )
+}
+
+/// One task with something of every kind of record.
+pub struct Sample {
+    /// The metadata.
+    pub records: Records,
+    /// The page data.
+    pub data: Vec<u8>,
+}
+
+impl Sample {
+    /// The image.
+    pub fn image(&self) -> Vec<u8> {
+        image(&self.records.bytes, &self.data)
+    }
+
+    /// Where record `nth` of `kind` begins, and how long it is.
+    pub fn find(&self, kind: Kind, nth: usize) -> (usize, usize) {
+        let meta = Meta::new(&self.records.bytes, 0).expect("it is well-formed");
+        let record = meta
+            .raw_records()
+            .filter(|r| r.kind == kind as u16)
+            .nth(nth);
+        let record = record.expect("there is such a record");
+        let len = 16 + record.head.len() + record.tail.len();
+        (record.offset as usize, len.next_multiple_of(8))
+    }
+
+    /// Changes the structure of record `nth` of `kind`.
+    pub fn edit<T>(&mut self, kind: Kind, nth: usize, change: impl FnOnce(&mut T))
+    where
+        T: FromBytes + IntoBytes + KnownLayout + Immutable,
+    {
+        let (at, _) = self.find(kind, nth);
+        let bytes = &mut self.records.bytes[at + 16..];
+        let (head, _) = T::mut_from_prefix(bytes).expect("the record has it, unaligned");
+        change(head);
+    }
+
+    /// Changes the bytes of record `nth` of `kind`, header included.
+    pub fn edit_bytes(&mut self, kind: Kind, nth: usize, change: impl FnOnce(&mut [u8])) {
+        let (at, len) = self.find(kind, nth);
+        change(&mut self.records.bytes[at..at + len]);
+    }
+
+    /// Replaces record `nth` of `kind` by `with`, or removes it.
+    pub fn replace(&mut self, kind: Kind, nth: usize, with: &[u8]) {
+        let (at, len) = self.find(kind, nth);
+        self.records
+            .bytes
+            .splice(at..at + len, with.iter().copied());
+    }
+
+    /// Puts `new` in front of record `nth` of `kind`.
+    pub fn insert(&mut self, kind: Kind, nth: usize, new: &[u8]) {
+        let (at, _) = self.find(kind, nth);
+        self.records.bytes.splice(at..at, new.iter().copied());
+    }
+
+    /// The bytes of record `nth` of `kind`.
+    pub fn bytes_of(&self, kind: Kind, nth: usize) -> Vec<u8> {
+        let (at, len) = self.find(kind, nth);
+        self.records.bytes[at..at + len].to_vec()
+    }
+
+    /// Has the last record count right again.
+    pub fn recount(&mut self) {
+        let meta = Meta::new(&self.records.bytes, 0).expect("it is well-formed");
+        let count = meta.raw_records().count() as u64 - 1;
+        self.edit::<record::End>(Kind::End, 0, |end| end.records = count.into());
+    }
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        sample(3)
+    }
+}
+
+/// One task with something of every kind of record, and `heap` pages of heap beside 3 others.
+pub fn sample(heap: u32) -> Sample {
+    let mut r = Records::default();
+    let pages = 3 + u64::from(heap);
+    r.add(
+        Kind::Job,
+        &record::Job {
+            tasks: 1.into(),
+            root_pid: 2.into(),
+            monotonic_ns: 1.into(),
+            boottime_ns: 2.into(),
+            realtime_ns: 3.into(),
+        },
+        &[],
+    );
+    objects(&mut r);
+    memory(&mut r, heap);
+    task(&mut r);
+    r.end(pages);
+    let data = (0..pages * PAGE).map(|n| (n / 7 % 251) as u8).collect();
+    Sample { records: r, data }
+}
+
+fn identity() -> record::Identity {
+    record::Identity {
+        dev: (8 << 32 | 1).into(),
+        ino: 1234.into(),
+        generation: 1.into(),
+        mode: 0o100_644.into(),
+        rdev: 0.into(),
+        size: 70_000.into(),
+        mtime_sec: 1_700_000_000.into(),
+        mtime_nsec: 5.into(),
+        reserved: 0.into(),
+    }
+}
+
+fn objects(r: &mut Records) {
+    let file = record::File {
+        id: 1.into(),
+        kind: file_kind::PATH.into(),
+        init_fd: (-1).into(),
+        flags: 0.into(),
+        pos: 0.into(),
+        identity: identity(),
+    };
+    r.add(Kind::File, &file, b"/usr/bin/counter");
+    let output = record::File {
+        id: 2.into(),
+        flags: 0o2001.into(),
+        pos: 17.into(),
+        ..file
+    };
+    r.add(Kind::File, &output, b"/var/tmp/out put");
+    let stdin = record::File {
+        id: 3.into(),
+        kind: file_kind::INIT_FD.into(),
+        init_fd: 0.into(),
+        ..file
+    };
+    r.add(Kind::File, &stdin, b"/dev/null");
+    let mut path = record::Path {
+        id: 1.into(),
+        reserved: 0.into(),
+        identity: identity(),
+    };
+    r.add(Kind::Path, &path, b"/");
+    path.id = 2.into();
+    r.add(Kind::Path, &path, b"/var/tmp");
+    let actions = [record::SigAction::new_zeroed(); record::SIGNALS];
+    let sighand = record::Sighand {
+        id: 1.into(),
+        reserved: 0.into(),
+    };
+    r.add(Kind::Sighand, &sighand, actions.as_bytes());
+    let shm = record::Shm {
+        id: 1.into(),
+        flags: record::SHM_NORESERVE.into(),
+        size: (2 * PAGE + 100).into(),
+    };
+    r.add(Kind::Shm, &shm, &[]);
+    r.add(Kind::Runs, &(), run(2 * PAGE, 1).as_bytes());
+}
+
+/// A run of pages.
+pub fn run(start: u64, pages: u32) -> record::Run {
+    record::Run {
+        start: start.into(),
+        pages: pages.into(),
+        flags: 0.into(),
+    }
+}
+
+/// Where the mappings of the sample are.
+pub const CODE: u64 = 0x40_0000;
+/// Its heap.
+pub const HEAP: u64 = 0x60_0000;
+/// Its stack.
+pub const STACK: u64 = 0x7fff_0000_0000;
+
+fn memory(r: &mut Records, heap: u32) {
+    let mm = record::Mm {
+        id: 1.into(),
+        exe_file: 1.into(),
+        vmas: 6.into(),
+        start_code: CODE.into(),
+        end_code: (CODE + PAGE).into(),
+        start_brk: HEAP.into(),
+        brk: (HEAP + 100).into(),
+        start_stack: (STACK + PAGE).into(),
+        ..record::Mm::new_zeroed()
+    };
+    r.add(Kind::Mm, &mm, &[1; 32]);
+    let ldt = record::LdtEntry {
+        entry_number: 5.into(),
+        base_addr: 0.into(),
+        limit: 0xfffff.into(),
+        flags: 0x51.into(),
+    };
+    r.add(Kind::Ldt, &(), ldt.as_bytes());
+
+    let private = vf::READ | vf::MAYREAD | vf::MAYWRITE | vf::MAYEXEC;
+    let shared = vf::SHARED | vf::MAYSHARE | vf::READ | vf::MAYREAD | vf::MAYWRITE;
+    let vma = |start: u64, pages: u64, kind: u32, object: u32, flags: u64| record::Vma {
+        start: start.into(),
+        end: (start + pages * PAGE).into(),
+        offset: 0.into(),
+        flags: flags.into(),
+        kind: kind.into(),
+        object: object.into(),
+        pkey: 0.into(),
+        reserved: 0.into(),
+    };
+    let code = vma(CODE, 2, vma_kind::FILE, 1, private | vf::EXEC);
+    r.add(Kind::Vma, &code, &[]);
+    let heap_pages = u64::from(heap) + 1;
+    let brk = vma(HEAP, heap_pages, vma_kind::ANON, 0, private | vf::WRITE);
+    r.add(Kind::Vma, &brk, b"[heap]");
+    let shm = vma(0x7000_0000_0000, 3, vma_kind::SHM, 1, shared);
+    r.add(Kind::Vma, &shm, &[]);
+    let file = vma(0x7000_0001_0000, 1, vma_kind::FILE, 2, shared);
+    r.add(Kind::Vma, &file, &[]);
+    let grows = private | vf::WRITE | vf::GROWSDOWN;
+    let stack = vma(STACK, 2, vma_kind::ANON, 0, grows);
+    r.add(Kind::Vma, &stack, b"[stack]");
+    let vdso = vma(STACK + 8 * PAGE, 1, vma_kind::VDSO, 0, private | vf::EXEC);
+    r.add(Kind::Vma, &vdso, b"[vdso]");
+    let runs = [run(CODE + PAGE, 1), run(HEAP, heap), run(STACK + PAGE, 1)];
+    r.add(Kind::Runs, &(), runs.as_bytes());
+}
+
+fn task(r: &mut Records) {
+    let fds: Vec<record::Fd> = [(0, 3, 0), (1, 2, 0), (7, 2, 1)]
+        .iter()
+        .map(|&(fd, file, flags): &(u32, u32, u32)| record::Fd {
+            fd: fd.into(),
+            file: file.into(),
+            flags: flags.into(),
+        })
+        .collect();
+    let table = record::FdTable {
+        id: 1.into(),
+        count: 3.into(),
+    };
+    r.add(Kind::FdTable, &table, fds.as_bytes());
+    let fs = record::Fs {
+        id: 1.into(),
+        root: 1.into(),
+        cwd: 2.into(),
+        umask: 0o22.into(),
+    };
+    r.add(Kind::Fs, &fs, &[]);
+    let task = record::Task {
+        pid: 2.into(),
+        tgid: 2.into(),
+        ppid: 1.into(),
+        pgid: 2.into(),
+        sid: 2.into(),
+        exit_signal: 17.into(),
+        mm: 1.into(),
+        files: 1.into(),
+        fs: 1.into(),
+        sighand: 1.into(),
+        flags: 0.into(),
+        stop_signal: 0.into(),
+        comm: *b"counter\0\0\0\0\0\0\0\0\0",
+    };
+    r.add(Kind::Task, &task, &[]);
+    for (note, len) in [(1u32, 216), (0x202, 832)] {
+        let regset = record::Regset {
+            note: note.into(),
+            reserved: 0.into(),
+        };
+        r.add(Kind::Regset, &regset, &vec![0xa5; len]);
+    }
+    r.add(Kind::DebugRegs, &record::DebugRegs::new_zeroed(), &[]);
+    r.add(Kind::ThreadX86, &record::ThreadX86::new_zeroed(), &[]);
+    r.add(Kind::Signals, &record::Signals::new_zeroed(), &[]);
+    for shared in [0u32, 1] {
+        let pending = record::Pending {
+            shared: shared.into(),
+            count: 1.into(),
+            set: (1 << 9).into(),
+        };
+        r.add(Kind::Pending, &pending, &[7; record::SIGINFO_LEN]);
+    }
+    let creds = record::Creds {
+        uid: 1000.into(),
+        euid: 1000.into(),
+        gid: 100.into(),
+        egid: 100.into(),
+        ..record::Creds::new_zeroed()
+    };
+    r.add(Kind::Creds, &creds, [100u32, 27].as_bytes());
+    let limits = [record::Rlimit {
+        cur: 1024.into(),
+        max: u64::MAX.into(),
+    }; 16];
+    r.add(Kind::Rlimits, &(), limits.as_bytes());
+    let block = record::RestartBlock {
+        kind: restart_kind::NANOSLEEP.into(),
+        timed: 1.into(),
+        left_ns: 1_500_000_000.into(),
+        ..record::RestartBlock::new_zeroed()
+    };
+    r.add(Kind::RestartBlock, &block, &[]);
+    r.add(Kind::Attr, &record::Attr::new_zeroed(), &[]);
+    r.add(Kind::Sched, &record::Sched::new_zeroed(), &[0xff; 8]);
+    r.add(Kind::UserPtrs, &record::UserPtrs::new_zeroed(), &[]);
+}
