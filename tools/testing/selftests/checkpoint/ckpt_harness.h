@@ -34,6 +34,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -71,6 +72,7 @@ struct scenario {
 	void (*before)(struct run *run);	/* job holds; before the checkpoint */
 	void (*dead)(struct run *run);		/* job killed; before the restart */
 	void (*after)(struct run *run);		/* job restarted, holds still */
+	void (*release)(struct run *run);	/* after the job was let go on */
 	/* checkpoint(2) has to fail with this errno (EOPNOTSUPP with .refused) ... */
 	int save_errno;
 	/* ... and a record that has this in it, the job's pid, and all keys. */
@@ -84,6 +86,10 @@ struct scenario {
 	const char *may_differ[8];
 	/* No copy of "plain" for what can't be run without a checkpoint. */
 	bool no_plain;
+	/* It is at work: what changed between two looks is not compared. */
+	bool moving;
+	/* Descriptor 10 is a file that init has open, too: the letters. */
+	bool inherit;
 	/* The job is in init's session. */
 	bool same_session;
 	/* The job may end by itself, with this status of wait(2). */
@@ -100,6 +106,7 @@ struct run {
 	enum run_mode mode;
 	pid_t pid;
 	char dir[64];
+	int dead_ms;
 	int verdict;		/* 0 passed, 1 failed, 2 skipped */
 	struct checkpoint_args args;
 	size_t len;
@@ -117,6 +124,7 @@ static struct {
 	volatile int hold;	/* 1: stay in job_hold() */
 	volatile int ack;	/* 1: the report was read */
 	volatile int failed, skipped;
+	volatile int dead_ms;	/* for how long it was not there, at least */
 	volatile unsigned int len;
 	char report[8192];
 	uint64_t word[8];	/* for scenarios: init sees and sets them */
@@ -332,8 +340,19 @@ static inline int job_wait_stage(struct run *run, int stage)
 
 static inline bool job_start(struct run *run)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (run->s->inherit) {
+		int fd = open("/mnt/letters", O_RDWR | O_CREAT, 0600);
+
+		if (write(fd, "abcdefgh", 8) != 8)
+			run_fail(run, "no letters\n");
+		close(fd);
+		fd = open("/mnt/letters", O_RDONLY);
+		dup2(fd, 10);
+		close(fd);
+	}
+	pid = fork();
 	if (pid < 0) {
 		run_fail(run, "fork: %s\n", strerror(errno));
 		return false;
@@ -341,7 +360,8 @@ static inline bool job_start(struct run *run)
 	if (!pid) {
 		if (!run->s->same_session)
 			setsid();
-		close_range(3, ~0U, 0);
+		close_range(3, 9, 0);
+		close_range(run->s->inherit ? 11 : 10, ~0U, 0);
 		if (chdir(run->dir))
 			_exit(125);
 		setenv("CKPT_JOB", run->s->name, 1);
@@ -361,6 +381,8 @@ static inline bool job_finish(struct run *run)
 	pid_t p;
 
 	job_set(run, &job.hold, 0);
+	if (run->s->release)
+		run->s->release(run);
 	if (!run->s->ends) {
 		if (job_wait_stage(run, JOB_DONE) < 0)
 			return false;
@@ -529,9 +551,18 @@ static inline bool one_round(struct run *run)
 {
 	struct scenario *s = run->s;
 	struct snap before;
+	double dead;
 	int err, want = s->refused && !s->save_errno ? EOPNOTSUPP : s->save_errno;
 
 	snap_take(&before, "/proc");
+	if (s->moving) {
+		struct snap again;
+
+		sleep_ms(30);
+		snap_take(&again, "/proc");
+		snap_mark_moving(&before, &again);
+		snap_free(&again);
+	}
 	if (want) {
 		/* The dry run says the same, and writes nothing. */
 		err = call_checkpoint(run, -1, CHECKPOINT_F_DRY_RUN);
@@ -559,11 +590,13 @@ static inline bool one_round(struct run *run)
 		return true;
 	}
 
+	dead = seconds_now();
 	kill_all(run);
 	if (s->dead_ms)
 		sleep_ms(s->dead_ms);
 	if (s->dead)
 		s->dead(run);
+	run->dead_ms += (seconds_now() - dead) * 1000;
 	err = bring_back(run);
 	if (err != s->restart_errno) {
 		run_fail(run, "restart: %s; records:\n", err ? strerrorname_np(err) : "succeeds");
@@ -580,6 +613,7 @@ static inline bool one_round(struct run *run)
 			run_fail(run, "a failed restart left something behind\n");
 		return false;
 	}
+	job_set(run, &job.dead_ms, run->dead_ms);
 	compare(run, &before, "after the restart");
 	snap_free(&before);
 	if (s->after)

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * System calls that wait: stopped in the middle they come back as if nothing
+ * had happened, no earlier and no later than they would have, and never with
+ * an EINTR that no signal handler explains. Time stands still for a job that
+ * is not there: what was left of a relative time-out is left after a restart.
+ */
+#include "ckpt_harness.h"
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+
+#ifdef __i386__
+#ifndef SYS_futex_time64
+#define SYS_futex_time64 422
+#endif
+#define FUTEX	SYS_futex_time64
+#else
+#define FUTEX	SYS_futex
+#endif
+struct timespec64 {
+	int64_t sec, nsec;
+};
+
+#define WAIT_S		0.8	/* what is waited for */
+#define DEAD_MS		700	/* and how long nobody is there */
+
+static double started;
+
+/* Waited for @seconds of its life, by a clock that ran on while it was dead. */
+static void waited(double seconds)
+{
+	double took = seconds_now() - started - job.dead_ms / 1e3;
+
+	if (took < seconds - 0.005 || took > seconds + 4) {
+		job.failed = 1;
+		job_say("took %.3f s instead of %.3f, without %d ms in which it was dead\n",
+			took, seconds, job.dead_ms);
+	}
+}
+
+static void ready(void)
+{
+	started = seconds_now();
+	job_waits();
+}
+
+static struct timespec ts(double seconds)
+{
+	return (struct timespec){ seconds, (seconds - (long)seconds) * 1e9 };
+}
+
+SCENARIO(nanosleep, .dead_ms = DEAD_MS)
+{
+	struct timespec t = ts(WAIT_S), left = { 9, 9 };
+
+	ready();
+	CHECK_EQ(nanosleep(&t, &left), 0);
+	waited(WAIT_S);
+	CHECK(left.tv_sec == 9 && left.tv_nsec == 9);
+}
+
+SCENARIO(clock_nanosleep, .dead_ms = DEAD_MS)
+{
+	struct timespec t = ts(WAIT_S);
+
+	ready();
+	CHECK_EQ(clock_nanosleep(CLOCK_BOOTTIME, 0, &t, NULL), 0);
+	waited(WAIT_S);
+}
+
+/* Until a moment: it does not move. */
+SCENARIO(clock_nanosleep_absolute, .dead_ms = DEAD_MS)
+{
+	struct timespec t;
+	double end;
+
+	started = seconds_now();
+	end = started + 2.5;
+	t = ts(end);
+	job_waits();
+	CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL), 0);
+	CHECK(seconds_now() >= end);
+	CHECK(seconds_now() < end + 1);
+}
+
+SCENARIO(poll, .dead_ms = DEAD_MS)
+{
+	ready();
+	CHECK_EQ(poll(NULL, 0, WAIT_S * 1000), 0);
+	waited(WAIT_S);
+}
+
+SCENARIO(ppoll, .dead_ms = DEAD_MS)
+{
+	struct timespec t = ts(WAIT_S);
+	sigset_t set;
+
+	sigfillset(&set);
+	ready();
+	CHECK_EQ(ppoll(NULL, 0, &t, &set), 0);
+	waited(WAIT_S);
+	CHECK(!sigprocmask(SIG_SETMASK, NULL, &set));
+	CHECK(!sigismember(&set, SIGUSR1));
+}
+
+SCENARIO(select, .dead_ms = DEAD_MS)
+{
+	struct timeval t = { 0, WAIT_S * 1e6 };
+
+	ready();
+	CHECK_EQ(select(0, NULL, NULL, NULL, &t), 0);
+	waited(WAIT_S);
+}
+
+SCENARIO(pselect, .dead_ms = DEAD_MS)
+{
+	struct timespec t = ts(WAIT_S);
+
+	ready();
+	CHECK_EQ(pselect(0, NULL, NULL, NULL, &t, NULL), 0);
+	waited(WAIT_S);
+}
+
+static volatile unsigned int word;
+
+SCENARIO(futex, .dead_ms = DEAD_MS)
+{
+	struct timespec64 t = { 0, WAIT_S * 1e9 };
+
+	ready();
+	CHECK(syscall(FUTEX, &word, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0) < 0 &&
+	      errno == ETIMEDOUT);
+	waited(WAIT_S);
+}
+
+SCENARIO(futex_bitset_absolute, .dead_ms = DEAD_MS)
+{
+	double end;
+	struct timespec64 t;
+
+	started = seconds_now();
+	end = started + 2.5;
+	t = (struct timespec64){ end, (end - (long)end) * 1e9 };
+	job_waits();
+	CHECK(syscall(FUTEX, &word, FUTEX_WAIT_BITSET, 0, &t, NULL, 3) < 0 && errno == ETIMEDOUT);
+	CHECK(seconds_now() >= end && seconds_now() < end + 1);
+}
+
+/* Without a time-out, until a signal has a handler that ran. */
+static volatile int signalled;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	signalled++;
+}
+
+static void handle(int flags)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = flags };
+
+	sigaction(SIGUSR1, &sa, NULL);
+}
+
+static void later(struct run *run)
+{
+	sleep_ms(100);
+	kill(run->pid, SIGUSR1);
+}
+
+SCENARIO(futex_forever, .release = later)
+{
+	handle(0);
+	job_waits();
+	CHECK(syscall(FUTEX, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+}
+
+SCENARIO(pause, .release = later)
+{
+	handle(SA_RESTART);
+	job_waits();
+	CHECK(pause() < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+}
+
+SCENARIO(sigsuspend, .release = later)
+{
+	sigset_t set, now;
+
+	handle(0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	NEED(!sigprocmask(SIG_BLOCK, &set, NULL));
+	sigfillset(&set);
+	sigdelset(&set, SIGUSR1);
+	job_waits();
+	CHECK(sigsuspend(&set) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+	/* The mask of before is back. */
+	CHECK(!sigprocmask(SIG_SETMASK, NULL, &now));
+	CHECK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2) &&
+	      !sigismember(&now, SIGHUP));
+}
+
+SCENARIO(sigtimedwait, .dead_ms = DEAD_MS)
+{
+	struct timespec t = ts(WAIT_S);
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	NEED(!sigprocmask(SIG_BLOCK, &set, NULL));
+	ready();
+	CHECK(sigtimedwait(&set, NULL, &t) < 0 && errno == EAGAIN);
+	waited(WAIT_S);
+}
+
+SCENARIO(sigwait, .release = later)
+{
+	siginfo_t info;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	NEED(!sigprocmask(SIG_BLOCK, &set, NULL));
+	job_waits();
+	CHECK_EQ(sigwaitinfo(&set, &info), SIGUSR1);
+	CHECK_EQ(info.si_pid, 1);
+}
+
+/* System V: the objects are the namespace's, which is there all the time. */
+SCENARIO(semop, .dead_ms = DEAD_MS)
+{
+	struct sembuf op = { 0, -1, 0 };
+	struct timespec t = ts(WAIT_S);
+	int id = semget(IPC_PRIVATE, 1, 0600);
+
+	if (id < 0)
+		JOB_SKIP("no System V semaphores");
+	ready();
+	CHECK(semtimedop(id, &op, 1, &t) < 0 && errno == EAGAIN);
+	waited(WAIT_S);
+	CHECK(!semctl(id, 0, IPC_RMID));
+}
+
+SCENARIO(semop_forever, .release = later)
+{
+	struct sembuf op = { 0, -1, 0 };
+	int id = semget(IPC_PRIVATE, 1, 0600);
+
+	if (id < 0)
+		JOB_SKIP("no System V semaphores");
+	handle(SA_RESTART);	/* is not for this call */
+	job_waits();
+	CHECK(semop(id, &op, 1) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+	CHECK(!semctl(id, 0, IPC_RMID));
+}
+
+SCENARIO(msgrcv, .release = later)
+{
+	struct { long type; char text[8]; } m;
+	int id = msgget(IPC_PRIVATE, 0600);
+
+	if (id < 0)
+		JOB_SKIP("no System V messages");
+	handle(SA_RESTART);
+	job_waits();
+	CHECK(msgrcv(id, &m, sizeof(m.text), 0, 0) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+	CHECK(!msgctl(id, IPC_RMID, NULL));
+}
+
+/* A handler that asks for a restart gets one, with the time that was left. */
+SCENARIO(poll_after_handler, .dead_ms = DEAD_MS, .release = later)
+{
+	handle(SA_RESTART);
+	job_waits();
+	CHECK(poll(NULL, 0, 5000) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+}
+
+/* Over and over, so that it is met at every point of the way. */
+SCENARIO(short_naps)
+{
+	long n = 0;
+
+	job_waits();
+	while (job.hold) {
+		struct timespec t = { 0, 50000 };
+
+		CHECK_EQ(nanosleep(&t, NULL), 0);
+		CHECK_EQ(poll(NULL, 0, 0), 0);
+		CHECK_EQ(getppid(), 1);
+		n++;
+	}
+	CHECK(n > 0);
+}
+
+/* Reading and writing: never short, never EINTR. */
+SCENARIO(busy_file)
+{
+	char buf[4096], got[4096];
+	int fd = open("f", O_RDWR | O_CREAT, 0600);
+
+	NEED(fd >= 0);
+	job_waits();
+	for (uint64_t n = 0; job.hold; n++) {
+		fill(buf, sizeof(buf), n);
+		if (!CHECK_EQ(pwrite(fd, buf, sizeof(buf), n % 64 * 4096), 4096) ||
+		    !CHECK_EQ(pread(fd, got, sizeof(got), n % 64 * 4096), 4096) ||
+		    !CHECK(!memcmp(buf, got, sizeof(buf))))
+			break;
+	}
+}
+
+/* Position and content of a file that the job is writing all the time. */
+SCENARIO(busy_append, .moving = true)
+{
+	int fd = open("f", O_RDWR | O_CREAT, 0600);
+	long long n = 0;
+
+	NEED(fd >= 0);
+	job_waits();
+	while (job.hold && n < 2000000) {
+		if (!CHECK_EQ(write(fd, &(char){ n }, 1), 1))
+			break;
+		n++;
+		if (!CHECK_EQ(lseek(fd, 0, SEEK_CUR), n))
+			break;
+	}
+}
+
+TEST_HARNESS_MAIN
