@@ -48,26 +48,27 @@ fi
 
 if (($#)); then install "$@"; exit; fi
 
-# A machine that was never updated has no candidates to choose from.
-[[ $(candidate make) ]] || update
+pick() {	# sets llvm and rust: the first that there is
+	local v
+	for v in 19 20 21 22 18; do
+		if [[ $(candidate "clang-$v") ]]; then llvm=$v; break; fi
+	done
+	for v in rustc-web:rust-web-src rustc:rust-src rustc-1.{96,95,93,91,89,88,85}; do
+		case $v in
+		*:*)	rust=("${v%:*}" "${v#*:}") ;;
+		*)	rust=("$v" "rust-${v#rustc-}-src") ;;
+		esac
+		if at_least "$(candidate "${rust[0]}")" $rust_min && [[ $(candidate "${rust[1]}") ]]; then
+			return
+		fi
+	done
+	rust=()
+	return 1
+}
 
-llvm=
-for v in 19 20 21 22 18; do
-	if [[ $(candidate clang-$v) ]]; then llvm=$v; break; fi
-done
+llvm='' rust=()
+pick || { update; pick; } || die "no rustc $rust_min or newer in this system's package sources"
 [[ $llvm ]] || die "no clang between 18 and 22 in this system's package sources"
-
-rust=()
-for v in rustc-web:rust-web-src rustc:rust-src rustc-1.{96,95,93,91,89,88,85}; do
-	case $v in
-	*:*)	pair=("${v%:*}" "${v#*:}") ;;
-	*)	pair=("$v" "rust-${v#rustc-}-src") ;;
-	esac
-	if at_least "$(candidate "${pair[0]}")" $rust_min && [[ $(candidate "${pair[1]}") ]]; then
-		rust=("${pair[@]}"); break
-	fi
-done
-((${#rust[@]})) || die "no rustc $rust_min or newer in this system's package sources"
 
 install "clang-$llvm" "lld-$llvm" "llvm-$llvm" "libclang-$llvm-dev" "${rust[@]}" \
 	gcc libc6-dev make flex bison bc perl libelf-dev libssl-dev cpio rsync xz-utils kmod \

@@ -75,16 +75,17 @@ format() {	# check|fix
 # A warning is ours if it points at a new file. clippy has to be of the compiler's own release, so
 # it comes from where that came from.
 objects() {
-	local own obj package
+	local own more obj package
 	toolchain
 	package=$(dpkg -S "$RUSTC" 2>/dev/null | cut -d: -f1)
 	[[ ! $package ]] || ci/deps.sh "${package/rustc/rust}-clippy"
 	mapfile -t own < <(ci/kernel-src.sh overlay | cut -f1 | grep -E '^(arch|kernel|mm|fs|rust)/.*\.(c|rs)$')
+	mapfile -t more < <(printf '%s\n' "${own[@]}" | grep -v '^kernel/checkpoint/\|^rust/' | sed -n 's/\.c$/.o/p')
 	obj=$cache/obj-$(basename "$(ci/kernel-src.sh path)" | sed 's/^linux-//')-lint
 	# What is up to date would say nothing.
 	(cd "$obj" 2>/dev/null && rm -f rust/kernel.o rust/helpers/helpers.o kernel/checkpoint/*.o "${own[@]/%.c/.o}")
 	ci/kernel-build.sh lint CLIPPY=1 W=1 CLIPPY_DRIVER="${RUSTC/rustc/clippy-driver}" kernel/checkpoint/ \
-		"$(printf '%s\n' "${own[@]}" | grep -v '^kernel/checkpoint/\|^rust/' | sed -n 's/\.c$/.o/p')" 2>/dev/null ||
+		"${more[@]}" 2>/dev/null ||
 		tail -40 "$build/logs/kernel-lint.log"
 	awk -v own="$(IFS='|'; echo "${own[*]//./[.]}")" -v RS= \
 		'/(^|\n)[^\n]*(warning|error)[^\n]*:/ && $0 ~ "(^|[ /\n])(" own "):[0-9]" { print $0 "\n" }' \
