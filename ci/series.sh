@@ -35,14 +35,19 @@ for e in "${entries[@]}" 0000-cover-letter.msg; do
 	*.msg)
 		read -ra patterns <<<"$(entry_field "$f" Files)"
 		((${#patterns[@]})) || wrong "$f: no Files"
+		but=()
 		for p in "${patterns[@]}"; do
+			[[ $p != !* ]] || but+=(":(exclude,glob)${p#!}")
+		done
+		for p in "${patterns[@]}"; do
+			[[ $p != !* ]] || continue
 			hit=
 			while read -r file; do
 				[[ ${from[$file]:-} ]] || { wrong "$f: $file is not part of the kernel tree"; continue; }
 				[[ ${owner[$file]:-$e} == "$e" ]] || wrong "$file: in ${owner[$file]} and in $e"
 				owner[$file]=$e
 				hit=1
-			done < <(source_files ":(glob)$p")
+			done < <(source_files ":(glob)$p" "${but[@]}")
 			[[ $hit ]] || wrong "$f: $p matches no file"
 		done
 		;;
@@ -52,9 +57,9 @@ done
 for f in linux-patches/*.patch linux-patches/*.msg; do
 	[[ ! -e $f || " ${entries[*]} 0000-cover-letter.msg " == *" ${f##*/} "* ]] || wrong "$f: not in linux-patches/series"
 done
-for file in "${!from[@]}"; do
+while read -r file; do
 	[[ ${owner[$file]:-} ]] || wrong "$file: no patch adds it"
-done
+done < <(printf '%s\n' "${!from[@]}" | sort)
 ((!wrong)) || die "the series is not complete"
 
 GIT_AUTHOR_NAME=$(git config user.name || echo 'Nobody in particular')
