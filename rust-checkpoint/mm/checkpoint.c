@@ -394,6 +394,26 @@ void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 				      (topdown ? MMF_TOPDOWN_MASK : 0));
 }
 
+/**
+ * checkpoint_set_exe - set the program of an address space nobody runs in yet
+ * @mm: the address space
+ * @exe: the program
+ *
+ * Asks what PR_SET_MM_EXE_FILE asks.
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int checkpoint_set_exe(struct mm_struct *mm, struct file *exe)
+{
+	int err;
+
+	if (!S_ISREG(file_inode(exe)->i_mode) || path_noexec(&exe->f_path))
+		return -EACCES;
+	err = file_permission(exe, MAY_EXEC);
+	return err ? err : set_mm_exe_file(mm, exe);
+}
+
 void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like)
 {
 	struct linux_binfmt *fmt = like->binfmt;

@@ -95,6 +95,7 @@ bool checkpoint_vma_has_policy(struct vm_area_struct *vma);
 bool checkpoint_vma_is_named(struct vm_area_struct *vma);
 void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 			     bool topdown);
+int checkpoint_set_exe(struct mm_struct *mm, struct file *exe);
 void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like);
 vm_flags_t checkpoint_pkey_to_flags(u32 pkey);
 bool checkpoint_shm_noreserve(struct file *file);

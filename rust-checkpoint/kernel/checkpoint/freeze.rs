@@ -212,8 +212,8 @@ impl<'a> Freezer<'a> {
             }
         }
         for held in &self.held {
-            while held.ticket.state() == State::Parked && !held.ticket.task().wait_inactive() {
-                // On its way to sleep.
+            // On its way to sleep: registers are saved when it is off its CPU.
+            while held.is_still() && !held.ticket.task().wait_inactive() {
                 kernel::checkpoint::task::relax();
                 if fatal_signal_pending() {
                     return Err(interrupted(report));
@@ -293,9 +293,14 @@ impl<'a> Freezer<'a> {
 impl Held {
     /// Whether it stands still or is gone.
     fn is_settled(&self) -> bool {
+        self.is_still() || self.ticket.state() != State::Queued
+    }
+
+    /// Whether it stands still: parked, or stopped by job control.
+    fn is_still(&self) -> bool {
         match self.ticket.state() {
             State::Queued => self.ticket.task().is_stopped(),
-            _ => true,
+            state => state == State::Parked,
         }
     }
 }

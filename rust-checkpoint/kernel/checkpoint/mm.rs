@@ -79,8 +79,6 @@ use zerocopy::{FromBytes, IntoBytes};
 pub(crate) struct Answer {
     /// One of [`vma_kind`], 0 when nothing was said.
     kind: u32,
-    /// The file behind it.
-    file: Option<ARef<File>>,
 }
 
 /// The flags of a mapping that are both in the image and in the kernel.
@@ -410,8 +408,10 @@ fn checkpoint_vma(
         Some(Err(e)) => return Err(*e),
     };
     let kind = match answer {
-        None if !v.owned && v.flags & vm::MAYSHARE == 0 => vma_kind::ANON,
-        None => 0,
+        None if v.owned || v.flags & vm::MAYSHARE != 0 => 0,
+        // A private mapping of /dev/zero is anonymous, and keeps its file.
+        None if v.file.is_some() => vma_kind::FILE,
+        None => vma_kind::ANON,
         Some(answer) => answer.kind,
     };
     let refusal = match kind {
@@ -433,13 +433,16 @@ fn checkpoint_vma(
         return Ok(None);
     }
 
-    let file = answer.and_then(|a| a.file.as_ref());
+    let file = v.file.as_ref();
     let object = match (kind, file) {
         (vma_kind::FILE, Some(file)) => files::checkpoint(ctx, file, object)?,
         (vma_kind::SHM, Some(file)) => checkpoint_shm(ctx, file)?,
         _ => 0,
     };
-    if kind == vma_kind::ANON && v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0 {
+    if v.flags & vm::MAYSHARE == 0
+        && kind != vma_kind::VDSO
+        && v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0
+    {
         copy_private(space, &v, copies)?;
     }
     Ok(Some(wire::Vma {
@@ -536,9 +539,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             while let Some((at, _)) = copied.next_if(|(at, _)| (*at as usize) < end) {
                 add_run(&mut space.runs, *at, 1, true)?;
             }
-            if flags & (vma_flags::DONTCOPY | vma_flags::WIPEONFORK) != 0
-                && v.kind.get() == vma_kind::ANON
-            {
+            if flags & (vma_flags::DONTCOPY | vma_flags::WIPEONFORK) != 0 {
                 continue;
             }
             let runs = &mut space.runs;
@@ -609,21 +610,9 @@ unsafe fn context<'a>(ctx: *mut bindings::checkpoint_ctx) -> &'a mut Checkpoint 
 /// # Safety
 ///
 /// Called as a hook of a mapping.
-unsafe fn answer(
-    ctx: *mut bindings::checkpoint_ctx,
-    vma: *mut bindings::vm_area_struct,
-    kind: u32,
-) -> c_int {
-    // SAFETY: by the requirements of this function, the mapping and its file
-    // are valid and the context is ours.
-    let (ctx, file) = unsafe {
-        let file = (*vma).vm_file;
-        (
-            context(ctx),
-            (!file.is_null()).then(|| ARef::from(File::from_raw_file(file))),
-        )
-    };
-    ctx.vma = Answer { kind, file };
+unsafe fn answer(ctx: *mut bindings::checkpoint_ctx, kind: u32) -> c_int {
+    // SAFETY: by the requirements of this function the context is ours.
+    unsafe { context(ctx) }.vma = Answer { kind };
     0
 }
 
@@ -635,10 +624,10 @@ unsafe fn answer(
 #[export]
 unsafe extern "C" fn filemap_checkpoint(
     ctx: *mut bindings::checkpoint_ctx,
-    vma: *mut bindings::vm_area_struct,
+    _vma: *mut bindings::vm_area_struct,
 ) -> c_int {
     // SAFETY: by the requirements of this function.
-    unsafe { answer(ctx, vma, vma_kind::FILE) }
+    unsafe { answer(ctx, vma_kind::FILE) }
 }
 
 /// See include/linux/checkpoint.h.
@@ -659,7 +648,7 @@ unsafe extern "C" fn shmem_anon_checkpoint(
         } else {
             vma_kind::FILE
         };
-        answer(ctx, vma, kind)
+        answer(ctx, kind)
     }
 }
 
@@ -680,7 +669,7 @@ unsafe extern "C" fn special_mapping_checkpoint(
         } else {
             0
         };
-        answer(ctx, vma, kind)
+        answer(ctx, kind)
     }
 }
 

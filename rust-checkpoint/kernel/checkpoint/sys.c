@@ -8,6 +8,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/ktime.h>
+#include <linux/nsproxy.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -85,6 +86,12 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 	ret = copy_args(&args, flags, uargs, size);
 	if (ret)
 		return ret;
+	if (args.log_fd >= 0) {
+		CLASS(fd, log)(args.log_fd);
+
+		if (fd_empty(log) || !(fd_file(log)->f_mode & FMODE_WRITE))
+			return -EBADF;
+	}
 
 	if (dry_run) {
 		ret = call_blocked(fn, NULL, flags, &args);
@@ -167,6 +174,9 @@ SYSCALL_DEFINE4(checkpoint, int, fd, unsigned int, flags,
 SYSCALL_DEFINE4(restart, int, fd, unsigned int, flags,
 		struct checkpoint_args __user *, uargs, size_t, size)
 {
+	/* The tasks must come to where init is. */
+	if (current->nsproxy->pid_ns_for_children != task_active_pid_ns(current))
+		return -EINVAL;
 	return do_call(fd, flags, RESTART_F_ARGS, uargs, size, FMODE_READ,
 		       checkpoint_restart);
 }

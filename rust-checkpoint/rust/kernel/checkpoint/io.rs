@@ -17,12 +17,16 @@ use crate::{
 };
 use core::{mem::MaybeUninit, ptr::NonNull};
 
-/// A page someone holds a reference to.
+/// A page someone holds a reference to, or a pin.
 ///
 /// # Invariants
 ///
-/// The pointer is a page and owns one reference to its folio.
-pub struct HeldPage(NonNull<bindings::page>);
+/// The pointer is a page and owns one reference to its folio, or, if `pinned`,
+/// one pin.
+pub struct HeldPage {
+    page: NonNull<bindings::page>,
+    pinned: bool,
+}
 
 // SAFETY: a page reference may be dropped by any task.
 unsafe impl Send for HeldPage {}
@@ -37,7 +41,21 @@ impl HeldPage {
     /// `page` is valid and the caller gives up one reference to it.
     pub unsafe fn from_raw(page: NonNull<bindings::page>) -> Self {
         // INVARIANT: by the requirements of this function.
-        Self(page)
+        Self {
+            page,
+            pinned: false,
+        }
+    }
+
+    /// Takes over a pin, made to write to the page. It is marked dirty when
+    /// the pin is given back.
+    ///
+    /// # Safety
+    ///
+    /// `page` is valid and the caller gives up one pin of it.
+    pub unsafe fn from_pinned(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: by the requirements of this function.
+        Self { page, pinned: true }
     }
 
     /// A new page of zeros that nobody else knows.
@@ -49,13 +67,14 @@ impl HeldPage {
                 0, //
             )
         };
-        // INVARIANT: the allocation comes with a reference.
-        Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
+        let page = NonNull::new(page).ok_or(ENOMEM)?;
+        // SAFETY: the allocation comes with a reference.
+        Ok(unsafe { Self::from_raw(page) })
     }
 
     /// The page in C.
     pub fn as_ptr(&self) -> *mut bindings::page {
-        self.0.as_ptr()
+        self.page.as_ptr()
     }
 
     /// Calls `f` with the content. It may change meanwhile where others map
@@ -88,8 +107,15 @@ impl HeldPage {
 
 impl Drop for HeldPage {
     fn drop(&mut self) {
-        // SAFETY: by the type invariant the reference is ours.
-        unsafe { bindings::put_page(self.as_ptr()) };
+        // SAFETY: by the type invariant the reference or the pin is ours.
+        unsafe {
+            if self.pinned {
+                let mut page = self.as_ptr();
+                bindings::unpin_user_pages_dirty_lock(&mut page, 1, true);
+            } else {
+                bindings::put_page(self.as_ptr());
+            }
+        }
     }
 }
 

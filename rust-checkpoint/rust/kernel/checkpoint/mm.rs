@@ -124,7 +124,7 @@ impl Captured {
     /// Appends the pages from `start` on, `count` of them, to `pages`. Pages
     /// in swap are read in.
     pub fn hold(&self, start: usize, count: usize, pages: &mut KVec<HeldPage>) -> Result {
-        hold_pages(&self.0, start, count, bindings::FOLL_FORCE, pages)
+        hold_pages(&self.0, start, count, false, pages)
     }
 }
 
@@ -174,13 +174,7 @@ pub fn for_each_range(
 pub fn hold_current_for_write(start: usize, count: usize, pages: &mut KVec<HeldPage>) -> Result {
     let task = current!();
     let mm = task.mm().ok_or(ESRCH)?;
-    hold_pages(
-        mm,
-        start,
-        count,
-        bindings::FOLL_FORCE | bindings::FOLL_WRITE,
-        pages,
-    )
+    hold_pages(mm, start, count, true, pages)
 }
 
 /// The same for reading, of any address space.
@@ -190,14 +184,14 @@ pub fn hold_pages_of(
     count: usize,
     pages: &mut KVec<HeldPage>,
 ) -> Result {
-    hold_pages(mm, start, count, bindings::FOLL_FORCE, pages)
+    hold_pages(mm, start, count, false, pages)
 }
 
 fn hold_pages(
     mm: &MmWithUser,
     start: usize,
     count: usize,
-    flags: c_uint,
+    write: bool,
     pages: &mut KVec<HeldPage>,
 ) -> Result {
     pages.reserve(count, GFP_KERNEL)?;
@@ -209,16 +203,30 @@ fn hold_pages(
         // The lock may be dropped below us while a page is read in.
         core::mem::forget(guard);
         let out = raw.get_mut(done..).ok_or(EINVAL)?;
+        let at = (start + done * PAGE_SIZE) as c_ulong;
+        // To be read, a page shared with the job must stay shared: a pin would
+        // copy it. To be written, it must be pinned.
         // SAFETY: the lock is held, `out` has room for what is asked for.
         let got = unsafe {
-            bindings::get_user_pages_remote(
-                mm.as_raw(),
-                (start + done * PAGE_SIZE) as c_ulong,
-                out.len() as c_ulong,
-                flags,
-                out.as_mut_ptr(),
-                &mut locked,
-            )
+            if write {
+                bindings::pin_user_pages_remote(
+                    mm.as_raw(),
+                    at,
+                    out.len() as c_ulong,
+                    bindings::FOLL_FORCE | bindings::FOLL_WRITE,
+                    out.as_mut_ptr(),
+                    &mut locked,
+                )
+            } else {
+                bindings::get_user_pages_remote(
+                    mm.as_raw(),
+                    at,
+                    out.len() as c_ulong,
+                    bindings::FOLL_FORCE,
+                    out.as_mut_ptr(),
+                    &mut locked,
+                )
+            }
         };
         if locked != 0 {
             // SAFETY: taken above, its guard was forgotten.
@@ -233,8 +241,16 @@ fn hold_pages(
         }
         for page in out.iter().take(got as usize) {
             let page = NonNull::new(*page).ok_or(EFAULT)?;
-            // SAFETY: got above with a reference.
-            pages.push(unsafe { HeldPage::from_raw(page) }, GFP_KERNEL)?;
+            // SAFETY: got above with a pin or a reference. There is room for
+            // all of them, so none of those got is lost.
+            let page = unsafe {
+                if write {
+                    HeldPage::from_pinned(page)
+                } else {
+                    HeldPage::from_raw(page)
+                }
+            };
+            pages.push(page, GFP_KERNEL)?;
         }
         done += got as usize;
     }
@@ -552,9 +568,25 @@ pub fn exe_file(mm: &MmWithUser) -> Option<ARef<File>> {
 pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result {
     let task = current!();
     let raw = task.mm().ok_or(ESRCH)?.as_raw();
+    // As prctl(PR_SET_MM_MAP) wants them.
+    // SAFETY: the address space is alive.
+    let size = unsafe { (*raw).__bindgen_anon_1.task_size };
+    let pairs = [
+        (layout.start_code, layout.end_code),
+        (layout.start_data, layout.end_data),
+        (layout.start_brk, layout.brk),
+        (layout.arg_start, layout.arg_end),
+        (layout.env_start, layout.env_end),
+        (layout.start_stack, layout.start_stack),
+        (layout.mmap_base, layout.mmap_base),
+        (layout.mmap_compat_base, layout.mmap_compat_base),
+    ];
+    if pairs.iter().any(|(start, end)| start > end || *end > size) {
+        return Err(EINVAL);
+    }
     if let Some(exe) = exe {
         // SAFETY: nobody else uses the address space yet.
-        to_result(unsafe { bindings::set_mm_exe_file(raw, exe.as_ptr()) })?;
+        to_result(unsafe { bindings::checkpoint_set_exe(raw, exe.as_ptr()) })?;
     }
     // SAFETY: only this task uses the address space, and nobody else looks at
     // these fields before it runs, but for /proc, which copes with any values.
