@@ -65,14 +65,17 @@ fi
 mkdir -p /opt/tests
 cp /run/ckpt/tests/* /opt/tests/
 export CKPT_TIME_FACTOR=@FACTOR@
-ls /opt/tests | xargs -n 1 -P @JOBS@ /run/ckpt/job one
+ls -S /opt/tests | xargs -n 1 -P @JOBS@ /run/ckpt/job one
 exit 0
 JOB
 sed -i -e "s/@JOBS@/${GUEST_TEST_JOBS:-2}/" -e "s/@FACTOR@/${GUEST_TIME_FACTOR:-1}/" "$dir/job"
 chmod +x "$dir/job"
 
 vm=0
-ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-900}" -m "${GUEST_MEMORY:-4G}" "$stage" "$dir" || vm=$?
+rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
+ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-1500}" -m "${GUEST_MEMORY:-4G}" -d "$build/disk-$stage.ext4" \
+	-r "$build/disk-$stage.raw" "$stage" "$dir" || vm=$?
+rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
 
 passed=0 failed=0 skipped=0
 details=$results/$stage.tsv

@@ -15,7 +15,7 @@ set -euo pipefail
 area='' width=64 criu='' only=()
 for arg in ${AREA:+"$AREA"} ${COMPAT:+"COMPAT=$COMPAT"} ${CRIU:+"CRIU=$CRIU"} "$@"; do
 	case $arg in
-	COMPAT=y) width=32 ;;
+	COMPAT=?*) width=32 ;;
 	CRIU=1 | CRIU=y) criu=1 ;;
 	*=*) ;;
 	*) if [ -z "$area" ]; then area=$arg; else only+=("$arg"); fi ;;

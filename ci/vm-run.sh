@@ -14,6 +14,7 @@
 #   -t SECONDS  time limit of the whole run (600)
 #   -m SIZE     the guest's memory (2G)
 #   -d FILE     a second disk, /scratch in the guest, made if it is not there
+#   -r FILE     one more, of 256 MiB with nothing on it
 #   -a ARGS     more kernel arguments
 #   -i          interactive: the console is the terminal
 #   -q          the console goes to its file only
@@ -28,12 +29,13 @@ set -euo pipefail
 # shellcheck source=ci/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 
-limit=600 memory=2G disk='' append='' interactive='' quiet=''
-while getopts t:m:d:a:iq opt; do
+limit=600 memory=2G disk='' raw='' append='' interactive='' quiet=''
+while getopts t:m:d:r:a:iq opt; do
 	case $opt in
 	t) limit=$OPTARG ;;
 	m) memory=$OPTARG ;;
 	d) disk=$OPTARG ;;
+	r) raw=$OPTARG ;;
 	a) append=$OPTARG ;;
 	i) interactive=1 ;;
 	q) quiet=1 ;;
@@ -72,6 +74,8 @@ if [ -n "$disk" ] && [ ! -e "$disk" ]; then
 	mv "$disk.new" "$disk"
 fi
 
+[ -z "$raw" ] || truncate -s 256M "$raw"
+
 accel_args() {
 	case $1 in
 	tcg) echo "-accel tcg,thread=multi -cpu max" ;;
@@ -109,6 +113,7 @@ args=($(accel_args "$accel") -smp "${GUEST_CPUS:-2}" -m "$memory"
 	-drive "file=$root,if=virtio,format=raw,snapshot=on"
 	-virtfs "local,path=$dir,mount_tag=ckpt,security_model=none,multidevs=remap")
 [ -z "$disk" ] || args+=(-drive "file=$disk,if=virtio,format=raw,cache=unsafe")
+[ -z "$raw" ] || args+=(-drive "file=$raw,if=virtio,format=raw,cache=unsafe")
 if [ -n "$interactive" ]; then
 	args+=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$console" -serial chardev:con -mon chardev=con)
 else

@@ -59,6 +59,11 @@
 #include "ckpt_proc.h"
 #include "ckpt_sys.h"
 
+/* How long the init of an INIT_TEST may take, in seconds. */
+#ifndef INIT_LIMIT
+#define INIT_LIMIT	120
+#endif
+
 #define JOB_EXIT_STATUS	42
 #define IMAGE_PATH	"/mnt/image"
 #define LOG_PATH	"/mnt/log"
@@ -77,6 +82,7 @@ struct scenario {
 	int save_errno;
 	/* ... and a record that has this in it, the job's pid, and all keys. */
 	const char *refused;
+	bool any_pid;		/* the record is of another task, or of none */
 	/* restart(2) has to fail with this errno, and a record with this in it. */
 	int restart_errno;
 	const char *restart_refused;
@@ -86,6 +92,8 @@ struct scenario {
 	const char *may_differ[8];
 	/* No copy of "plain" for what can't be run without a checkpoint. */
 	bool no_plain;
+	/* It runs as forked from init, with all of init's memory. */
+	bool no_exec;
 	/* It is at work: what changed between two looks is not compared. */
 	bool moving;
 	/* Descriptor 10 is a file that init has open, too: the letters. */
@@ -107,6 +115,11 @@ struct run {
 	pid_t pid;
 	char dir[64];
 	int dead_ms;
+	volatile int ready;	/* for tests that start an init of their own */
+	unsigned int word;
+	char image[64];
+	bool keep_dir;		/* the next init goes on in the same directory */
+	bool keep_fds;		/* init keeps what the test has open */
 	int verdict;		/* 0 passed, 1 failed, 2 skipped */
 	struct checkpoint_args args;
 	size_t len;
@@ -364,6 +377,10 @@ static inline bool job_start(struct run *run)
 		close_range(run->s->inherit ? 11 : 10, ~0U, 0);
 		if (chdir(run->dir))
 			_exit(125);
+		if (run->s->no_exec) {
+			run->s->job();
+			job_end();
+		}
 		setenv("CKPT_JOB", run->s->name, 1);
 		prctl(PR_SET_PDEATHSIG, 0);
 		execl("/proc/self/exe", "job", run->s->name, NULL);
@@ -434,15 +451,19 @@ static inline void say_log(struct run *run, const char *path)
 	free(text);
 }
 
-/* The log has a record with @needle in it, and the job's pid. */
+/* The log has a record with @needle in it, the job's pid, and all that it must have. */
 static inline bool log_names(struct run *run, const char *needle)
 {
 	char *text = proc_read(LOG_PATH, NULL), *save = NULL, pid[32];
 	bool found = false;
 
-	snprintf(pid, sizeof(pid), "\"pid\":%d", run->pid);
+	snprintf(pid, sizeof(pid), "\"pid\":%d,", run->pid);
 	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save))
-		found = found || (strstr(l, needle) && strstr(l, pid));
+		found = found || (strstr(l, needle) && (run->s->any_pid || strstr(l, pid)) &&
+				  strstr(l, "\"call\":\"") && strstr(l, "\"level\":\"") &&
+				  strstr(l, "\"object\":\"") && strstr(l, "\"kind\":\"") &&
+				  strstr(l, "\"why\":\"") && strstr(l, "\"errno\":\"") &&
+				  l[0] == '{' && l[strlen(l) - 1] == '}');
 	free(text);
 	return found;
 }
@@ -621,17 +642,24 @@ static inline bool one_round(struct run *run)
 	return true;
 }
 
-static inline void __attribute__((noreturn)) run_init(struct run *run)
+/* What init does first: a /proc of its own, and /mnt for images. */
+static inline void init_world(struct run *run)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setsid();
-	close_range(3, ~0U, 0);
+	if (!run->keep_fds)
+		close_range(3, ~0U, 0);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("proc", "/proc", "proc", 0, NULL) ||
 	    mount("tmpfs", "/mnt", "tmpfs", 0, NULL)) {
 		run_fail(run, "mount: %s\n", strerror(errno));
 		_exit(0);
 	}
+}
+
+static inline void __attribute__((noreturn)) run_init(struct run *run)
+{
+	init_world(run);
 	if (job_start(run)) {
 		int stage = JOB_HOLDS;
 
@@ -673,7 +701,10 @@ static inline void run_namespaces(struct run *run, void (*init)(struct run *run)
 
 	fflush(NULL);
 	snprintf(run->dir, sizeof(run->dir), "%s/ckpt-XXXXXX", where);
-	if (!mkdtemp(run->dir) || chmod(run->dir, 0777)) {
+	if (run->keep_dir) {
+		snprintf(run->dir, sizeof(run->dir), "%s/ckpt-kept-%d", where, getpid());
+		mkdir(run->dir, 0777);
+	} else if (!mkdtemp(run->dir) || chmod(run->dir, 0777)) {
 		run_fail(run, "no directory in %s: %s\n", where, strerror(errno));
 		return;
 	}
@@ -702,7 +733,7 @@ static inline void run_namespaces(struct run *run, void (*init)(struct run *run)
 		waitpid(pid, &status, 0);
 	}
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", run->dir);
-	if (system(cmd))
+	if (!run->keep_dir && system(cmd))
 		run_fail(run, "leftovers in %s\n", run->dir);
 }
 
@@ -718,6 +749,30 @@ static inline bool have_checkpoint(void)
 {
 	return sys_checkpoint(-1, ~0U, NULL, 0) < 0 && errno != ENOSYS;
 }
+
+/* A program need not use both. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+
+/* TEST() with a time limit: a fixture with nothing in it. */
+FIXTURE(call)
+{
+	char nothing;
+};
+
+FIXTURE_SETUP(call)
+{
+	(void)_metadata;
+	self->nothing = 0;
+}
+
+FIXTURE_TEARDOWN(call)
+{
+	(void)_metadata;
+	(void)self;
+}
+
+#define TEST_TIMEOUT(name_, limit_) TEST_F_TIMEOUT(call, name_, limit_)
 
 FIXTURE(job)
 {
@@ -748,7 +803,10 @@ FIXTURE_TEARDOWN(job)
 	(void)variant;
 }
 
-#define SCENARIO(name_, ...)						\
+#pragma GCC diagnostic pop
+
+/* A job without a test of its own, for INIT_TEST. */
+#define JOB(name_, ...)							\
 	static void name_##_job(void);					\
 	static struct scenario name_##_scenario = {			\
 		.name = #name_, .job = name_##_job, __VA_ARGS__		\
@@ -758,7 +816,11 @@ FIXTURE_TEARDOWN(job)
 		name_##_scenario.next = scenarios;			\
 		scenarios = &name_##_scenario;				\
 	}								\
-	TEST_F_TIMEOUT(job, name_, 240)					\
+	static void name_##_job(void)
+
+#define SCENARIO(name_, ...)						\
+	JOB(name_, __VA_ARGS__);					\
+	TEST_F_TIMEOUT(job, name_, 600)					\
 	{								\
 		struct run *run = run_new(&name_##_scenario, variant->mode); \
 		(void)self;						\
@@ -778,5 +840,61 @@ FIXTURE_TEARDOWN(job)
 		ASSERT_EQ(0, run->verdict);				\
 	}								\
 	static void name_##_job(void)
+
+/*
+ * A test whose body is init: it starts @job_ when it wants to, and its WANT()s
+ * decide. The world is as init_world() leaves it.
+ */
+#define INIT_TEST(name_, job_)						\
+	static void name_##_body(struct run *run);			\
+	static void name_##_init(struct run *run)			\
+	{								\
+		init_world(run);					\
+		name_##_body(run);					\
+		_exit(0);						\
+	}								\
+	TEST_TIMEOUT(name_, 3000)					\
+	{								\
+		struct run *run = run_new(&job_##_scenario, RUN_KEEP);	\
+		(void)self;						\
+		(void)variant;						\
+		if (!have_checkpoint())					\
+			SKIP(return, "no checkpoint(2) in this kernel");	\
+		run_namespaces(run, name_##_init, INIT_LIMIT);		\
+		if (run->verdict == 2)					\
+			SKIP(return, "%s", run->text);			\
+		run_print(run);						\
+		ASSERT_EQ(0, run->verdict);				\
+	}								\
+	static void name_##_body(struct run *run)
+
+#define WANT(cond) ({							\
+	bool ok_ = !!(cond);						\
+	if (!ok_)							\
+		run_fail(run, "%s:%d: not true: %s (errno %s)\n", __FILE__, __LINE__, #cond, \
+			 strerrorname_np(errno) ?: "?");		\
+	ok_; })
+
+#define WANT_EQ(got, want) ({						\
+	long long g_ = (long long)(got), w_ = (long long)(want);	\
+	if (g_ != w_)							\
+		run_fail(run, "%s:%d: %s is %lld, not %s, %lld\n", __FILE__, __LINE__, #got, g_, \
+			 #want, w_);					\
+	g_ == w_; })
+
+/* An errno, 0 for success. */
+#define WANT_ERR(got, want) ({						\
+	int g_ = (got), w_ = (want);					\
+	if (g_ != w_)							\
+		run_fail(run, "%s:%d: %s: %s, not %s\n", __FILE__, __LINE__, #got, \
+			 g_ ? strerrorname_np(g_) : "success",		\
+			 w_ ? strerrorname_np(w_) : "success");		\
+	g_ == w_; })
+
+#define RUN_SKIP(run, ...) do {						\
+	(run)->verdict = 2;						\
+	run_say(run, __VA_ARGS__);					\
+	_exit(0);							\
+} while (0)
 
 #endif /* CKPT_HARNESS_H */
