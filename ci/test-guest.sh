@@ -124,7 +124,7 @@ done
 passed=$(awk -F'\t' '$2 == "pass"' "$details" | wc -l)
 failed=$(awk -F'\t' '$2 == "fail"' "$details" | wc -l)
 skipped=$(awk -F'\t' '$2 == "skip"' "$details" | wc -l)
-awk -F'\t' '$2 == "fail" { print "FAIL " $1 " " $3 ": " $4 }' "$details" | head -n 60
+awk -F'\t' '$2 == "fail" { print "FAIL " $1 " " $3 ": " $4 }' "$details" | sed -n 1,60p
 awk -F'\t' '$2 == "skip" && $4 !~ /^(needs a checkpoint|is refused|there is no second)/ { print $1 ": " $4 }' \
 	"$details" | sort | uniq -c | sed 's/^/skipped /'
 if [ "$vm" != 0 ]; then

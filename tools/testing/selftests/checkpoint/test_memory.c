@@ -537,6 +537,7 @@ SCENARIO(one_tib)
 {
 	char *p = map(1024 * 1024 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
 
+	madvise(p, 1024 * 1024 * MIB, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < 1024; i++)
 		*(uint64_t *)(p + i * 1024 * MIB + i * PAGE) = i + 1;
 	job_hold();
