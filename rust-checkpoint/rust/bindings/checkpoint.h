@@ -46,3 +46,12 @@ const vm_flags_t RUST_CONST_HELPER_VM_RAND_READ = VM_RAND_READ;
 const vm_flags_t RUST_CONST_HELPER_VM_SEQ_READ = VM_SEQ_READ;
 const vm_flags_t RUST_CONST_HELPER_VM_UFFD_MISSING = VM_UFFD_MISSING;
 const vm_flags_t RUST_CONST_HELPER_VM_UFFD_WP = VM_UFFD_WP;
+
+/* Layout as the C compiler sees it, checked in rust/kernel/checkpoint/task.rs. */
+const size_t RUST_CONST_HELPER_CHECKPOINT_OFFSET_FILE_POS = offsetof(struct file, f_pos);
+const size_t RUST_CONST_HELPER_CHECKPOINT_OFFSET_MM_AUXV = offsetof(struct mm_struct, saved_auxv);
+const size_t RUST_CONST_HELPER_CHECKPOINT_OFFSET_TASK_COMM = offsetof(struct task_struct, comm);
+const size_t RUST_CONST_HELPER_CHECKPOINT_OFFSET_TASK_PID = offsetof(struct task_struct, pid);
+const size_t RUST_CONST_HELPER_CHECKPOINT_SIZE_SIGNAL = sizeof(struct signal_struct);
+const size_t RUST_CONST_HELPER_CHECKPOINT_SIZE_TASK = sizeof(struct task_struct);
+const size_t RUST_CONST_HELPER_CHECKPOINT_SIZE_VMA = sizeof(struct vm_area_struct);

@@ -16,7 +16,29 @@ use crate::{
     },
     task::Task,
 };
-use core::ptr::NonNull;
+use core::{
+    mem::{
+        offset_of,
+        size_of, //
+    },
+    ptr::NonNull,
+};
+
+// The abstractions of checkpoint/restart read fields of large structures whose
+// layout depends on the configuration. If bindgen gets one wrong, the build
+// must fail, and not the job.
+const _: () = {
+    assert!(offset_of!(bindings::file, f_pos) == bindings::CHECKPOINT_OFFSET_FILE_POS);
+    assert!(
+        offset_of!(bindings::mm_struct, __bindgen_anon_1.saved_auxv)
+            == bindings::CHECKPOINT_OFFSET_MM_AUXV
+    );
+    assert!(offset_of!(bindings::task_struct, comm) == bindings::CHECKPOINT_OFFSET_TASK_COMM);
+    assert!(offset_of!(bindings::task_struct, pid) == bindings::CHECKPOINT_OFFSET_TASK_PID);
+    assert!(size_of::<bindings::signal_struct>() == bindings::CHECKPOINT_SIZE_SIGNAL);
+    assert!(size_of::<bindings::task_struct>() == bindings::CHECKPOINT_SIZE_TASK);
+    assert!(size_of::<bindings::vm_area_struct>() == bindings::CHECKPOINT_SIZE_VMA);
+};
 
 /// Every task that a pid namespace can see, threads included, in ascending
 /// order of their pids in it.
