@@ -18,6 +18,7 @@ struct checkpoint_ctx;
 struct file;
 struct mm_struct;
 struct path;
+struct pid_namespace;
 struct task_struct;
 struct user_namespace;
 struct vm_area_struct;
@@ -100,6 +101,34 @@ void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like);
 vm_flags_t checkpoint_pkey_to_flags(u32 pkey);
 bool checkpoint_shm_noreserve(struct file *file);
 int checkpoint_lock_vma(unsigned long addr, unsigned long len);
+
+/* What checkpoint_file_attached() finds. */
+#define CHECKPOINT_FILE_OWNER		(1U << 0) /* F_SETOWN, F_SETSIG, O_ASYNC, F_NOTIFY */
+#define CHECKPOINT_FILE_FLOCK		(1U << 1) /* flock(2) */
+#define CHECKPOINT_FILE_OFD_LOCK	(1U << 2) /* F_OFD_SETLK */
+#define CHECKPOINT_FILE_LEASE		(1U << 3) /* F_SETLEASE, F_SETDELEG */
+
+struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
+				bool *cloexec);
+int checkpoint_find_fd(const struct file *file, unsigned int like);
+const void *checkpoint_files(struct task_struct *task,
+			     struct pid_namespace *ns, bool *shared);
+bool checkpoint_has_posix_lock(struct task_struct *task, struct file *file);
+unsigned int checkpoint_file_attached(struct file *file);
+const struct path *checkpoint_user_path(struct file *file);
+bool checkpoint_is_stale_backing(struct file *file);
+char *checkpoint_path_name(const struct path *path, char *buf, int len);
+bool checkpoint_path_deleted(const struct path *path);
+struct file *checkpoint_open(const struct path *path, unsigned int flags);
+int checkpoint_new_files(void);
+int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec);
+const void *checkpoint_get_fs(struct task_struct *task,
+			      struct pid_namespace *ns, struct path *root,
+			      struct path *cwd, int *umask, bool *shared);
+int checkpoint_set_root(const struct path *path);
+int checkpoint_set_cwd(const struct path *path);
+void checkpoint_set_umask(int umask);
+void checkpoint_write_log(int fd, const char *text, size_t len);
 
 /*
  * Called by a task that has come to its task-work point, before it is held:

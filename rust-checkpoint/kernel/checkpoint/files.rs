@@ -1,40 +1,651 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Open files and descriptor tables.
+//!
+//! An open file is saved because its owner says how, by `->checkpoint` in its
+//! `file_operations`; most say [`generic_file_checkpoint`]: it is opened again
+//! by its path. What init has open as well is init's business: it is recorded
+//! as a descriptor of init and bound to what init has there at the restart.
+//! Everything else is refused by name, here or by the owner.
+//!
+//! Files are named relative to the root of init and are looked up again while
+//! the job stands still, to see that the name leads to them. No lock of a job's
+//! task is held then, and mmap_lock is not either.
+//!
+//! Refused, besides what has no hook: deleted files (memfds are such), files
+//! that can't be reached from init's root and mount namespace or that something
+//! is mounted over, O_PATH, locks of all kinds, leases, and files that signal
+//! somebody (F_SETOWN, F_NOTIFY).
+//!
+//! # What a file must be like at a restart
+//!
+//! The content of files is not in the image: the job goes on with what it finds
+//! behind the names. So that this is what it left, a restart asks:
+//!
+//! - Type, and for a device which one, must be what they were. A link in place
+//!   of the file is not followed.
+//! - A regular file must have the length and the time of last modification that
+//!   it had, whether it was open for reading, for writing or as a program. An
+//!   output that the job went on to write after the checkpoint has to be brought
+//!   back to its recorded length (truncate(1), touch(1)) or be taken from
+//!   a snapshot; the report says what the length was and is.
+//! - It need not be the same inode: a job may come back on another node or
+//!   after a reboot, with files that were copied there together with their
+//!   times (cp -a, rsync -a).
+//! - Directories and devices: nothing further.
+//!
+//! All files are looked at before the restart fails, so that the report has all
+//! that are in the way. They are opened with the rights of init, with the flags
+//! they had, never creating or truncating, and get their position back.
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
     freeze::Frozen,
-    image::parse::Record,
-    report::Object,
-    restart::{Part, Restart},
+    image::{
+        parse::Record,
+        record::{
+            self as wire,
+            file_kind,
+            Kind, //
+        },
+    },
+    objhash::{
+        Class,
+        Found, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
 };
-use kernel::{fs::File, prelude::*, sync::aref::ARef};
+use core::ptr;
+use kernel::{
+    bindings,
+    checkpoint::file::{
+        self,
+        FileExt,
+        Identity,
+        PathRef,
+        OPEN_FLAGS, //
+    },
+    fs::File,
+    prelude::*,
+    str::CString,
+    sync::aref::ARef,
+};
+use zerocopy::IntoBytes;
+
+/// Whether a device, `major << 32 | minor`, keeps no state for who has it open:
+/// /dev/null, zero, full, random and urandom.
+fn is_stateless(device: u64) -> bool {
+    matches!((device >> 32, device as u32), (1, 3 | 5 | 7..=9))
+}
+
+/// Why something can't be saved, and what would help.
+pub(crate) type Refusal = (&'static str, &'static str);
 
 /// The name of a file, for reports.
-pub(crate) fn name(_file: &File) -> Result<KVec<u8>> {
-    Ok(KVec::new())
+pub(crate) fn name(file: &File) -> Result<KVec<u8>> {
+    PathRef::of_file(file).display_name()
+}
+
+fn to_wire(identity: &Identity) -> wire::Identity {
+    wire::Identity {
+        dev: identity.dev.into(),
+        ino: identity.ino.into(),
+        generation: identity.generation.into(),
+        mode: identity.mode.into(),
+        rdev: identity.rdev.into(),
+        size: identity.size.into(),
+        mtime_sec: (identity.mtime_sec as u64).into(),
+        mtime_nsec: identity.mtime_nsec.into(),
+        reserved: 0.into(),
+    }
+}
+
+/// The name that leads to a place from init's root, and what is there; or why
+/// none does.
+pub(crate) fn find_again(
+    place: &PathRef,
+) -> Result<core::result::Result<(KVec<u8>, wire::Identity), Refusal>> {
+    if place.is_deleted() {
+        return Ok(Err((
+            "it was deleted while it was open",
+            "keep the file until the job closes it",
+        )));
+    }
+    let name = match place.name() {
+        Err(e) if e == ENAMETOOLONG => {
+            return Ok(Err((
+                "its path is too long",
+                "use a path of less than 4096 bytes",
+            )))
+        }
+        name => name?,
+    };
+    let Some(name) = name else {
+        return Ok(Err((
+            "init can't reach it: it is not below its root, or in another mount namespace",
+            "start the job in the root and mount namespace of init",
+        )));
+    };
+    match PathRef::lookup(&name) {
+        Ok(again) if again.is_same_file(place) => (),
+        Ok(_) => {
+            return Ok(Err((
+                "its path leads to something else: a mount or another file hides it",
+                "unmount what hides it, or move the other file",
+            )))
+        }
+        Err(e) if e == ENOMEM || e == EINTR => return Err(e),
+        Err(_) => {
+            return Ok(Err((
+                "its path does not lead to it",
+                "make sure that init may search all directories of the path",
+            )))
+        }
+    }
+    Ok(Ok((name, to_wire(&place.identity()?))))
 }
 
 /// Saves an open file; its id.
-pub(crate) fn checkpoint(_ctx: &mut Checkpoint, _file: &ARef<File>, _met_as: Object) -> Result<u32> {
-    Err(ENOSYS)
+///
+/// Must not be called under a lock that looking up a name may need.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object) -> Result<u32> {
+    // A job that has stdin, stdout and stderr of init where init has them is
+    // to find them there again, also if they are one terminal now and three
+    // files then.
+    let like = match met_as {
+        Object::Fd(fd) => fd,
+        _ => u32::MAX,
+    };
+    if let Some(fd) = file::find_in_current(file, like) {
+        // Numbers of descriptors are no addresses of files.
+        let key = ptr::without_provenance::<File>(fd as usize);
+        return match ctx.objs.id(Class::File, key)? {
+            Found::Old(id) => Ok(id),
+            Found::New(id) => {
+                checkpoint_init_fd(ctx, file, id, fd)?;
+                Ok(id)
+            }
+        };
+    }
+    let id = match ctx.objs.id(Class::File, file.as_ptr())? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    ctx.met_as = met_as;
+    ctx.file_id = id;
+    // SAFETY: the hooks of files take a `Checkpoint` as their context and use
+    // it only while they run.
+    match unsafe { file.call_hook(ptr::from_mut(ctx).cast()) } {
+        Some(ret) => ret?,
+        None => refuse_unknown(ctx, file)?,
+    }
+    Ok(id)
+}
+
+fn checkpoint_init_fd(ctx: &mut Checkpoint, file: &File, id: u32, fd: u32) -> Result {
+    let place = PathRef::of_file(file);
+    // For people to read; init decides what the job finds there.
+    let name = place.display_name()?;
+    let identity = place.identity().map_or_else(
+        |_| wire::Identity {
+            mode: file.file_type().into(),
+            ..<wire::Identity as zerocopy::FromZeros>::new_zeroed()
+        },
+        |i| to_wire(&i),
+    );
+    ctx.emit(
+        Section::Objects,
+        Kind::File,
+        &wire::File {
+            id: id.into(),
+            kind: file_kind::INIT_FD.into(),
+            init_fd: i32::try_from(fd)?.into(),
+            flags: (file.flags() & OPEN_FLAGS).into(),
+            pos: 0.into(),
+            identity,
+        },
+        &[&name],
+    )
+}
+
+/// Refuses a file whose owner does not say how it can be saved.
+fn refuse_unknown(ctx: &mut Checkpoint, file: &File) -> Result {
+    let name = name(file)?;
+    let (kind, why, remedy) = if file.is_path_only() {
+        (
+            "O_PATH",
+            "it was opened with O_PATH, not supported yet",
+            "close it before the checkpoint",
+        )
+    } else {
+        match file.file_type() {
+            bindings::S_IFSOCK => (
+                "socket",
+                "sockets are not supported yet",
+                "close the connection before the checkpoint",
+            ),
+            bindings::S_IFIFO => (
+                "pipe",
+                "pipes are not supported yet, but for those that init has open, too",
+                "let init keep it open, or close it before the checkpoint",
+            ),
+            bindings::S_IFCHR => (
+                "device",
+                "its driver does not say how it can be saved",
+                "close the device before the checkpoint, or let init keep it open, too",
+            ),
+            bindings::S_IFBLK => (
+                "block device",
+                "block devices are not supported",
+                "close the device before the checkpoint, or let init keep it open, too",
+            ),
+            _ => match anonymous_kind(&name) {
+                Some(kind) => (
+                    kind,
+                    "this kind of file is not supported yet",
+                    "close it before the checkpoint",
+                ),
+                None => (
+                    file.file_system().to_str().unwrap_or("file"),
+                    "its file system does not say how its files can be saved",
+                    "close it before the checkpoint",
+                ),
+            },
+        }
+    };
+    refuse(ctx, kind, &name, (why, remedy));
+    Ok(())
+}
+
+/// What a file without a path is, from the name that d_path() gives it.
+fn anonymous_kind(name: &[u8]) -> Option<&'static str> {
+    const KINDS: &[(&[u8], &str)] = &[
+        (b"anon_inode:[eventpoll]", "epoll"),
+        (b"anon_inode:[eventfd]", "eventfd"),
+        (b"anon_inode:[signalfd]", "signalfd"),
+        (b"anon_inode:[timerfd]", "timerfd"),
+        (b"anon_inode:inotify", "inotify"),
+        (b"anon_inode:[fanotify]", "fanotify"),
+        (b"anon_inode:[io_uring]", "io_uring"),
+        (b"anon_inode:[userfaultfd]", "userfaultfd"),
+        (b"anon_inode:[perf_event]", "perf event"),
+        (b"anon_inode:[pidfd]", "pidfd"),
+        (b"pidfd:", "pidfd"),
+        (b"anon_inode:bpf", "bpf"),
+        (b"anon_inode:seccomp notify", "seccomp notify"),
+        (b"anon_inode:[fscontext]", "mount API"),
+        (b"anon_inode:", "anonymous file"),
+    ];
+    KINDS
+        .iter()
+        .find(|(start, _)| name.starts_with(start))
+        .map(|(_, kind)| *kind)
+}
+
+/// Refuses the file that is being saved.
+fn refuse(ctx: &mut Checkpoint, kind: &str, name: &[u8], (why, remedy): Refusal) {
+    ctx.report.refuse(Item {
+        object: ctx.met_as,
+        kind,
+        name,
+        why,
+        remedy,
+    });
+}
+
+/// What of an open file is not in its record, and so is in the way.
+fn attachments(file: &File) -> impl Iterator<Item = (&'static str, Refusal)> {
+    let attached = file.attached();
+    [
+        (
+            attached.owner,
+            "signal owner",
+            (
+                "it signals somebody (F_SETOWN, F_SETSIG, F_NOTIFY or O_ASYNC), not supported yet",
+                "use F_SETOWN with 0 before the checkpoint",
+            ),
+        ),
+        (
+            attached.flock,
+            "lock",
+            ("it is locked (flock(2)), not supported yet", "unlock it"),
+        ),
+        (
+            attached.ofd_lock,
+            "lock",
+            ("it is locked (F_OFD_SETLK), not supported yet", "unlock it"),
+        ),
+        (
+            attached.lease,
+            "lease",
+            (
+                "it has a lease or delegation (F_SETLEASE), not supported",
+                "give it back (F_UNLCK)",
+            ),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(is, kind, refusal)| is.then_some((kind, refusal)))
+}
+
+/// Saves a file that its path leads back to.
+fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
+    let place = PathRef::of_file(file);
+    let mut refused = false;
+
+    for (kind, refusal) in attachments(file) {
+        refuse(ctx, kind, &place.display_name()?, refusal);
+        refused = true;
+    }
+    // The mode says what exec opened, and a stacked file system has flags of
+    // its own for what is below a mapping.
+    let mut internal = bindings::FMODE_EXEC | bindings::FASYNC;
+    if file.is_backing() {
+        internal |= bindings::O_NOATIME;
+    }
+    let flags = file.flags() & !internal;
+    if flags & !OPEN_FLAGS != 0 && !place.is_deleted() {
+        let refusal = ("it was opened with a flag that is not supported", "");
+        refuse(ctx, "file", &place.display_name()?, refusal);
+        refused = true;
+    }
+    let found = find_again(&place)?.and_then(|(name, identity)| {
+        let type_of = identity.mode.get() & bindings::S_IFMT;
+        let regular_or_dir = type_of == bindings::S_IFREG || type_of == bindings::S_IFDIR;
+        let stateless = type_of == bindings::S_IFCHR && is_stateless(identity.rdev.get());
+        if !regular_or_dir && !stateless {
+            return Err(("it is no regular file, directory or stateless device", ""));
+        }
+        if file.is_stale_backing() {
+            return Err((
+                "it is mapped from a lower layer, and the path leads to a copy made since",
+                "map the file again",
+            ));
+        }
+        // Devices have no position, whatever is in the field.
+        let pos = if regular_or_dir { file.pos() } else { 0 };
+        match u64::try_from(pos) {
+            Ok(pos) => Ok((name, identity, pos)),
+            Err(_) => Err(("its position is negative", "")),
+        }
+    });
+    let (name, identity, pos) = match found {
+        Ok(found) => found,
+        Err(refusal) => {
+            let name = place.display_name()?;
+            let kind = if name.starts_with(b"/memfd:") {
+                "memfd"
+            } else if place.is_deleted() {
+                "deleted file"
+            } else {
+                "file"
+            };
+            refuse(ctx, kind, &name, refusal);
+            return Ok(());
+        }
+    };
+    if refused {
+        return Ok(());
+    }
+    ctx.emit(
+        Section::Objects,
+        Kind::File,
+        &wire::File {
+            id: ctx.file_id.into(),
+            kind: file_kind::PATH.into(),
+            init_fd: (-1).into(),
+            flags: flags.into(),
+            pos: pos.into(),
+            identity,
+        },
+        &[&name],
+    )
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a file.
+#[export]
+unsafe extern "C" fn generic_file_checkpoint(
+    ctx: *mut bindings::checkpoint_ctx,
+    file: *mut bindings::file,
+) -> c_int {
+    // SAFETY: by the requirements of this function, `ctx` is the one that
+    // `checkpoint()` passes, used by nobody else meanwhile, and the file is
+    // valid; the job stands still, so nobody holds its position.
+    let (ctx, file) = unsafe { (&mut *ctx.cast::<Checkpoint>(), File::from_raw_file(file)) };
+    match checkpoint_path(ctx, file) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
 }
 
 /// Saves the descriptor table of a task; its id.
-pub(crate) fn checkpoint_table(_ctx: &mut Checkpoint, _frozen: &Frozen<'_>) -> Result<u32> {
-    Err(ENOSYS)
+pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
+    let task = frozen.task();
+    let (table, shared) = file::table_of(task, &ctx.ns);
+    if table.is_null() {
+        return Err(ESRCH);
+    }
+    let id = match ctx.objs.id(Class::FdTable, table)? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    if shared {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind: "files",
+            name: b"",
+            why: "it shares its descriptor table (CLONE_FILES) with a process outside of the job",
+            remedy: "start the job with fork(2)",
+        });
+    }
+
+    let mut fds = KVVec::new();
+    let mut from = 0;
+    while let Some(d) = file::next_fd(task, from) {
+        if file::has_posix_lock(task, &d.file) {
+            ctx.report.refuse(Item {
+                object: Object::Fd(d.fd),
+                kind: "lock",
+                name: &name(&d.file)?,
+                why: "the process has a POSIX lock on it (F_SETLK, lockf(3)), not supported yet",
+                remedy: "unlock it",
+            });
+        }
+        let file = checkpoint(ctx, &d.file, Object::Fd(d.fd))?;
+        let flags = if d.cloexec { bindings::FD_CLOEXEC } else { 0 };
+        fds.push(
+            wire::Fd {
+                fd: d.fd.into(),
+                file: file.into(),
+                flags: flags.into(),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        from = d.fd.saturating_add(1);
+    }
+    ctx.emit(
+        Section::FdTables,
+        Kind::FdTable,
+        &wire::FdTable {
+            id: id.into(),
+            count: u32::try_from(fds.len())?.into(),
+        },
+        &[fds.as_slice().as_bytes()],
+    )?;
+    Ok(id)
 }
 
 /// Opens a file again; called by init.
-pub(crate) fn restart(_rs: &mut Restart, _record: &Record<'_>) -> Result {
-    Err(ENOSYS)
+///
+/// Reports why it can't be, and changes nothing then.
+pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
+    let head: wire::File = record.head().map_err(|_| EINVAL)?;
+    let opened = if head.kind.get() == file_kind::INIT_FD {
+        restart_init_fd(rs, &head, record.tail())
+    } else {
+        restart_path(rs, &head, record.tail())
+    };
+    rs.files
+        .push(opened?, GFP_KERNEL_ACCOUNT)
+        .map_err(Into::into)
+}
+
+fn restart_init_fd(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef<File>> {
+    let fd = u32::try_from(head.init_fd.get())?;
+    file::get_fd(fd).map_err(|e| {
+        rs.report.error(
+            Item {
+                object: Object::Fd(fd),
+                kind: "init fd",
+                name,
+                why: "the job shared this descriptor with init, and init does not have it",
+                remedy: "let init open something as this descriptor before the restart",
+            },
+            e,
+        )
+    })
+}
+
+fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef<File>> {
+    let mut fail = |why: &str, remedy: &str, e: Error| {
+        rs.report.error(
+            Item {
+                object: Object::Path("file"),
+                kind: "file",
+                name,
+                why,
+                remedy,
+            },
+            e,
+        )
+    };
+    let place = PathRef::lookup(name).map_err(|e| {
+        let why = if e == ENOENT {
+            "it is not there"
+        } else {
+            "it can't be looked up"
+        };
+        fail(why, "bring the file back, or mount its file system", e)
+    })?;
+    let is = place
+        .identity()
+        .map_err(|e| fail("it can't be looked at", "", e))?;
+    let was = &head.identity;
+
+    // Looked at before anything is opened, for opening may have an effect.
+    let type_of = is.file_type();
+    if type_of != was.mode.get() & bindings::S_IFMT {
+        return Err(fail(
+            "it is not of the type it was: file, directory, device or link",
+            "bring the file back",
+            ESTALE,
+        ));
+    }
+    match type_of {
+        bindings::S_IFDIR => (),
+        bindings::S_IFREG => {
+            if let Some(why) = changed(was, &is)? {
+                return Err(fail(
+                    why.to_str().unwrap_or("it has changed"),
+                    "bring the file back as it was, with its times",
+                    ESTALE,
+                ));
+            }
+        }
+        bindings::S_IFCHR if is.rdev == was.rdev.get() && is_stateless(is.rdev) => (),
+        _ => return Err(fail("it is not the device it was", "", ESTALE)),
+    }
+
+    let file = place
+        .open(head.flags.get())
+        .map_err(|e| fail("it can't be opened as it was", "", e))?;
+    if !file.has_hook() || file.flags() & OPEN_FLAGS != head.flags.get() {
+        let why = "its file system does not let it be opened as it was";
+        return Err(fail(why, "use the file system it was on", EOPNOTSUPP));
+    }
+    let pos = i64::try_from(head.pos.get())?;
+    if pos != 0 && !file.seek(pos).unwrap_or(false) {
+        return Err(fail("its position can't be set", "", ESPIPE));
+    }
+    Ok(file)
+}
+
+/// In which way a regular file is not what it was, if it is not.
+fn changed(was: &wire::Identity, is: &Identity) -> Result<Option<CString>> {
+    if is.size != was.size.get() {
+        return Ok(Some(CString::try_from_fmt(fmt!(
+            "its length changed: it was {} bytes and is {}",
+            was.size.get(),
+            is.size
+        ))?));
+    }
+    if (is.mtime_sec as u64, is.mtime_nsec) != (was.mtime_sec.get(), was.mtime_nsec.get()) {
+        return Ok(Some(CString::try_from_fmt(fmt!(
+            "it was modified: last at {}.{:09}, and is now of {}.{:09} (same length)",
+            was.mtime_sec.get() as i64,
+            was.mtime_nsec.get(),
+            is.mtime_sec,
+            is.mtime_nsec
+        ))?));
+    }
+    Ok(None)
 }
 
 /// Rebuilds the descriptor table of the current task.
-pub(crate) fn restart_table(_rs: &mut Restart, _part: &Part) -> Result {
-    Err(ENOSYS)
+pub(crate) fn restart_table(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta()?;
+    let record = meta
+        .records()
+        .filter(|r| r.kind == Kind::FdTable)
+        .find(|r| {
+            r.head::<wire::FdTable>()
+                .is_ok_and(|t| t.id == part.task.files)
+        })
+        .ok_or(EINVAL)?;
+
+    file::new_table_for_current()?;
+    for fd in record.array::<wire::Fd>().map_err(|_| EINVAL)? {
+        let file = rs.file(fd.file.get())?.ok_or(EINVAL)?;
+        let cloexec = fd.flags.get() & bindings::FD_CLOEXEC != 0;
+        file::install(fd.fd.get(), &file, cloexec).map_err(|e| {
+            let remedy = if e == EMFILE {
+                "raise init's hard limit of RLIMIT_NOFILE"
+            } else {
+                ""
+            };
+            rs.report.error(
+                Item {
+                    object: Object::Fd(fd.fd.get()),
+                    kind: "descriptor",
+                    name: b"",
+                    why: "it can't be had back",
+                    remedy,
+                },
+                e,
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Writes the reports to a descriptor of the caller, -1 for none.
-pub(crate) fn write_log(_fd: i32, _text: &[u8]) {}
+pub(crate) fn write_log(fd: i32, text: &[u8]) {
+    if !text.is_empty() {
+        file::write_log(fd, text);
+    }
+}

@@ -1,26 +1,178 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Root, working directory and umask.
+//!
+//! Places are recorded by their names relative to the root of init, and are
+//! found again by them. At a restart init looks them up; each task then asks
+//! for them as chroot(2) and chdir(2) would.
+//!
+//! Refused: a directory that was removed, or that can't be reached from init's
+//! root and mount namespace, or whose name leads to something else; a set that
+//! is shared with init or with a process outside of the job (CLONE_FS).
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    files,
     freeze::Frozen,
-    image::parse::Record,
-    restart::{Part, Restart},
+    image::{
+        parse::Record,
+        record::{
+            self as wire,
+            Kind, //
+        },
+    },
+    objhash::{
+        Class,
+        Found, //
+    },
+    report::{
+        Item,
+        Object,
+        Report, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
 };
-use kernel::prelude::*;
+use kernel::{
+    bindings,
+    checkpoint::file::{
+        self,
+        PathRef, //
+    },
+    prelude::*,
+};
 
 /// Saves what a task has; its id.
-pub(crate) fn checkpoint(_ctx: &mut Checkpoint, _frozen: &Frozen<'_>) -> Result<u32> {
-    Err(ENOSYS)
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
+    let fs = file::fs_of(frozen.task(), &ctx.ns).ok_or(ESRCH)?;
+    let id = match ctx.objs.id(Class::Fs, fs.key)? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    if fs.shared {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind: "fs",
+            name: b"",
+            why:
+                "it shares root and working directory (CLONE_FS) with a process outside of the job",
+            remedy: "start the job with fork(2)",
+        });
+    }
+    let root = checkpoint_path(ctx, &fs.root, "root")?;
+    let cwd = checkpoint_path(ctx, &fs.cwd, "cwd")?;
+    ctx.emit(
+        Section::Fs,
+        Kind::Fs,
+        &wire::Fs {
+            id: id.into(),
+            root: root.into(),
+            cwd: cwd.into(),
+            umask: fs.umask.into(),
+        },
+        &[],
+    )?;
+    Ok(id)
+}
+
+/// Saves a place; its id.
+fn checkpoint_path(ctx: &mut Checkpoint, place: &PathRef, what: &'static str) -> Result<u32> {
+    let id = match ctx.objs.id_of_pair(Class::Path, place.key())? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    let (name, identity) = match files::find_again(place)? {
+        Ok(found) => found,
+        Err((why, remedy)) => {
+            let name = place.display_name()?;
+            ctx.report.refuse(Item {
+                object: Object::Path(what),
+                kind: "directory",
+                name: &name,
+                why,
+                remedy,
+            });
+            return Ok(id);
+        }
+    };
+    ctx.emit(
+        Section::Objects,
+        Kind::Path,
+        &wire::Path {
+            id: id.into(),
+            reserved: 0.into(),
+            identity,
+        },
+        &[&name],
+    )?;
+    Ok(id)
 }
 
 /// Finds a place again; called by init.
-pub(crate) fn restart_path(_rs: &mut Restart, _record: &Record<'_>) -> Result {
-    Err(ENOSYS)
+pub(crate) fn restart_path(rs: &mut Restart, record: &Record<'_>) -> Result {
+    let name = record.tail();
+    let place = PathRef::lookup(name).and_then(|place| {
+        if place.identity()?.file_type() == bindings::S_IFDIR {
+            Ok(place)
+        } else {
+            Err(ENOTDIR)
+        }
+    });
+    let place = place.map_err(|e| {
+        rs.report.error(
+            Item {
+                object: Object::Path("directory"),
+                kind: "directory",
+                name,
+                why: "the job had it as root or working directory, and it is not there",
+                remedy: "make the directory, or mount its file system",
+            },
+            e,
+        )
+    })?;
+    rs.paths.push(place, GFP_KERNEL_ACCOUNT).map_err(Into::into)
 }
 
 /// Gives the current task what it had.
-pub(crate) fn restart(_rs: &mut Restart, _part: &Part) -> Result {
-    Err(ENOSYS)
+pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let fs = image
+        .meta()?
+        .records()
+        .filter(|r| r.kind == Kind::Fs)
+        .find_map(|r| r.head::<wire::Fs>().ok().filter(|fs| fs.id == part.task.fs))
+        .ok_or(EINVAL)?;
+    let place = |id: u32| {
+        let i = id.checked_sub(1).ok_or(EINVAL)?;
+        rs.paths.get(i as usize).ok_or(EINVAL)
+    };
+    let (root, cwd) = (place(fs.root.get())?, place(fs.cwd.get())?);
+    // The root last, so that names in reports are as in the image.
+    given(&mut rs.report, "cwd", cwd, cwd.make_cwd())?;
+    given(&mut rs.report, "root", root, root.make_root())?;
+    file::set_umask(fs.umask.get());
+    Ok(())
+}
+
+/// Reports that a task was not given what it had.
+fn given(report: &mut Report, what: &'static str, place: &PathRef, ret: Result) -> Result {
+    let Err(e) = ret else {
+        return Ok(());
+    };
+    let name = place.display_name()?;
+    Err(report.error(
+        Item {
+            object: Object::Path(what),
+            kind: "directory",
+            name: &name,
+            why: "the task can't be given this directory again",
+            remedy: "init needs the rights that chroot(2) and chdir(2) ask for",
+        },
+        e,
+    ))
 }

@@ -31,7 +31,7 @@ const CLASSES: usize = 7;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {
-    ids: RBTree<(Class, usize), u32>,
+    ids: RBTree<(Class, usize, usize), u32>,
     counts: [u32; CLASSES],
 }
 
@@ -54,12 +54,22 @@ impl ObjHash {
 
     /// The id of an object, a new one where it is seen for the first time.
     pub(crate) fn id<T>(&mut self, class: Class, object: *const T) -> Result<Found> {
-        let key = (class, object as usize);
+        self.id_of_pair(class, (object, core::ptr::null::<T>()))
+    }
+
+    /// The same for what it takes two addresses to tell.
+    pub(crate) fn id_of_pair<T, U>(
+        &mut self,
+        class: Class,
+        (a, b): (*const T, *const U),
+    ) -> Result<Found> {
+        let key = (class, a as usize, b as usize);
         if let Some(id) = self.ids.get(&key) {
             return Ok(Found::Old(*id));
         }
         let id = self.next_id(class)?;
-        self.ids.try_create_and_insert(key, id, GFP_KERNEL_ACCOUNT)?;
+        self.ids
+            .try_create_and_insert(key, id, GFP_KERNEL_ACCOUNT)?;
         Ok(Found::New(id))
     }
 

@@ -217,11 +217,13 @@ impl Restart {
         let image = self.image.clone();
         let meta = image.meta()?;
         let mut records = meta.records().peekable();
+        // All files that are in the way are reported, not only the first.
+        let mut ret = Ok(());
         while let Some(record) = records.next() {
             match record.kind {
-                Kind::File => files::restart(self, &record)?,
-                Kind::Path => fs::restart_path(self, &record)?,
-                Kind::Shm => {
+                Kind::File => ret = ret.and(files::restart(self, &record)),
+                Kind::Path => ret = ret.and(fs::restart_path(self, &record)),
+                Kind::Shm if ret.is_ok() => {
                     let head: wire::Shm = record.head().map_err(|_| EINVAL)?;
                     let runs = match records.next_if(|r| r.kind == Kind::Runs) {
                         Some(r) => r.tail(),
@@ -233,7 +235,7 @@ impl Restart {
                 _ => (),
             }
         }
-        Ok(())
+        ret
     }
 }
 

@@ -6,6 +6,7 @@
 #include <linux/bvec.h>
 #include <linux/capability.h>
 #include <linux/checkpoint.h>
+#include <linux/dcache.h>
 #include <linux/fs_struct.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -24,6 +25,7 @@
 #include <linux/sched/task.h>
 #include <linux/shmem_fs.h>
 #include <linux/signal.h>
+#include <linux/stat.h>
 #include <linux/task_work.h>
 #include <linux/time_namespace.h>
 #include <linux/uio.h>
@@ -34,6 +36,11 @@
 #include <uapi/linux/wait.h>
 
 const unsigned int RUST_CONST_HELPER_TASK_ANY_SLEEP = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE | __TASK_STOPPED;
+const fmode_t RUST_CONST_HELPER_FMODE_BACKING = FMODE_BACKING;
+const fmode_t RUST_CONST_HELPER_FMODE_EXEC = FMODE_EXEC;
+const fmode_t RUST_CONST_HELPER_FMODE_NOREUSE = FMODE_NOREUSE;
+const fmode_t RUST_CONST_HELPER_FMODE_PATH = FMODE_PATH;
+const fmode_t RUST_CONST_HELPER_FMODE_RANDOM = FMODE_RANDOM;
 const unsigned long RUST_CONST_HELPER_MMF_DISABLE_THP_MASK = MMF_DISABLE_THP_MASK;
 const unsigned long RUST_CONST_HELPER_MMF_DUMP_FILTER_MASK = MMF_DUMP_FILTER_MASK;
 const unsigned long RUST_CONST_HELPER_MMF_HAS_MDWE_MASK = MMF_HAS_MDWE_MASK;

@@ -3,6 +3,8 @@
 #ifdef CONFIG_CHECKPOINT
 
 #include <linux/checkpoint.h>
+#include <linux/dcache.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pid.h>
@@ -14,6 +16,11 @@
 __rust_helper unsigned long rust_helper___mm_flags_get_word(const struct mm_struct *mm)
 {
 	return __mm_flags_get_word(mm);
+}
+
+__rust_helper struct inode *rust_helper_d_inode(const struct dentry *dentry)
+{
+	return d_inode(dentry);
 }
 
 __rust_helper bool rust_helper_fatal_signal_pending(struct task_struct *p)

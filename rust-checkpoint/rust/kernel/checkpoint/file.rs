@@ -6,13 +6,86 @@
 //! [`include/linux/fdtable.h`](srctree/include/linux/fdtable.h),
 //! [`include/linux/path.h`](srctree/include/linux/path.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fs::{
+        File,
+        LocalFile, //
+    },
+    pid_namespace::PidNamespace,
+    prelude::*,
+    str::CStr,
+    sync::aref::ARef,
+    task::Task,
+};
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
+
+/// Longest name, with the NUL at its end.
+const PATH_MAX: usize = bindings::PATH_MAX as usize;
+
+/// What stat(2) says of a file, as far as it tells one file from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Device number of the file system, `major << 32 | minor`.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Inode generation.
+    pub generation: u32,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Device a special file stands for, `major << 32 | minor`.
+    pub rdev: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// Time of last modification, seconds.
+    pub mtime_sec: i64,
+    /// Time of last modification, nanoseconds of the second.
+    pub mtime_nsec: u32,
+}
+
+impl Identity {
+    /// The type bits of the mode, `S_IF*`.
+    pub fn file_type(&self) -> u32 {
+        self.mode & bindings::S_IFMT
+    }
+}
+
+/// A device number as it stands in images.
+fn device(dev: bindings::dev_t) -> u64 {
+    let minor = u64::from(dev) & ((1 << bindings::MINORBITS) - 1);
+    (u64::from(dev) >> bindings::MINORBITS) << 32 | minor
+}
+
+/// Has `fill` write a name into a buffer, and copies it out.
+fn name_by(fill: impl FnOnce(*mut c_char, c_int) -> *mut c_char) -> Result<Option<KVec<u8>>> {
+    let mut buf = KVec::from_elem(0u8, PATH_MAX, GFP_KERNEL)?;
+    let name = from_err_ptr(fill(buf.as_mut_ptr().cast(), PATH_MAX as c_int))?;
+    if name.is_null() {
+        return Ok(None);
+    }
+    // The name is somewhere in the buffer and ends with a NUL.
+    let start = (name as usize).wrapping_sub(buf.as_ptr() as usize);
+    let name = buf.get(start..).ok_or(EINVAL)?;
+    let name = CStr::from_bytes_until_nul(name).map_err(|_| EINVAL)?;
+    let mut copy = KVec::new();
+    copy.extend_from_slice(name.to_bytes(), GFP_KERNEL)?;
+    Ok(Some(copy))
+}
 
 /// A place in the file system, held.
 ///
 /// # Invariants
 ///
-/// Owns a reference to mount and dentry.
+/// Owns a reference to mount and dentry; the dentry is positive.
+#[doc(alias = "struct path")]
 pub struct PathRef(bindings::path);
 
 // SAFETY: a path may be used and put by any task.
@@ -25,4 +98,402 @@ impl Drop for PathRef {
         // SAFETY: by the type invariant the references are ours.
         unsafe { bindings::path_put(&self.0) };
     }
+}
+
+impl PathRef {
+    /// Looks a name up with the rights of the caller. A link at its end is not
+    /// followed.
+    #[doc(alias = "kern_path")]
+    pub fn lookup(name: &[u8]) -> Result<Self> {
+        let mut with_nul = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+        with_nul.extend_from_slice(name, GFP_KERNEL)?;
+        with_nul.push(0, GFP_KERNEL)?;
+        let name = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
+
+        let mut path = MaybeUninit::uninit();
+        // SAFETY: the name ends with a NUL, `path` is valid for writes.
+        to_result(unsafe { bindings::kern_path(name.as_ptr().cast(), 0, path.as_mut_ptr()) })?;
+        // INVARIANT: a successful lookup gives references, and a positive
+        // dentry, as nothing is created.
+        // SAFETY: written by `kern_path()`.
+        Ok(Self(unsafe { path.assume_init() }))
+    }
+
+    /// The place a file was opened at.
+    #[doc(alias = "file_user_path")]
+    pub fn of_file(file: &LocalFile) -> Self {
+        // SAFETY: the file is alive, and its path does not change.
+        let path = unsafe { *bindings::checkpoint_user_path(file.as_ptr()) };
+        // SAFETY: the file holds mount and dentry.
+        unsafe { bindings::path_get(&path) };
+        // INVARIANT: referenced just now; an open file has an inode.
+        Self(path)
+    }
+
+    /// Its name relative to the caller's root; none where it can't be reached
+    /// from there.
+    pub fn name(&self) -> Result<Option<KVec<u8>>> {
+        // SAFETY: by the type invariant the path is valid; the buffer has the
+        // length that is passed.
+        name_by(|buf, len| unsafe { bindings::checkpoint_path_name(&self.0, buf, len) })
+    }
+
+    /// Its name for people.
+    #[doc(alias = "d_path")]
+    pub fn display_name(&self) -> Result<KVec<u8>> {
+        // SAFETY: as in `name()`.
+        let name = name_by(|buf, len| unsafe { bindings::d_path(&self.0, buf, len) })?;
+        Ok(name.unwrap_or_default())
+    }
+
+    /// What stat(2) says.
+    #[doc(alias = "vfs_getattr")]
+    pub fn identity(&self) -> Result<Identity> {
+        let mut stat = MaybeUninit::<bindings::kstat>::zeroed();
+        // SAFETY: by the type invariant the path is valid and the dentry
+        // positive; `stat` is valid for writes and any bytes are valid for it.
+        let (stat, generation) = unsafe {
+            to_result(bindings::vfs_getattr(
+                &self.0,
+                stat.as_mut_ptr(),
+                bindings::STATX_BASIC_STATS,
+                bindings::AT_STATX_SYNC_AS_STAT,
+            ))?;
+            (
+                stat.assume_init(),
+                (*bindings::d_inode(self.0.dentry)).i_generation,
+            )
+        };
+        Ok(Identity {
+            dev: device(stat.dev),
+            ino: stat.ino,
+            generation,
+            mode: stat.mode.into(),
+            rdev: device(stat.rdev),
+            size: stat.size as u64,
+            mtime_sec: stat.mtime.tv_sec,
+            mtime_nsec: u32::try_from(stat.mtime.tv_nsec).unwrap_or(0),
+        })
+    }
+
+    /// Whether its name is gone.
+    #[doc(alias = "d_unlinked")]
+    pub fn is_deleted(&self) -> bool {
+        // SAFETY: by the type invariant the path is valid.
+        unsafe { bindings::checkpoint_path_deleted(&self.0) }
+    }
+
+    /// Whether both are the same file, seen through the same mount.
+    pub fn is_same_file(&self, other: &PathRef) -> bool {
+        // SAFETY: by the type invariant both dentries are valid.
+        self.0.mnt == other.0.mnt
+            && unsafe { bindings::d_inode(self.0.dentry) == bindings::d_inode(other.0.dentry) }
+    }
+
+    /// What tells one place from another while both are held.
+    pub fn key(&self) -> (*const c_void, *const c_void) {
+        (self.0.mnt.cast(), self.0.dentry.cast())
+    }
+
+    /// Opens it, with all checks that open(2) makes of the file itself.
+    ///
+    /// `EINVAL` for flags that would create or truncate.
+    #[doc(alias = "file_open_root")]
+    pub fn open(&self, flags: u32) -> Result<ARef<File>> {
+        if flags & !OPEN_FLAGS != 0 {
+            return Err(EINVAL);
+        }
+        // SAFETY: by the type invariant the path is valid.
+        let file = from_err_ptr(unsafe { bindings::checkpoint_open(&self.0, flags) })?;
+        let file = NonNull::new(file).ok_or(ENOENT)?;
+        // SAFETY: the reference comes with the result; nobody else knows the
+        // file, so nobody holds its position.
+        Ok(unsafe { ARef::from_raw(file.cast()) })
+    }
+
+    /// Makes it the root of the current task, if chroot(2) may.
+    #[doc(alias = "set_fs_root")]
+    pub fn make_root(&self) -> Result {
+        // SAFETY: by the type invariant the path is valid.
+        to_result(unsafe { bindings::checkpoint_set_root(&self.0) })
+    }
+
+    /// Makes it the working directory of the current task, if chdir(2) may.
+    #[doc(alias = "set_fs_pwd")]
+    pub fn make_cwd(&self) -> Result {
+        // SAFETY: by the type invariant the path is valid.
+        to_result(unsafe { bindings::checkpoint_set_cwd(&self.0) })
+    }
+}
+
+/// The flags of open(2) that an open file keeps and [`PathRef::open`] takes.
+pub const OPEN_FLAGS: u32 = bindings::O_ACCMODE
+    | bindings::O_APPEND
+    | bindings::O_NONBLOCK
+    | bindings::O_DSYNC
+    | bindings::__O_SYNC
+    | bindings::O_DIRECT
+    | bindings::O_LARGEFILE
+    | bindings::O_DIRECTORY
+    | bindings::O_NOFOLLOW
+    | bindings::O_NOATIME;
+
+/// Things that processes attach to an open file.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Attached {
+    /// Somebody is sent signals (F_SETOWN, F_NOTIFY, O_ASYNC).
+    pub owner: bool,
+    /// flock(2).
+    pub flock: bool,
+    /// A lock of the open file description (F_OFD_SETLK).
+    pub ofd_lock: bool,
+    /// A lease or delegation (F_SETLEASE).
+    pub lease: bool,
+}
+
+/// What checkpoint/restart asks of an open file.
+pub trait FileExt {
+    /// Calls the hook of its owner; none if it has none.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` is what the hooks of files take.
+    unsafe fn call_hook(&self, ctx: *mut bindings::checkpoint_ctx) -> Option<Result>;
+    /// Whether its owner has a hook.
+    fn has_hook(&self) -> bool;
+    /// Whether it was opened with O_PATH.
+    fn is_path_only(&self) -> bool;
+    /// Whether it is the file that a stacked file system has below a mapping.
+    fn is_backing(&self) -> bool;
+    /// Whether the stacked file system has another file below it by now.
+    fn is_stale_backing(&self) -> bool;
+    /// Type of its inode, `S_IF*`.
+    fn file_type(&self) -> u32;
+    /// Name of the type of its file system.
+    fn file_system(&self) -> &CStr;
+    /// What is attached to it.
+    fn attached(&self) -> Attached;
+    /// Its position.
+    fn pos(&self) -> i64;
+    /// Sets the position; whether it took.
+    fn seek(&self, pos: i64) -> Result<bool>;
+    /// Hints of posix_fadvise(2) that are in force: random, no reuse.
+    fn has_advice(&self) -> bool;
+}
+
+impl FileExt for File {
+    unsafe fn call_hook(&self, ctx: *mut bindings::checkpoint_ctx) -> Option<Result> {
+        // SAFETY: the file is alive, and so are its operations.
+        let hook = unsafe { (*(*self.as_ptr()).f_op).checkpoint }?;
+        // SAFETY: the hook of its owner; `ctx` by the requirements of this
+        // function.
+        Some(to_result(unsafe { hook(ctx, self.as_ptr()) }))
+    }
+
+    fn has_hook(&self) -> bool {
+        // SAFETY: the file is alive, and so are its operations.
+        unsafe { (*(*self.as_ptr()).f_op).checkpoint }.is_some()
+    }
+
+    fn is_path_only(&self) -> bool {
+        mode(self) & bindings::FMODE_PATH != 0
+    }
+
+    fn is_backing(&self) -> bool {
+        mode(self) & bindings::FMODE_BACKING != 0
+    }
+
+    fn is_stale_backing(&self) -> bool {
+        // SAFETY: the file is alive.
+        unsafe { bindings::checkpoint_is_stale_backing(self.as_ptr()) }
+    }
+
+    fn file_type(&self) -> u32 {
+        // SAFETY: the file is alive, and so is its inode; the type of an inode
+        // does not change.
+        u32::from(unsafe { (*bindings::file_inode(self.as_ptr())).i_mode }) & bindings::S_IFMT
+    }
+
+    fn file_system(&self) -> &CStr {
+        // SAFETY: inode and super block live as long as the file, the type of
+        // a file system as long as there is one of it; its name never changes.
+        unsafe {
+            let sb = (*bindings::file_inode(self.as_ptr())).i_sb;
+            CStr::from_ptr((*(*sb).s_type).name.cast())
+        }
+    }
+
+    fn attached(&self) -> Attached {
+        // SAFETY: the file is alive.
+        let found = unsafe { bindings::checkpoint_file_attached(self.as_ptr()) };
+        Attached {
+            owner: found & bindings::CHECKPOINT_FILE_OWNER != 0,
+            flock: found & bindings::CHECKPOINT_FILE_FLOCK != 0,
+            ofd_lock: found & bindings::CHECKPOINT_FILE_OFD_LOCK != 0,
+            lease: found & bindings::CHECKPOINT_FILE_LEASE != 0,
+        }
+    }
+
+    fn pos(&self) -> i64 {
+        // SAFETY: the file is alive; the field is a scalar and aligned.
+        unsafe { core::ptr::addr_of!((*self.as_ptr()).f_pos).read_volatile() }
+    }
+
+    fn seek(&self, pos: i64) -> Result<bool> {
+        // SAFETY: the file is alive.
+        let ret = unsafe { bindings::vfs_llseek(self.as_ptr(), pos, bindings::SEEK_SET as c_int) };
+        if ret < 0 {
+            return Err(Error::from_errno(ret as c_int));
+        }
+        Ok(ret == pos && self.pos() == pos)
+    }
+
+    fn has_advice(&self) -> bool {
+        mode(self) & (bindings::FMODE_RANDOM | bindings::FMODE_NOREUSE) != 0
+    }
+}
+
+fn mode(file: &File) -> bindings::fmode_t {
+    // SAFETY: the file is alive; the field is a scalar and aligned.
+    unsafe { core::ptr::addr_of!((*file.as_ptr()).f_mode).read_volatile() }
+}
+
+/// A descriptor of a task.
+pub struct Descriptor {
+    /// Its number.
+    pub fd: u32,
+    /// The open file.
+    pub file: ARef<File>,
+    /// Whether exec closes it.
+    pub cloexec: bool,
+}
+
+/// The first descriptor of `task`, which stands still, from the number `from`
+/// on.
+pub fn next_fd(task: &Task, from: u32) -> Option<Descriptor> {
+    let mut fd = from;
+    let mut cloexec = false;
+    // SAFETY: the task is alive; the rest is valid for writes.
+    let file = unsafe { bindings::checkpoint_next_fd(task.as_ptr(), &mut fd, &mut cloexec) };
+    Some(Descriptor {
+        fd,
+        // SAFETY: the reference comes with the result. The task stands still,
+        // so it is not in a system call that holds the position unlocked.
+        file: unsafe { ARef::from_raw(NonNull::new(file)?.cast()) },
+        cloexec,
+    })
+}
+
+/// The number of the current task's descriptor for `file`: `like` if that is
+/// one, else the lowest.
+pub fn find_in_current(file: &File, like: u32) -> Option<u32> {
+    // SAFETY: the file is alive.
+    let fd = unsafe { bindings::checkpoint_find_fd(file.as_ptr(), like) };
+    u32::try_from(fd).ok()
+}
+
+/// Which descriptor table `task`, which stands still, has; and whether a task
+/// that `ns` does not see, or its init, has it too.
+///
+/// The address tells one table from another, and nothing else.
+pub fn table_of(task: &Task, ns: &PidNamespace) -> (*const c_void, bool) {
+    let mut shared = false;
+    // SAFETY: both are alive, `shared` is valid for writes.
+    let table = unsafe { bindings::checkpoint_files(task.as_ptr(), ns.as_ptr(), &mut shared) };
+    (table, shared)
+}
+
+/// Whether `task`, which stands still, has a POSIX lock on the file behind
+/// `file`, a descriptor of it.
+pub fn has_posix_lock(task: &Task, file: &File) -> bool {
+    // SAFETY: both are alive.
+    unsafe { bindings::checkpoint_has_posix_lock(task.as_ptr(), file.as_ptr()) }
+}
+
+/// Gives the current task an empty descriptor table; what it had is closed.
+pub fn new_table_for_current() -> Result {
+    // SAFETY: may be called by any task in process context.
+    to_result(unsafe { bindings::checkpoint_new_files() })
+}
+
+/// Makes `file` a descriptor of the current task.
+///
+/// `EMFILE`: beyond what the task may raise its limit to.
+pub fn install(fd: u32, file: &File, cloexec: bool) -> Result {
+    // SAFETY: the file is alive; takes a reference of its own.
+    to_result(unsafe { bindings::checkpoint_install_fd(fd, file.as_ptr(), cloexec) })
+}
+
+/// The open file behind a descriptor of the current task, which is in a system
+/// call that does not use the position of that file.
+pub fn get_fd(fd: u32) -> Result<ARef<File>> {
+    let file = LocalFile::fget(fd)?;
+    // SAFETY: the one file whose position this task may hold without the lock
+    // is that of the image, which is moved with its own position (`Stream`)
+    // and written back at the end of the call.
+    Ok(unsafe { LocalFile::assume_no_fdget_pos(file) })
+}
+
+/// Writes `text` to a descriptor of the current task, as far as it goes.
+pub fn write_log(fd: i32, text: &[u8]) {
+    let Ok(fd) = u32::try_from(fd) else {
+        return;
+    };
+    // SAFETY: `text` is valid for its length.
+    unsafe { bindings::checkpoint_write_log(fd as c_int, text.as_ptr().cast(), text.len()) };
+}
+
+/// Root, working directory and umask of a task.
+pub struct FsOf {
+    /// What tells one set from another, and nothing else.
+    pub key: *const c_void,
+    /// The root.
+    pub root: PathRef,
+    /// The working directory.
+    pub cwd: PathRef,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// Whether a task that the namespace does not see, or its init, has the
+    /// same set.
+    pub shared: bool,
+}
+
+/// What `task`, which stands still, has; none if it is exiting.
+#[doc(alias = "fs_struct")]
+pub fn fs_of(task: &Task, ns: &PidNamespace) -> Option<FsOf> {
+    let mut root = MaybeUninit::uninit();
+    let mut cwd = MaybeUninit::uninit();
+    let mut umask = 0;
+    let mut shared = false;
+    // SAFETY: both are alive; the rest is valid for writes.
+    let key = unsafe {
+        bindings::checkpoint_get_fs(
+            task.as_ptr(),
+            ns.as_ptr(),
+            root.as_mut_ptr(),
+            cwd.as_mut_ptr(),
+            &mut umask,
+            &mut shared,
+        )
+    };
+    if key.is_null() {
+        return None;
+    }
+    Some(FsOf {
+        key,
+        // INVARIANT: written with references; directories have an inode.
+        // SAFETY: the result is not null, so both were written.
+        root: PathRef(unsafe { root.assume_init() }),
+        // INVARIANT: as above.
+        // SAFETY: as above.
+        cwd: PathRef(unsafe { cwd.assume_init() }),
+        umask: umask as u32,
+        shared,
+    })
+}
+
+/// Sets the umask of the current task.
+pub fn set_umask(umask: u32) {
+    // SAFETY: may be called by any task.
+    unsafe { bindings::checkpoint_set_umask((umask & 0o777) as c_int) };
 }
