@@ -45,7 +45,7 @@ test-long: ## and the build after every patch, with the feature on and off
 test-kasan: ## the guest tests on a KASAN kernel
 	@ci/test.sh kasan
 
-test-peer: ## CRIU's test programs: AREA=one-task, COMPAT=1 for 32-bit ones
+test-peer: ## CRIU's test programs: AREA=one-task, COMPAT=y for 32-bit ones
 	@ci/test.sh peer
 
 bench: kernel-bench ## figures for the table in Documentation/

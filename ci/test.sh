@@ -9,6 +9,7 @@
 # last line is the sum.
 . "$(dirname "$0")/lib.sh"
 
+shopt -s nullglob
 sum() {	# of the given files, or of nothing
 	cat "$@" /dev/null | awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped/ { p += $1; f += $3; s += $5 }
 		END { printf "%d %d %d\n", p, f, s }'
@@ -43,13 +44,14 @@ kernel() { stage kernel ci/kernel-build.sh "${1:-test}"; export SKIP_DEPS=1; }
 peer() {
 	local name=peer-${AREA:-one-task}
 	[[ ! ${COMPAT:-} ]] || name=$name-32
-	stage "$name" AREA= COMPAT= ci/test-peer.sh "${AREA:-one-task}" ${COMPAT:+COMPAT="$COMPAT"}
+	stage "$name" AREA= COMPAT= ci/test-peer.sh "${AREA:-one-task}" ${COMPAT:+COMPAT=y}
 }
 
 gate() {
 	ci/deps.sh
 	stage lint ci/lint.sh
 	kernel
+	stage lint-objects ci/lint.sh --objects
 	stage host ci/test-host.sh
 	stage series ci/check-series.sh
 	stage guest ci/test-guest.sh
@@ -60,7 +62,6 @@ gate() {
 case ${1:-} in
 gate)	gate ;;
 long)	gate
-	stage lint-objects ci/lint.sh --objects
 	stage series-long ci/check-series.sh --long
 	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress ;;
 kasan)	kernel kasan
@@ -76,5 +77,5 @@ read -r passed failed skipped < <(sum "$results"/*.txt)
 printf '\n'
 for f in "$results"/*.txt; do printf '%-20s %s\n' "$(basename "$f" .txt)" "$(tail -1 "$f")"; done
 printf 'in %d min\n' $(((SECONDS - started + 30) / 60))
-printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped" | tee "$build/summary.txt"
 ((failed == 0))
