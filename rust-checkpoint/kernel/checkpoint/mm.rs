@@ -372,6 +372,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         membarrier: layout.membarrier.into(),
         vdso: x86.vdso.into(),
         vdso_hash: x86.vdso_hash.into(),
+        pkeys: x86.pkeys.into(),
+        exec_only_pkey: x86.exec_only_pkey.into(),
     };
     let mut auxv = KVec::new();
     for word in mm::auxv(&space)? {

@@ -115,6 +115,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         clone::new_process_group()?;
     }
     mm::restart(rs, part)?;
+    arch::restart_own(rs, part)?;
     files::restart_table(rs, part)?;
     fs::restart(rs, part)?;
     Ok(())

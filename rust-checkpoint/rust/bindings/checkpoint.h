@@ -35,6 +35,8 @@
 #include <uapi/linux/checkpoint.h>
 #include <uapi/linux/wait.h>
 
+#include <asm/checkpoint.h>
+
 const unsigned int RUST_CONST_HELPER_TASK_ANY_SLEEP = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE | __TASK_STOPPED;
 const fmode_t RUST_CONST_HELPER_FMODE_BACKING = FMODE_BACKING;
 const fmode_t RUST_CONST_HELPER_FMODE_EXEC = FMODE_EXEC;

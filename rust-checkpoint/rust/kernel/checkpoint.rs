@@ -16,3 +16,4 @@ pub mod io;
 pub mod mm;
 pub mod park;
 pub mod task;
+pub mod x86;

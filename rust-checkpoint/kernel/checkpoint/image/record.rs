@@ -285,6 +285,10 @@ wire! {
         pub vdso: U64,
         /// xxh64 of the code of the vdso.
         pub vdso_hash: U64,
+        /// Allocated protection keys, one bit each; 0 where there are none.
+        pub pkeys: U32,
+        /// The key of execute-only mappings, 0 for none.
+        pub exec_only_pkey: U32,
     }
 }
 
@@ -502,7 +506,9 @@ pub mod task_flags {
 }
 
 wire! {
-    /// A register set, as in core dumps and PTRACE_GETREGSET.
+    /// A register set, as in core dumps and PTRACE_GETREGSET. All tasks have
+    /// those of 64-bit tasks. Of NT_X86_XSTATE, what follows the last component
+    /// in use may be missing; where its components are, NT_X86_XSAVE_LAYOUT says.
     pub struct Regset {
         /// NT_* of the set.
         pub note: U32,
@@ -546,6 +552,12 @@ wire! {
         pub iopl: U32,
         /// xstate components permitted by ARCH_REQ_XCOMP_PERM.
         pub xcomp_perm: U64,
+        /// Address of the last page fault, as signal frames show it.
+        pub cr2: U64,
+        /// Vector of the last exception, as signal frames show it.
+        pub trap_nr: U32,
+        /// Its error code.
+        pub error_code: U32,
     }
 }
 

@@ -334,6 +334,10 @@ impl<'a> Verify<'a> {
         if mm.flags.get() & mm_flags::IA32 != 0 && self.header.features.get() & FEATURE_IA32 == 0 {
             return Err(r.fault("ia32 address space in an image without the ia32 feature"));
         }
+        bits(r, mm.pkeys.get().into(), (1 << MAX_PKEYS) - 1)?;
+        if mm.exec_only_pkey.get() >= MAX_PKEYS {
+            return Err(r.fault("impossible protection key of execute-only mappings"));
+        }
         if r.tail().len() > MAX_AUXV || !is_aligned(r.tail().len() as u64, 16) {
             return Err(r.fault("impossible length of an auxiliary vector"));
         }

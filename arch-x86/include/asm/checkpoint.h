@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _ASM_X86_CHECKPOINT_H
+#define _ASM_X86_CHECKPOINT_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+struct mm_struct;
+struct pt_regs;
+struct task_struct;
+struct user_desc;
+struct user_regset;
+struct vm_area_struct;
+
+/* What keeps an address space or a thread from being saved. */
+enum checkpoint_x86_why {
+	CHECKPOINT_X86_X32	= BIT(0),	/* x32 ABI */
+	CHECKPOINT_X86_LAM	= BIT(1),	/* linear address masking */
+	CHECKPOINT_X86_VDSO	= BIT(2),	/* vdso not as exec maps it */
+	CHECKPOINT_X86_MM	= BIT(3),	/* other state of the mm */
+	CHECKPOINT_X86_SHSTK	= BIT(4),	/* user shadow stack */
+	CHECKPOINT_X86_IOPL	= BIT(5),	/* iopl(2) */
+	CHECKPOINT_X86_SPEC	= BIT(6),	/* speculation controls */
+	CHECKPOINT_X86_DISPATCH	= BIT(7),	/* syscall user dispatch */
+	CHECKPOINT_X86_GUEST	= BIT(8),	/* xstate permissions of a guest */
+};
+
+/**
+ * struct checkpoint_x86_mm - what x86 keeps of an address space
+ * @why: enum checkpoint_x86_why, 0 when it can be saved
+ * @ia32: made for an ia32 task
+ * @binfmt: core dumps are written in ELF
+ * @vdso: address of the vdso, 0 when it is not mapped
+ * @pkeys: allocated protection keys, one bit each; 0 where there are none
+ * @exec_only_pkey: the key of execute-only mappings, 0 for none
+ */
+struct checkpoint_x86_mm {
+	u32 why;
+	bool ia32;
+	bool binfmt;
+	unsigned long vdso;
+	u32 pkeys;
+	u32 exec_only_pkey;
+};
+
+/**
+ * struct checkpoint_x86_thread - what x86 keeps of a thread beside its regsets
+ * @why: enum checkpoint_x86_why, 0 when it can be saved
+ * @addr32: runs with ia32 addresses (TIF_ADDR32)
+ * @compat_syscall: the system call that was interrupted is an ia32 one
+ * @notsc: RDTSC traps
+ * @nocpuid: CPUID traps
+ * @breakpoints: debug registers are in use
+ * @xcomp_perm: dynamic xstate components that the process may use
+ * @cr2: address of the last page fault, for signal frames
+ * @trap_nr: vector of the last exception, for signal frames
+ * @error_code: its error code
+ */
+struct checkpoint_x86_thread {
+	u32 why;
+	bool addr32;
+	bool compat_syscall;
+	bool notsc;
+	bool nocpuid;
+	bool breakpoints;
+	u64 xcomp_perm;
+	u64 cr2;
+	u32 trap_nr;
+	u32 error_code;
+};
+
+void checkpoint_x86_get_mm(struct mm_struct *mm, struct task_struct *task,
+			   struct checkpoint_x86_mm *x86);
+int checkpoint_x86_set_mm(const struct checkpoint_x86_mm *x86);
+void checkpoint_x86_get_thread(struct task_struct *task,
+			       struct checkpoint_x86_thread *x86);
+int checkpoint_x86_set_thread(struct task_struct *task,
+			      const struct checkpoint_x86_thread *x86);
+void checkpoint_x86_set_personality(bool ia32);
+bool checkpoint_x86_has_ia32(void);
+unsigned int checkpoint_x86_ldt_size(struct mm_struct *mm);
+bool checkpoint_x86_ldt_entry(struct mm_struct *mm, unsigned int nr,
+			      struct user_desc *info);
+int checkpoint_x86_write_ldt(const struct user_desc *info, unsigned int n);
+const void *checkpoint_x86_vdso_text(bool ia32, size_t *len);
+bool checkpoint_x86_is_vdso(const struct vm_area_struct *vma);
+const struct user_regset *checkpoint_x86_regset(u32 note);
+u64 checkpoint_x86_xfeatures(void);
+bool checkpoint_x86_xfeature(unsigned int nr, u32 *size, u32 *offset);
+int checkpoint_x86_enable_xfeatures(u64 perm, u64 used);
+int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs);
+void checkpoint_x86_finish_regs(struct task_struct *task, unsigned long flags);
+void checkpoint_x86_set_ax(unsigned long ax);
+
+#endif /* _ASM_X86_CHECKPOINT_H */

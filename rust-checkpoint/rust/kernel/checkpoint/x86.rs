@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Registers and other state that x86 keeps for a task or an address space.
+//!
+//! C headers: [`arch/x86/include/asm/checkpoint.h`](srctree/arch/x86/include/asm/checkpoint.h),
+//! [`include/linux/regset.h`](srctree/include/linux/regset.h)
+
+use crate::{
+    bindings,
+    error::to_result,
+    mm::MmWithUser,
+    prelude::*,
+    task::Task, //
+};
+use core::mem::size_of;
+
+/// General registers (`struct user_regs_struct`).
+pub const NT_PRSTATUS: u32 = bindings::NT_PRSTATUS;
+/// FPU and SSE registers, of machines without XSAVE.
+pub const NT_PRFPREG: u32 = bindings::NT_PRFPREG;
+/// TLS descriptors of the GDT.
+pub const NT_386_TLS: u32 = bindings::NT_386_TLS;
+/// Permitted I/O ports.
+pub const NT_386_IOPERM: u32 = bindings::NT_386_IOPERM;
+/// The XSAVE area, not compacted.
+pub const NT_X86_XSTATE: u32 = bindings::NT_X86_XSTATE;
+/// Where the components of an XSAVE area are.
+pub const NT_X86_XSAVE_LAYOUT: u32 = bindings::NT_X86_XSAVE_LAYOUT;
+
+/// Length of [`NT_PRSTATUS`] in bytes.
+pub const PRSTATUS_LEN: usize = size_of::<bindings::user_regs_struct>();
+/// Where [`NT_PRSTATUS`] has the register that holds the result of a system call.
+pub const PRSTATUS_AX: usize = core::mem::offset_of!(bindings::user_regs_struct, ax);
+/// Where it has the flags.
+pub const PRSTATUS_FLAGS: usize = core::mem::offset_of!(bindings::user_regs_struct, flags);
+/// Where an XSAVE area has its header, which begins with the components in it.
+pub const XSAVE_HEADER: usize = size_of::<bindings::fxregs_state>();
+/// Where it has the first component that is not a legacy one.
+pub const XSAVE_EXTENDED: usize = XSAVE_HEADER + size_of::<bindings::xstate_header>();
+/// Number of the first component that is not a legacy one.
+pub const XFEATURE_EXTENDED: u32 = bindings::xfeature_XFEATURE_YMM;
+/// Debug registers that hold an address.
+pub const BREAKPOINTS: usize = bindings::HBP_NUM as usize;
+
+pub use bindings::{
+    checkpoint_x86_mm as MmState,
+    checkpoint_x86_thread as ThreadState, //
+};
+
+/// What keeps something from being saved: bits of [`MmState::why`] and [`ThreadState::why`].
+pub mod why {
+    use crate::bindings;
+
+    /// x32 ABI.
+    pub const X32: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_X32;
+    /// Linear address masking.
+    pub const LAM: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_LAM;
+    /// The vdso is not as exec maps it.
+    pub const VDSO: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_VDSO;
+    /// Other state of an address space.
+    pub const MM: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_MM;
+    /// Shadow stack.
+    pub const SHSTK: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_SHSTK;
+    /// iopl(2).
+    pub const IOPL: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_IOPL;
+    /// Speculation controls.
+    pub const SPEC: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_SPEC;
+    /// Syscall user dispatch.
+    pub const DISPATCH: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_DISPATCH;
+    /// xstate permissions of a virtual machine.
+    pub const GUEST: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_GUEST;
+}
+
+/// A task whose registers may be read and written by another one.
+///
+/// # Invariants
+///
+/// The task is not the current one. It sleeps, off its CPU, and nobody lets it
+/// go on while this exists.
+pub struct Still<'a>(&'a Task);
+
+impl<'a> Still<'a> {
+    /// Takes the caller's word that `task` stands still.
+    ///
+    /// # Safety
+    ///
+    /// `task` is not the current one. It sleeps, `wait_task_inactive()` said
+    /// so, and only the caller can let it go on; the caller does not while
+    /// the result exists.
+    pub unsafe fn new(task: &'a Task) -> Self {
+        // INVARIANT: by the requirements of this function.
+        Self(task)
+    }
+
+    /// What there is beside the register sets.
+    pub fn thread(&self) -> ThreadState {
+        let mut state = ThreadState::default();
+        // SAFETY: by the type invariant the task stands still.
+        unsafe { bindings::checkpoint_x86_get_thread(self.0.as_ptr(), &mut state) };
+        state
+    }
+
+    /// Sets what there is beside the register sets, of a task that has not
+    /// been to user mode. `EOPNOTSUPP`: this machine can't make CPUID trap.
+    pub fn set_thread(&self, state: &ThreadState) -> Result {
+        // SAFETY: by the type invariant the task stands still; all fields are
+        // plain values that user mode can see or set itself.
+        to_result(unsafe { bindings::checkpoint_x86_set_thread(self.0.as_ptr(), state) })
+    }
+
+    /// The register set with this NT_* number, none if the task does not use
+    /// it or there is no such set.
+    pub fn regset(&self, note: u32) -> Result<Option<KVVec<u8>>> {
+        let Some(set) = Regset::find(note) else {
+            return Ok(None);
+        };
+        let task = self.0.as_ptr();
+        let mut len = set.len();
+        if let Some(active) = set.0.active {
+            // SAFETY: by the type invariant the task stands still.
+            let n = unsafe { active(task, set.0) };
+            len = len.min(
+                usize::try_from(n)
+                    .unwrap_or(0)
+                    .saturating_mul(set.0.size as usize),
+            );
+        }
+        if len == 0 {
+            return Ok(None);
+        }
+        let mut bytes = KVVec::<u8>::zeroed(len, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: by the type invariant the task stands still; `bytes` has
+        // room for `len` bytes.
+        let ret =
+            unsafe { bindings::regset_get(task, set.0, len as c_uint, bytes.as_mut_ptr().cast()) };
+        if ret < 0 {
+            return Err(Error::from_errno(ret));
+        }
+        bytes.truncate(ret as usize);
+        Ok(Some(bytes))
+    }
+
+    /// Length in bytes of the register set with this number. `ENODEV` if there
+    /// is none on this machine.
+    pub fn regset_len(note: u32) -> Result<usize> {
+        match Regset::find(note).ok_or(ENODEV)?.len() {
+            0 => Err(ENODEV),
+            len => Ok(len),
+        }
+    }
+
+    /// Sets a register set, with the checks that are made when a tracer does.
+    ///
+    /// `bytes` are from the start of the set and may be less than it has.
+    pub fn set_regset(&self, note: u32, bytes: &[u8]) -> Result {
+        let set = Regset::find(note).ok_or(ENODEV)?;
+        let f = set.0.set.ok_or(EOPNOTSUPP)?;
+        if bytes.len() > set.len() || bytes.len() % (set.0.size as usize).max(1) != 0 {
+            return Err(EINVAL);
+        }
+        // The sets read words.
+        let words = bytes.len().div_ceil(size_of::<u64>());
+        let mut aligned = KVVec::<u64>::with_capacity(words, GFP_KERNEL)?;
+        for chunk in bytes.chunks(size_of::<u64>()) {
+            let mut word = [0; size_of::<u64>()];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            aligned.push(u64::from_ne_bytes(word), GFP_KERNEL)?;
+        }
+        // SAFETY: by the type invariant the task stands still; `aligned` has
+        // as many bytes as is said, which is no more than the set has.
+        to_result(unsafe {
+            f(
+                self.0.as_ptr(),
+                set.0,
+                0,
+                bytes.len() as c_uint,
+                aligned.as_ptr().cast(),
+                core::ptr::null(),
+            )
+        })
+    }
+
+    /// What a task that has not been to user mode needs after
+    /// [`NT_PRSTATUS`], with the flags in it.
+    pub fn finish_regs(&self, flags: u64) {
+        // SAFETY: by the type invariant the task stands still.
+        unsafe { bindings::checkpoint_x86_finish_regs(self.0.as_ptr(), flags as c_ulong) };
+    }
+
+    /// A debug register, as a tracer reads it.
+    pub fn debug_register(&self, n: usize) -> u64 {
+        // SAFETY: by the type invariant the task stands still; any number may
+        // be asked for.
+        unsafe { bindings::ptrace_get_debugreg(self.0.as_ptr(), n as c_int) as u64 }
+    }
+
+    /// Sets a debug register, as a tracer does.
+    pub fn set_debug_register(&self, n: usize, value: u64) -> Result {
+        // SAFETY: as above; the value is checked.
+        to_result(unsafe {
+            bindings::ptrace_set_debugreg(self.0.as_ptr(), n as c_int, value as c_ulong)
+        })
+    }
+
+    /// What there is of the address space of the task beside its memory and
+    /// LDT. All tasks in it stand still.
+    pub fn mm(&self, mm: &MmWithUser) -> MmState {
+        let mut state = MmState::default();
+        // SAFETY: both are alive; takes the lock it needs.
+        unsafe { bindings::checkpoint_x86_get_mm(mm.as_raw(), self.0.as_ptr(), &mut state) };
+        state
+    }
+}
+
+/// A register set.
+struct Regset(&'static bindings::user_regset);
+
+impl Regset {
+    fn find(note: u32) -> Option<Self> {
+        // SAFETY: may be called anywhere; sets are constant and never go away.
+        unsafe { bindings::checkpoint_x86_regset(note).as_ref() }.map(Self)
+    }
+
+    fn len(&self) -> usize {
+        (self.0.n as usize).saturating_mul(self.0.size as usize)
+    }
+}
+
+/// Gives the current task's new address space what it had beside its memory
+/// and LDT.
+///
+/// `EEXIST`: the vdso does not fit where it was. `EOPNOTSUPP`: this machine
+/// has no such protection keys.
+pub fn set_mm(state: &MmState) -> Result {
+    // SAFETY: called by a task that has built its address space and shares it
+    // with nobody; what it says is checked.
+    to_result(unsafe { bindings::checkpoint_x86_set_mm(state) })
+}
+
+/// Makes the current task, created for restart(2), an ia32 or a 64-bit one.
+pub fn set_personality(ia32: bool) {
+    // SAFETY: called by such a task before it gets its address space.
+    unsafe { bindings::checkpoint_x86_set_personality(ia32) };
+}
+
+/// Whether this kernel runs ia32 programs.
+pub fn has_ia32() -> bool {
+    // SAFETY: may be called anywhere.
+    unsafe { bindings::checkpoint_x86_has_ia32() }
+}
+
+/// The text of the vdso of ia32 or of 64-bit tasks.
+pub fn vdso_text(ia32: bool) -> &'static [u8] {
+    let mut len = 0;
+    // SAFETY: may be called anywhere.
+    let text = unsafe { bindings::checkpoint_x86_vdso_text(ia32, &mut len) };
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: the text has this length, stays, and is not written any more
+    // once user mode runs.
+    unsafe { core::slice::from_raw_parts(text.cast(), len) }
+}
+
+/// Whether a mapping is the vdso or its data.
+///
+/// # Safety
+///
+/// `vma` is valid and mmap_lock is held.
+pub unsafe fn is_vdso(vma: *const bindings::vm_area_struct) -> bool {
+    // SAFETY: by the requirements of this function.
+    unsafe { bindings::checkpoint_x86_is_vdso(vma) }
+}
+
+/// A segment of an LDT (`struct user_desc`).
+#[derive(Clone, Copy, Default)]
+pub struct LdtEntry {
+    /// Index.
+    pub entry_number: u32,
+    /// Base address.
+    pub base_addr: u32,
+    /// Limit.
+    pub limit: u32,
+    /// The bit field, from `seg_32bit` upwards.
+    pub flags: u8,
+}
+
+/// The entries of an LDT that are in use, and the last one, which says how
+/// long it is.
+pub fn ldt(mm: &MmWithUser) -> Result<KVec<LdtEntry>> {
+    let mut entries = KVec::new();
+    // SAFETY: the address space is alive; takes the lock it needs.
+    let n = unsafe { bindings::checkpoint_x86_ldt_size(mm.as_raw()) };
+    for i in 0..n {
+        let mut desc = bindings::user_desc::default();
+        // SAFETY: as above.
+        let used = unsafe { bindings::checkpoint_x86_ldt_entry(mm.as_raw(), i, &mut desc) };
+        if used || i + 1 == n {
+            entries.push(
+                LdtEntry {
+                    entry_number: i,
+                    base_addr: desc.base_addr,
+                    limit: desc.limit,
+                    flags: desc._bitfield_1.get(0, 8) as u8,
+                },
+                GFP_KERNEL_ACCOUNT,
+            )?;
+        }
+    }
+    Ok(entries)
+}
+
+/// Writes entries of the LDT of the current task, with the checks of
+/// modify_ldt(2).
+pub fn write_ldt(entries: impl ExactSizeIterator<Item = LdtEntry>) -> Result {
+    let mut descs = KVec::with_capacity(entries.len(), GFP_KERNEL)?;
+    for entry in entries {
+        let mut desc = bindings::user_desc {
+            entry_number: entry.entry_number,
+            base_addr: entry.base_addr,
+            limit: entry.limit,
+            ..Default::default()
+        };
+        desc._bitfield_1.set(0, 8, entry.flags.into());
+        descs.push(desc, GFP_KERNEL)?;
+    }
+    // SAFETY: `descs` has as many entries as is said, whatever they are.
+    to_result(unsafe { bindings::checkpoint_x86_write_ldt(descs.as_ptr(), descs.len() as c_uint) })
+}
+
+/// The xstate components that tasks may use on this machine.
+pub fn xfeatures() -> u64 {
+    // SAFETY: may be called anywhere.
+    unsafe { bindings::checkpoint_x86_xfeatures() }
+}
+
+/// Length and place of an extended component in [`NT_X86_XSTATE`] on this
+/// machine, none if it has no such component.
+pub fn xfeature(nr: u32) -> Option<(u32, u32)> {
+    let (mut size, mut offset) = (0, 0);
+    // SAFETY: may be called anywhere.
+    let has = unsafe { bindings::checkpoint_x86_xfeature(nr, &mut size, &mut offset) };
+    has.then_some((size, offset))
+}
+
+/// Lets the process of the current task, which has not been to user mode, use
+/// the dynamic xstate components `perm`, and itself hold `used` of them.
+pub fn enable_xfeatures(perm: u64, used: u64) -> Result {
+    // SAFETY: called by such a task, with no lock held.
+    to_result(unsafe { bindings::checkpoint_x86_enable_xfeatures(perm, used) })
+}
+
+/// Lets the current task use I/O ports, if ioperm(2) would: those whose bit
+/// in `bitmap` is clear.
+pub fn ioperm(bitmap: &[u8]) -> Result {
+    let mut words = KVec::<c_ulong>::new();
+    for word in bitmap.chunks_exact(size_of::<c_ulong>()) {
+        let word = word.try_into().map_err(|_| EINVAL)?;
+        words.push(c_ulong::from_ne_bytes(word), GFP_KERNEL)?;
+    }
+    // SAFETY: `words` has as many words as is said; ports are checked.
+    to_result(unsafe { bindings::checkpoint_x86_ioperm(words.as_ptr(), words.len() as c_uint) })
+}
+
+/// Sets the register of the current task that holds the result of a system
+/// call; it will have this value in user mode.
+pub fn set_ax(ax: u64) {
+    // SAFETY: the registers of the current task are its own.
+    unsafe { bindings::checkpoint_x86_set_ax(ax as c_ulong) };
+}
