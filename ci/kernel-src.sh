@@ -40,6 +40,7 @@ fetch_package() {
 import() {	# commits the files of the current folder as the tag `base`
 	export GIT_AUTHOR_NAME=base GIT_AUTHOR_EMAIL=base@localhost GIT_AUTHOR_DATE='2000-01-01T00:00:00Z'
 	export GIT_COMMITTER_NAME=base GIT_COMMITTER_EMAIL=base@localhost GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE
+	export GIT_CONFIG_GLOBAL=/dev/null	# no signing, no hooks
 	git init -q
 	git_config
 	git -c core.compression=1 add -A -f
@@ -54,9 +55,12 @@ git_config() {
 	git config advice.detachedHead false
 }
 
+tree_of() { printf '%s\n' "$cache/linux-${1//[^A-Za-z0-9.-]/-}"; }
+
 # Sets $tree: the folder of the base that is asked for, made where it is not there yet.
 find_base() {
-	local new git_dir='' base_deb=''
+	local new git_dir='' base_deb='' base_key
+	tree=
 	if [[ ${KERNEL_SRC:-} ]]; then
 		KERNEL_SRC=$(cd "$KERNEL_SRC" && pwd)
 		if git -C "$KERNEL_SRC" rev-parse -q --verify HEAD >/dev/null 2>&1 && [[ -e $KERNEL_SRC/.git ]]; then
@@ -66,14 +70,12 @@ find_base() {
 			base_key=dir-$(cd "$KERNEL_SRC" && find . -name .git -prune -o -type f -printf '%P %s %T@\n' | sort |
 				sha256sum | cut -c1-12)
 		fi
-	elif [[ ${1:-} != update && -s $cache/base-$series ]]; then
-		base_key=$(<"$cache/base-$series")
 	else
-		fetch_package
+		base_key=$(cat "$cache/base-$series" 2>/dev/null || :)
+		[[ ${1:-} != update && $base_key && -e $(tree_of "$base_key")/.git ]] || fetch_package
 	fi
-	tree=$cache/linux-${base_key//[^A-Za-z0-9.-]/-}
-	if [[ ! -e $tree/.git/refs/tags/base ]]; then
-		if [[ ! ${KERNEL_SRC:-} && ! $base_deb ]]; then fetch_package; fi
+	tree=$(tree_of "$base_key")
+	if [[ ! -e $tree/.git ]]; then
 		note "unpacking the base to $tree"
 		new=$tree.new
 		rm -rf "$new"
