@@ -107,6 +107,41 @@ static bool checkpoint_shared(struct pid_namespace *ns,
 }
 
 /**
+ * checkpoint_outside_fds - the open files of everyone outside of the job
+ * @ns: the namespace of the job
+ * @fn: called for each, with @arg; ends the walk if it is true; must not sleep
+ * @arg: for @fn
+ *
+ * Outside are the tasks that @ns does not see. Its init is not: what init has
+ * open, too, is saved as init's.
+ *
+ * Context: may be called anywhere but under task_lock() or file_lock.
+ */
+void checkpoint_outside_fds(struct pid_namespace *ns,
+			    bool (*fn)(void *arg, struct file *file), void *arg)
+{
+	struct files_struct *files;
+	struct task_struct *g, *p;
+	struct file *file;
+	unsigned int n;
+
+	guard(rcu)();
+	for_each_process_thread(g, p) {
+		/* Most threads have the table of their leader. */
+		if ((p != g && READ_ONCE(p->files) == READ_ONCE(g->files)) ||
+		    task_pid_nr_ns(p, ns))
+			continue;
+		guard(task_lock)(p);
+		files = p->files;
+		for (n = 0; files && n < files_fdtable(files)->max_fds; n++) {
+			file = files_lookup_fd_raw(files, n);
+			if (file && fn(arg, file))
+				return;
+		}
+	}
+}
+
+/**
  * checkpoint_files - which descriptor table a task has
  * @task: a task that stands still
  * @ns: the namespace of the job
@@ -237,20 +272,28 @@ bool checkpoint_is_stale_backing(struct file *file)
 /**
  * checkpoint_path_name - the name of a place, relative to the caller's root
  * @path: the place
+ * @elsewhere: out: whether the place is not in the caller's mount namespace
  * @buf: room for it
  * @len: size of @buf
  *
+ * What was opened before a mount namespace was unshared is in the old one, and
+ * may be in the new one by the same name: this is the name then, and whether
+ * it leads to the same file is for the caller to find out.
+ *
  * Return: the name, somewhere in @buf; an error pointer when it is too long;
- * NULL when it can't be reached from the caller's root or is not in the
- * caller's mount namespace.
+ * NULL when it can't be reached from the root.
  */
-char *checkpoint_path_name(const struct path *path, char *buf, int len)
+char *checkpoint_path_name(const struct path *path, bool *elsewhere, char *buf,
+			   int len)
 {
 	struct path root;
 	char *name;
 
-	if (real_mount(path->mnt)->mnt_ns != current->nsproxy->mnt_ns)
-		return NULL;
+	*elsewhere = real_mount(path->mnt)->mnt_ns != current->nsproxy->mnt_ns;
+	if (*elsewhere) {
+		name = d_absolute_path(path, buf, len);
+		return name == ERR_PTR(-EINVAL) ? NULL : name;
+	}
 	get_fs_root(current->fs, &root);
 	name = __d_path(path, &root, buf, len);
 	path_put(&root);

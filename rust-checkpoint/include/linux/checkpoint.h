@@ -111,13 +111,16 @@ int checkpoint_lock_vma(unsigned long addr, unsigned long len);
 struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 				bool *cloexec);
 int checkpoint_find_fd(const struct file *file, unsigned int like);
+void checkpoint_outside_fds(struct pid_namespace *ns,
+			    bool (*fn)(void *arg, struct file *file), void *arg);
 const void *checkpoint_files(struct task_struct *task,
 			     struct pid_namespace *ns, bool *shared);
 bool checkpoint_has_posix_lock(struct task_struct *task, struct file *file);
 unsigned int checkpoint_file_attached(struct file *file);
 const struct path *checkpoint_user_path(struct file *file);
 bool checkpoint_is_stale_backing(struct file *file);
-char *checkpoint_path_name(const struct path *path, char *buf, int len);
+char *checkpoint_path_name(const struct path *path, bool *elsewhere, char *buf,
+			   int len);
 bool checkpoint_path_deleted(const struct path *path);
 struct file *checkpoint_open(const struct path *path, unsigned int flags);
 int checkpoint_new_files(void);

@@ -147,6 +147,8 @@ pub(crate) struct Checkpoint {
     pub(crate) pages: Pages,
     /// What the file being saved was met as, for reports.
     pub(crate) met_as: Object,
+    /// The files that descriptors of the job stand for.
+    pub(crate) files: files::Met,
     /// The id of the file being saved.
     pub(crate) file_id: u32,
     /// What a hook of a mapping says about it.
@@ -164,6 +166,7 @@ impl Checkpoint {
             xfeatures: 0,
             pages: Pages::new(),
             met_as: Object::Job,
+            files: files::Met::default(),
             file_id: 0,
             vma: crate::mm::Answer::default(),
             sections: Default::default(),
@@ -218,6 +221,7 @@ impl Checkpoint {
             self.capture_task(&frozen)?;
         }
         self.report.subject(None);
+        files::finish(self)?;
         if tasks == 0 && self.report.refusals() == 0 {
             return Err(self.report.error(
                 Item {

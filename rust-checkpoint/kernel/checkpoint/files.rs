@@ -14,8 +14,9 @@
 //!
 //! Refused, besides what has no hook: deleted files (memfds are such), files
 //! that can't be reached from init's root and mount namespace or that something
-//! is mounted over, O_PATH, locks of all kinds, leases, and files that signal
-//! somebody (F_SETOWN, F_NOTIFY).
+//! is mounted over, locks of all kinds, leases, files that signal somebody
+//! (F_SETOWN, F_NOTIFY), and those that a process outside of the job has open,
+//! too (the same open file, with its position).
 //!
 //! # What a file must be like at a restart
 //!
@@ -32,7 +33,7 @@
 //! - It need not be the same inode: a job may come back on another node or
 //!   after a reboot, with files that were copied there together with their
 //!   times (cp -a, rsync -a).
-//! - Directories and devices: nothing further.
+//! - Directories and devices, and what was opened with O_PATH: nothing further.
 //!
 //! All files are looked at before the restart fails, so that the report has all
 //! that are in the way. They are opened with the rights of init, with the flags
@@ -77,6 +78,7 @@ use kernel::{
     },
     fs::File,
     prelude::*,
+    rbtree::RBTree,
     str::CString,
     sync::aref::ARef,
 };
@@ -112,6 +114,10 @@ fn to_wire(identity: &Identity) -> wire::Identity {
 
 /// The name that leads to a place from init's root, and what is there; or why
 /// none does.
+///
+/// What was opened before init unshared its mount namespace is in the old one.
+/// For what has nothing below it that is as good, if it is there in the new
+/// one, too.
 pub(crate) fn find_again(
     place: &PathRef,
 ) -> Result<core::result::Result<(KVec<u8>, wire::Identity), Refusal>> {
@@ -130,21 +136,30 @@ pub(crate) fn find_again(
         }
         name => name?,
     };
+    const UNREACHABLE: Refusal = (
+        "init can't reach it: it is not below its root, or in another mount namespace",
+        "start the job in the root and mount namespace of init",
+    );
     let Some(name) = name else {
-        return Ok(Err((
-            "init can't reach it: it is not below its root, or in another mount namespace",
-            "start the job in the root and mount namespace of init",
-        )));
+        return Ok(Err(UNREACHABLE));
     };
+    let (name, elsewhere) = (name.name, name.elsewhere);
     match PathRef::lookup(&name) {
-        Ok(again) if again.is_same_file(place) => (),
-        Ok(_) => {
-            return Ok(Err((
-                "its path leads to something else: a mount or another file hides it",
-                "unmount what hides it, or move the other file",
-            )))
+        Ok(again) if !again.is_same_file(place) => {
+            if elsewhere {
+                return Ok(Err(UNREACHABLE));
+            }
         }
+        Ok(again) if again.is_same_mount(place) || elsewhere => {
+            let identity = place.identity()?;
+            if elsewhere && identity.file_type() == bindings::S_IFDIR {
+                return Ok(Err(UNREACHABLE));
+            }
+            return Ok(Ok((name, to_wire(&identity))));
+        }
+        Ok(_) => (),
         Err(e) if e == ENOMEM || e == EINTR => return Err(e),
+        Err(_) if elsewhere => return Ok(Err(UNREACHABLE)),
         Err(_) => {
             return Ok(Err((
                 "its path does not lead to it",
@@ -152,7 +167,10 @@ pub(crate) fn find_again(
             )))
         }
     }
-    Ok(Ok((name, to_wire(&place.identity()?))))
+    Ok(Err((
+        "its path leads to something else: a mount or another file hides it",
+        "unmount what hides it, or move the other file",
+    )))
 }
 
 /// Saves an open file; its id.
@@ -177,7 +195,11 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object
             }
         };
     }
-    let id = match ctx.objs.id(Class::File, file.as_ptr())? {
+    let found = ctx.objs.id(Class::File, file.as_ptr())?;
+    if let (Found::Old(id) | Found::New(id), Object::Fd(fd)) = (&found, met_as) {
+        ctx.files.add(*id, fd, file)?;
+    }
+    let id = match found {
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
@@ -190,6 +212,84 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object
         None => refuse_unknown(ctx, file)?,
     }
     Ok(id)
+}
+
+/// The open files that descriptors of the job were met for, to find out who
+/// else has them open.
+#[derive(Default)]
+pub(crate) struct Met {
+    files: RBTree<u32, MetFile>,
+    subject: Option<(i32, [u8; 16])>,
+}
+
+/// An open file of the job.
+struct MetFile {
+    file: ARef<File>,
+    /// Descriptors of the job for it.
+    count: usize,
+    /// The first of them.
+    fd: u32,
+    /// Whose that is.
+    subject: Option<(i32, [u8; 16])>,
+    /// Whether somebody outside of the job has it, too.
+    shared: bool,
+}
+
+impl Met {
+    fn add(&mut self, id: u32, fd: u32, file: &ARef<File>) -> Result {
+        if let Some(met) = self.files.get_mut(&id) {
+            met.count += 1;
+            return Ok(());
+        }
+        let met = MetFile {
+            file: file.clone(),
+            count: 1,
+            fd,
+            subject: self.subject,
+            shared: false,
+        };
+        self.files
+            .try_create_and_insert(id, met, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    }
+}
+
+/// After the last task, while the job stands still: refuses what processes
+/// outside of the job have open, too.
+pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
+    let mut met = core::mem::take(&mut ctx.files);
+    // The job's descriptors and `Met` have a reference each. Who has another
+    // one may be a mapping, or somebody who just looks: it takes a closer look.
+    let mut suspects = KVec::new();
+    for (id, m) in met.files.iter() {
+        if m.file.references() > m.count + 1 {
+            suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL)?;
+        }
+    }
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    suspects.sort_unstable();
+    file::for_each_outside(&ctx.ns, |file| {
+        let at = suspects.binary_search_by(|(suspect, _)| suspect.cmp(&file));
+        let id = at.ok().and_then(|at| suspects.get(at)).map(|(_, id)| *id);
+        if let Some(m) = id.and_then(|id| met.files.get_mut(&id)) {
+            m.shared = true;
+        }
+        false
+    });
+    for m in met.files.values().filter(|m| m.shared) {
+        ctx.report.subject(m.subject);
+        ctx.report.refuse(Item {
+            object: Object::Fd(m.fd),
+            kind: "shared file",
+            name: &name(&m.file)?,
+            why: "a process outside of the job has the same open file, and shares its position",
+            remedy: "let init have it open, too, or open it in the job",
+        });
+    }
+    ctx.report.subject(None);
+    Ok(())
 }
 
 fn checkpoint_init_fd(ctx: &mut Checkpoint, file: &File, id: u32, fd: u32) -> Result {
@@ -224,7 +324,8 @@ fn refuse_unknown(ctx: &mut Checkpoint, file: &File) -> Result {
     let (kind, why, remedy) = if file.is_path_only() {
         (
             "O_PATH",
-            "it was opened with O_PATH, not supported yet",
+            "it was opened with O_PATH, and is no regular file or directory of a file system \
+             that says how its files can be saved",
             "close it before the checkpoint",
         )
     } else {
@@ -453,6 +554,7 @@ pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Res
         });
     }
 
+    ctx.files.subject = Some(frozen.subject());
     let mut fds = KVVec::new();
     let mut from = 0;
     while let Some(d) = file::next_fd(task, from) {
@@ -557,6 +659,7 @@ fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef
     }
     match type_of {
         bindings::S_IFDIR => (),
+        bindings::S_IFREG if head.flags.get() & bindings::O_PATH != 0 => (),
         bindings::S_IFREG => {
             if let Some(why) = changed(was, &is)? {
                 return Err(fail(

@@ -28,6 +28,11 @@ __rust_helper bool rust_helper_fatal_signal_pending(struct task_struct *p)
 	return fatal_signal_pending(p);
 }
 
+__rust_helper unsigned long rust_helper_file_count(struct file *f)
+{
+	return file_count(f);
+}
+
 __rust_helper struct inode *rust_helper_file_inode(const struct file *f)
 {
 	return file_inode(f);

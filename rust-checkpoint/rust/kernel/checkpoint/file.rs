@@ -132,10 +132,16 @@ impl PathRef {
 
     /// Its name relative to the caller's root; none where it can't be reached
     /// from there.
-    pub fn name(&self) -> Result<Option<KVec<u8>>> {
+    ///
+    /// For a place in another mount namespace it is the name it has there.
+    pub fn name(&self) -> Result<Option<PathName>> {
+        let mut elsewhere = false;
         // SAFETY: by the type invariant the path is valid; the buffer has the
         // length that is passed.
-        name_by(|buf, len| unsafe { bindings::checkpoint_path_name(&self.0, buf, len) })
+        let name = name_by(|buf, len| unsafe {
+            bindings::checkpoint_path_name(&self.0, &mut elsewhere, buf, len)
+        })?;
+        Ok(name.map(|name| PathName { name, elsewhere }))
     }
 
     /// Its name for people.
@@ -183,11 +189,15 @@ impl PathRef {
         unsafe { bindings::checkpoint_path_deleted(&self.0) }
     }
 
-    /// Whether both are the same file, seen through the same mount.
+    /// Whether both are the same file.
     pub fn is_same_file(&self, other: &PathRef) -> bool {
         // SAFETY: by the type invariant both dentries are valid.
+        unsafe { bindings::d_inode(self.0.dentry) == bindings::d_inode(other.0.dentry) }
+    }
+
+    /// Whether both are seen through the same mount.
+    pub fn is_same_mount(&self, other: &PathRef) -> bool {
         self.0.mnt == other.0.mnt
-            && unsafe { bindings::d_inode(self.0.dentry) == bindings::d_inode(other.0.dentry) }
     }
 
     /// What tells one place from another while both are held.
@@ -226,6 +236,14 @@ impl PathRef {
     }
 }
 
+/// The name of a place.
+pub struct PathName {
+    /// The name.
+    pub name: KVec<u8>,
+    /// Whether it is one in another mount namespace.
+    pub elsewhere: bool,
+}
+
 /// The flags of open(2) that an open file keeps and [`PathRef::open`] takes.
 pub const OPEN_FLAGS: u32 = bindings::O_ACCMODE
     | bindings::O_APPEND
@@ -236,7 +254,8 @@ pub const OPEN_FLAGS: u32 = bindings::O_ACCMODE
     | bindings::O_LARGEFILE
     | bindings::O_DIRECTORY
     | bindings::O_NOFOLLOW
-    | bindings::O_NOATIME;
+    | bindings::O_NOATIME
+    | bindings::O_PATH;
 
 /// Things that processes attach to an open file.
 #[derive(Clone, Copy, Default, Debug)]
@@ -277,22 +296,20 @@ pub trait FileExt {
     fn pos(&self) -> i64;
     /// Sets the position; whether it took.
     fn seek(&self, pos: i64) -> Result<bool>;
-    /// Hints of posix_fadvise(2) that are in force: random, no reuse.
-    fn has_advice(&self) -> bool;
+    /// References to it, of descriptors, mappings, and whoever looks at it.
+    fn references(&self) -> usize;
 }
 
 impl FileExt for File {
     unsafe fn call_hook(&self, ctx: *mut bindings::checkpoint_ctx) -> Option<Result> {
-        // SAFETY: the file is alive, and so are its operations.
-        let hook = unsafe { (*(*self.as_ptr()).f_op).checkpoint }?;
+        let hook = hook(self)?;
         // SAFETY: the hook of its owner; `ctx` by the requirements of this
         // function.
         Some(to_result(unsafe { hook(ctx, self.as_ptr()) }))
     }
 
     fn has_hook(&self) -> bool {
-        // SAFETY: the file is alive, and so are its operations.
-        unsafe { (*(*self.as_ptr()).f_op).checkpoint }.is_some()
+        hook(self).is_some()
     }
 
     fn is_path_only(&self) -> bool {
@@ -348,8 +365,28 @@ impl FileExt for File {
         Ok(ret == pos && self.pos() == pos)
     }
 
-    fn has_advice(&self) -> bool {
-        mode(self) & (bindings::FMODE_RANDOM | bindings::FMODE_NOREUSE) != 0
+    fn references(&self) -> usize {
+        // SAFETY: the file is alive.
+        unsafe { bindings::file_count(self.as_ptr()) }
+    }
+}
+
+type Hook = unsafe extern "C" fn(*mut bindings::checkpoint_ctx, *mut bindings::file) -> c_int;
+
+/// The hook of the owner of a file. What is opened with O_PATH has no
+/// operations, but belongs to someone: it would have those of the inode.
+fn hook(file: &File) -> Option<Hook> {
+    // SAFETY: the file is alive, and so are its inode and the operations of
+    // both, of which a file always has some.
+    unsafe {
+        let ops = if file.is_path_only() {
+            (*bindings::file_inode(file.as_ptr()))
+                .__bindgen_anon_3
+                .i_fop
+        } else {
+            (*file.as_ptr()).f_op
+        };
+        ops.as_ref()?.checkpoint
     }
 }
 
@@ -392,6 +429,32 @@ pub fn find_in_current(file: &File, like: u32) -> Option<u32> {
     u32::try_from(fd).ok()
 }
 
+/// Calls `f` for each descriptor of each task that `ns` does not see, with the
+/// address of the open file, until it returns true.
+///
+/// `f` must not sleep. The address is only good to be compared with that of a
+/// file that the caller holds.
+pub fn for_each_outside<F: FnMut(*const bindings::file) -> bool>(ns: &PidNamespace, mut f: F) {
+    unsafe extern "C" fn call<F: FnMut(*const bindings::file) -> bool>(
+        arg: *mut c_void,
+        file: *mut bindings::file,
+    ) -> bool {
+        // SAFETY: `arg` is the closure passed below, used by nobody else
+        // meanwhile.
+        unsafe { (*arg.cast::<F>())(file) }
+    }
+
+    // SAFETY: the namespace is alive, and `call()` takes what is passed as its
+    // argument, which lives as long as the call.
+    unsafe {
+        bindings::checkpoint_outside_fds(
+            ns.as_ptr(),
+            Some(call::<F>),
+            core::ptr::from_mut(&mut f).cast(),
+        )
+    };
+}
+
 /// Which descriptor table `task`, which stands still, has; and whether a task
 /// that `ns` does not see, or its init, has it too.
 ///
@@ -426,12 +489,14 @@ pub fn install(fd: u32, file: &File, cloexec: bool) -> Result {
 
 /// The open file behind a descriptor of the current task, which is in a system
 /// call that does not use the position of that file.
+#[doc(alias = "fget_raw")]
 pub fn get_fd(fd: u32) -> Result<ARef<File>> {
-    let file = LocalFile::fget(fd)?;
-    // SAFETY: the one file whose position this task may hold without the lock
-    // is that of the image, which is moved with its own position (`Stream`)
-    // and written back at the end of the call.
-    Ok(unsafe { LocalFile::assume_no_fdget_pos(file) })
+    // SAFETY: any number may be asked for.
+    let file = NonNull::new(unsafe { bindings::fget_raw(fd) }).ok_or(EBADF)?;
+    // SAFETY: the reference comes with the result. The one file whose position
+    // this task may hold without the lock is that of the image, which is moved
+    // with a position of its own (`Stream`) and set at the end of the call.
+    Ok(unsafe { ARef::from_raw(file.cast()) })
 }
 
 /// Writes `text` to a descriptor of the current task, as far as it goes.
