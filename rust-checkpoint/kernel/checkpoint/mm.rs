@@ -202,11 +202,18 @@ pub(crate) struct Pages {
     zero: u64,
 }
 
-/// Adds a page to runs, growing the last one where it can.
-fn add_run(runs: &mut KVVec<Run>, start: u64, pages: u64, copied: bool) -> Result {
+/// Adds pages to runs, growing the last one where it can. Runs up to the
+/// `floor`th belong to other mappings and do not grow.
+fn add_run(
+    runs: &mut KVVec<Run>,
+    floor: usize,
+    start: u64,
+    pages: u64,
+    copied: bool,
+) -> Result {
     let mut start = start;
     let mut left = pages;
-    if let Some(last) = runs.last_mut() {
+    if let Some(last) = runs.get_mut(floor..).and_then(<[Run]>::last_mut) {
         let n = u64::from(last.wire.pages.get());
         let end = last.wire.start.get().wrapping_add(n * PAGE_SIZE as u64);
         if last.copied == copied && end == start {
@@ -524,7 +531,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     for shm in &pages.shms {
         let mut runs = KVVec::new();
         for (offset, _) in &shm.copies {
-            add_run(&mut runs, *offset, 1, true)?;
+            add_run(&mut runs, 0, *offset, 1, true)?;
         }
         ctx.emit(Section::Shm, Kind::Shm, &shm.head, &[])?;
         emit_runs(ctx, Section::Shm, &runs, &mut pages.count)?;
@@ -538,8 +545,9 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             if flags & vma_flags::MAYSHARE != 0 || v.kind.get() == vma_kind::VDSO {
                 continue;
             }
+            let floor = space.runs.len();
             while let Some((at, _)) = copied.next_if(|(at, _)| (*at as usize) < end) {
-                add_run(&mut space.runs, *at, 1, true)?;
+                add_run(&mut space.runs, floor, *at, 1, true)?;
             }
             if flags & (vma_flags::DONTCOPY | vma_flags::WIPEONFORK) != 0 {
                 continue;
@@ -550,7 +558,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             space.dup.for_each_range(start, end, |r| {
                 let n = ((r.end - r.start) / PAGE_SIZE) as u64;
                 let why = match r.what {
-                    mm::Pages::Data => return add_run(runs, r.start as u64, n, false),
+                    mm::Pages::Data => return add_run(runs, floor, r.start as u64, n, false),
                     mm::Pages::Zero => {
                         *zero += n;
                         return Ok(());
