@@ -55,7 +55,7 @@ debian_mirror() {
 			v[key] = substr($0, index($0, ":") + 1)
 			gsub(/^[ \t]+|[ \t]+$/, "", v[key])
 		}
-		END { flush() }' "${files[@]}" | head -n 1)
+		END { flush() }' "${files[@]}" | sed -n 1p)
 	if [ -z "$found" ]; then
 		files=()
 		for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
@@ -74,7 +74,7 @@ debian_mirror() {
 				n = split(line, w, /[ \t]+/)
 				if (n >= 4 && w[3] ~ suites && (line " ") ~ / main /)
 					print w[2], key
-			}' "${files[@]}" | head -n 1)
+			}' "${files[@]}" | sed -n 1p)
 	fi
 	[ -n "$found" ] ||
 		die "no Debian mirror in this machine's apt sources: set DEBIAN_MIRROR (and DEBIAN_KEYRING)"

@@ -36,8 +36,10 @@ if [ "$(cat "$out/key" 2>/dev/null)" != "$key" ]; then
 		gcc "${flags[@]}" -m32 -o "$out/bin/${name}_32" "$c" &
 		pids+=($!)
 	done
-	gcc "${flags[@]}" -o "$out/bin/peer_init" "$out/tree/checkpoint/peer_init.c" &
-	pids+=($!)
+	for name in peer_init bench; do
+		gcc "${flags[@]}" -o "$out/bin/$name" "$out/tree/checkpoint/$name.c" &
+		pids+=($!)
+	done
 	for p in "${pids[@]}"; do
 		wait "$p" || die "a selftest does not build"
 	done

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How long a job stands still, how long a checkpoint and a restart take, beside
+ * what any way of doing it has to do at least (fork(2), write(2) and read(2) of
+ * the same bytes) and beside criu(8) doing the same to the same job.
+ *
+ *	bench [MIB...]
+ *
+ * Prints a table: milliseconds, the median of so many rounds. Images go to a
+ * tmpfs. What CRIU calls the frozen time is from its own statistics.
+ */
+#pragma GCC diagnostic ignored "-Wunused-function"	/* the harness's main() */
+#include "ckpt_harness.h"
+
+#define ROUNDS	3
+
+enum { FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE, FIGURES };
+
+static const char *const title[] = {
+	"fork", "write", "read", "freeze", "checkpoint", "restart", "CRIU frozen", "CRIU dump",
+	"CRIU restore"
+};
+
+static double now_ms(void)
+{
+	return seconds_now() * 1e3;
+}
+
+/* Init tells it how much; it tells init how long the simple things take. */
+JOB(memory)
+{
+	size_t len = (size_t)atol(getenv("BENCH_MIB") ?: "1") << 20, chunk = 1 << 20;
+	int huge = atoi(getenv("BENCH_HUGE") ?: "0"), fd, status;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *q;
+	double start;
+	pid_t pid;
+
+	NEED(p != MAP_FAILED);
+	madvise(p, len, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < len; i += 4096)
+		fill(p + i, 64, i);
+
+	start = now_ms();
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	job.word[FORK] = (now_ms() - start) * 1e6;
+	waitpid(pid, &status, 0);
+
+	fd = open("/mnt/bytes", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	NEED(fd >= 0);
+	start = now_ms();
+	for (size_t i = 0; i < len; i += chunk)
+		NEED(write(fd, p + i, chunk) == (ssize_t)chunk);
+	job.word[WRITE] = (now_ms() - start) * 1e6;
+
+	/* Into fresh memory, as a restart does. */
+	q = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	NEED(q != MAP_FAILED);
+	madvise(q, len, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	start = now_ms();
+	for (size_t i = 0; i < len; i += chunk)
+		NEED(pread(fd, q + i, chunk, i) == (ssize_t)chunk);
+	job.word[READ] = (now_ms() - start) * 1e6;
+	munmap(q, len);
+	close(fd);
+	unlink("/mnt/bytes");
+	job_hold();
+	for (size_t i = 0; i < len; i += 4096)
+		if (!CHECK(filled(p + i, 64, i)))
+			break;
+}
+
+static double figures[FIGURES][ROUNDS];
+
+static uint64_t varint(const unsigned char **p, const unsigned char *end)
+{
+	uint64_t v = 0;
+
+	for (int shift = 0; *p < end && shift < 64; shift += 7) {
+		v |= (uint64_t)(**p & 0x7f) << shift;
+		if (!(*(*p)++ & 0x80))
+			break;
+	}
+	return v;
+}
+
+/* Field @want of the first message in CRIU's statistics, in microseconds. */
+static double criu_stat(const char *path, unsigned int want)
+{
+	const unsigned char *p, *end;
+	size_t len = 0;
+	unsigned char *b = (unsigned char *)proc_read(path, &len);
+
+	if (!b || len < 14)
+		return -1;
+	p = b + 12;		/* two magic numbers and a length */
+	end = b + len;
+	varint(&p, end);	/* the message inside: its tag and length */
+	varint(&p, end);
+	while (p < end) {
+		uint64_t tag = varint(&p, end), v = varint(&p, end);
+
+		if (tag >> 3 == want)
+			return v;
+	}
+	return -1;
+}
+
+static bool criu(struct run *run, int round)
+{
+	char cmd[512];
+	double start;
+
+	snprintf(cmd, sizeof(cmd), "mkdir -p /mnt/criu && setsid criu dump -t %d -D /mnt/criu -o dump.log </dev/null >/dev/null 2>&1",
+		 run->pid);
+	start = now_ms();
+	if (system(cmd))
+		return false;
+	figures[CRIU_DUMP][round] = now_ms() - start;
+	figures[CRIU_FREEZE][round] = criu_stat("/mnt/criu/stats-dump", 2) / 1e3;
+	waitpid(run->pid, NULL, 0);
+	start = now_ms();
+	if (system("setsid criu restore -d -D /mnt/criu -o restore.log </dev/null >/dev/null 2>&1"))
+		return false;
+	figures[CRIU_RESTORE][round] = now_ms() - start;
+	return !system("rm -rf /mnt/criu");
+}
+
+static void measure(struct run *run)
+{
+	int null;
+
+	init_world(run);
+	if (mount(NULL, "/mnt", NULL, MS_REMOUNT, "size=90%"))
+		run_fail(run, "/mnt can't be made larger: %s\n", strerror(errno));
+	null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	close(null);
+	if (!WANT(job_start(run)))
+		_exit(0);
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t word[3];
+
+		/* The job's own figures are of its start: a fresh one each time. */
+		if (i && (kill_all(run), !WANT(job_start(run))))
+			_exit(0);
+		job_read(run, job.word, word, sizeof(word));
+		for (int f = FORK; f <= READ; f++)
+			figures[f][i] = word[f] / 1e6;
+		if (!have_checkpoint())
+			continue;
+		if (!WANT_ERR(save(run), 0))
+			_exit(0);
+		figures[SAVE_FREEZE][i] = run->args.freeze_ns / 1e6;
+		figures[SAVE][i] = run->args.total_ns / 1e6;
+		kill_all(run);
+		if (!WANT_ERR(bring_back(run), 0))
+			_exit(0);
+		figures[RESTART][i] = run->args.total_ns / 1e6;
+		unlink(IMAGE_PATH);
+	}
+	job_finish(run);
+	if (!getenv("BENCH_NO_CRIU") && !access("/usr/sbin/criu", X_OK)) {
+		for (int i = 0; i < ROUNDS; i++) {
+			job_start(run);
+			if (!WANT(criu(run, i)))
+				break;
+			kill_all(run);
+		}
+	}
+	memcpy(run->text + sizeof(run->text) - sizeof(figures), figures, sizeof(figures));
+	_exit(0);
+}
+
+static int smaller(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const standard[] = { "16", "64", "256", "1024" };
+	const char *const *sizes = argc > 1 ? (const char *const *)argv + 1 : standard;
+	int n = argc > 1 ? argc - 1 : 4, bad = 0;
+
+	printf("| MiB |");
+	for (int f = 0; f < FIGURES; f++)
+		printf(" %s |", title[f]);
+	printf("\n|---:|");
+	for (int f = 0; f < FIGURES; f++)
+		printf("---:|");
+	printf("\n");
+	for (int i = 0; i < n; i++) {
+		struct run *run = run_new(&memory_scenario, RUN_RESTART);
+
+		setenv("BENCH_MIB", sizes[i], 1);
+		run_namespaces(run, measure, 600);
+		memcpy(figures, run->text + sizeof(run->text) - sizeof(figures), sizeof(figures));
+		if (run->verdict) {
+			printf("# %s MiB:\n", sizes[i]);
+			run_print(run);
+			bad = 1;
+			continue;
+		}
+		printf("| %s |", sizes[i]);
+		for (int f = 0; f < FIGURES; f++) {
+			qsort(figures[f], ROUNDS, sizeof(double), smaller);
+			if (figures[f][ROUNDS / 2] > 0)
+				printf(" %.1f |", figures[f][ROUNDS / 2]);
+			else
+				printf(" - |");
+		}
+		printf("\n");
+		fflush(stdout);
+	}
+	return bad;
+}
