@@ -21,6 +21,8 @@
 #include <linux/sched/task_stack.h>
 #include <linux/syscalls.h>
 #include <linux/vdso_datastore.h>
+#include <linux/restart_block.h>
+#include <linux/thread_info.h>
 
 #include <asm/checkpoint.h>
 #include <asm/cpuid/api.h>
@@ -534,4 +536,15 @@ void checkpoint_x86_set_ax(unsigned long ax)
  */
 void arch_checkpoint_park(void)
 {
+}
+
+/* Whether the call that @block continues was an ia32 one. */
+bool arch_checkpoint_restart_is_compat(const struct restart_block *block)
+{
+	return block->arch_data & TS_COMPAT;
+}
+
+void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat)
+{
+	block->arch_data = compat ? TS_COMPAT : 0;
 }

@@ -15,13 +15,25 @@
 
 struct checkpoint_args;
 struct checkpoint_ctx;
+struct cred;
 struct file;
 struct mm_struct;
 struct path;
 struct pid_namespace;
+struct restart_block;
+struct rseq;
 struct task_struct;
 struct user_namespace;
 struct vm_area_struct;
+
+/*
+ * What their owners offer to the checkpointer: the functions by which an
+ * interrupted system call goes on, the registration of an rseq area as it was.
+ */
+long hrtimer_nanosleep_restart(struct restart_block *restart);
+long do_restart_poll(struct restart_block *restart);
+long futex_wait_restart(struct restart_block *restart);
+int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
 
 #ifdef CONFIG_CHECKPOINT
 
@@ -132,6 +144,55 @@ int checkpoint_set_root(const struct path *path);
 int checkpoint_set_cwd(const struct path *path);
 void checkpoint_set_umask(int umask);
 void checkpoint_write_log(int fd, const char *text, size_t len);
+enum checkpoint_restart_kind {
+	CHECKPOINT_RESTART_NONE,
+	CHECKPOINT_RESTART_NANOSLEEP,
+	CHECKPOINT_RESTART_POLL,
+	CHECKPOINT_RESTART_FUTEX,
+	CHECKPOINT_RESTART_OTHER,
+};
+
+/**
+ * struct checkpoint_restart_block - how an interrupted system call goes on
+ * @kind: which call; what it means to the other members:
+ * @word: nanosleep: clock, poll: number of descriptors, futex: value
+ * @uptr: nanosleep: where the time left goes, poll: descriptors, futex: word
+ * @flags: nanosleep: enum timespec_type, futex: FUTEX2_*, FUTEX_CLOCK_REALTIME
+ * @bitset: futex
+ * @timed: @expires counts
+ * @compat: it was an ia32 system call
+ * @clock: CLOCK_* of @expires
+ * @expires: end of the time-out, ns
+ * @fn: with CHECKPOINT_RESTART_OTHER: the function
+ */
+struct checkpoint_restart_block {
+	enum checkpoint_restart_kind kind;
+	u32 word;
+	unsigned long uptr;
+	u32 flags;
+	u32 bitset;
+	bool timed;
+	bool compat;
+	s32 clock;
+	s64 expires;
+	unsigned long fn;
+};
+
+void checkpoint_get_restart_block(struct task_struct *task,
+				  struct checkpoint_restart_block *out);
+void checkpoint_set_restart_block(const struct checkpoint_restart_block *in);
+/* In what credentials differ that can't be brought back. */
+enum checkpoint_cred_differs {
+	CHECKPOINT_CRED_SAME,
+	CHECKPOINT_CRED_KEYRINGS,
+	CHECKPOINT_CRED_LSM,
+};
+
+enum checkpoint_cred_differs checkpoint_cred_differs(const struct cred *cred,
+						     const struct cred *like);
+bool checkpoint_rseq_slice(struct task_struct *task);
+bool arch_checkpoint_restart_is_compat(const struct restart_block *block);
+void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat);
 
 /*
  * Called by a task that has come to its task-work point, before it is held:

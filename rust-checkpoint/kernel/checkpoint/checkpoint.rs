@@ -52,9 +52,9 @@ use kernel::{
             BATCH, //
         },
         task::{
-            clocks,
             fatal_signal_pending,
-            random_bytes, //
+            random_bytes,
+            Clocks, //
         },
     },
     fs::File,
@@ -139,6 +139,8 @@ pub(crate) struct Checkpoint {
     pub(crate) objs: ObjHash,
     /// The namespace that is saved.
     pub(crate) ns: ARef<PidNamespace>,
+    /// When the job stood still.
+    pub(crate) clocks: Clocks,
     /// Features that the image uses ([`crate::image::format`]).
     pub(crate) features: u64,
     /// xstate components that the image uses.
@@ -162,6 +164,7 @@ impl Checkpoint {
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
             ns,
+            clocks: Clocks::default(),
             features: 0,
             xfeatures: 0,
             pages: Pages::new(),
@@ -200,7 +203,7 @@ impl Checkpoint {
 
     /// Captures all tasks while they stand still.
     fn capture(&mut self, freezer: &Freezer<'_>) -> Result<Captured> {
-        let (monotonic, boottime, realtime) = clocks();
+        self.clocks = Clocks::now();
         let mut tasks = 0u32;
         let mut root_pid = 0;
 
@@ -238,9 +241,9 @@ impl Checkpoint {
             job: wire::Job {
                 tasks: tasks.into(),
                 root_pid: root_pid.into(),
-                monotonic_ns: (monotonic as u64).into(),
-                boottime_ns: (boottime as u64).into(),
-                realtime_ns: (realtime as u64).into(),
+                monotonic_ns: (self.clocks.monotonic as u64).into(),
+                boottime_ns: (self.clocks.boottime as u64).into(),
+                realtime_ns: (self.clocks.realtime as u64).into(),
             },
         })
     }

@@ -20,6 +20,7 @@
 //! None of them is held across another of this list.
 
 mod checkpoint;
+mod creds;
 mod files;
 mod freeze;
 mod fs;
@@ -28,7 +29,10 @@ mod mm;
 mod objhash;
 mod report;
 mod restart;
+mod restart_block;
+mod signal;
 mod task;
+mod user_ptrs;
 
 #[path = "../../arch/x86/kernel/checkpoint.rs"]
 mod arch;

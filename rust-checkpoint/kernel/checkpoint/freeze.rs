@@ -58,7 +58,6 @@ pub(crate) struct Held {
 #[derive(Clone, Copy)]
 pub(crate) struct Frozen<'a> {
     held: &'a Held,
-    stopped: bool,
 }
 
 impl Frozen<'_> {
@@ -70,11 +69,6 @@ impl Frozen<'_> {
     /// Its pids in the namespace of init.
     pub(crate) fn pids(&self) -> Pids {
         self.held.pids
-    }
-
-    /// Whether job control holds it stopped.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped
     }
 
     /// Pid and command, for reports.
@@ -247,10 +241,7 @@ impl<'a> Freezer<'a> {
 
     /// The tasks that stand still, in ascending order of their pids.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = Frozen<'_>> {
-        self.held.iter().map(|held| Frozen {
-            held,
-            stopped: held.ticket.state() == State::Queued,
-        })
+        self.held.iter().map(|held| Frozen { held })
     }
 
     /// Lets everyone go and says how long they stood still; `EINTR`, reported,

@@ -183,6 +183,8 @@ impl Data {
 pub(crate) struct Restart {
     /// The verified metadata.
     pub(crate) image: Arc<Image>,
+    /// What it says of the job as a whole.
+    pub(crate) job: wire::Job,
     /// Why it fails.
     pub(crate) report: Report,
     /// The page data.
@@ -254,6 +256,16 @@ impl Part {
             .skip(self.index + 1)
             .take_while(|r| !matches!(r.kind, Kind::Task | Kind::End))
     }
+
+    /// The one record of a kind that every task has.
+    pub(crate) fn record<'a>(&self, meta: &Meta<'a>, kind: Kind) -> Result<Record<'a>> {
+        self.records(meta).find(|r| r.kind == kind).ok_or(EINVAL)
+    }
+
+    /// Whether the task leads its thread group.
+    pub(crate) fn is_group_leader(&self) -> bool {
+        self.task.pid == self.task.tgid
+    }
 }
 
 /// The state all tasks of a restart share.
@@ -301,9 +313,12 @@ impl Body for Child {
         self.done.happen_for_all();
         if ok && self.job.go.wait_killable().is_ok() && self.job.aborted.load(Acquire) == 0 {
             // Nothing before this point was visible, everything after it is.
+            let ret = task::release(&self.job.state.lock(), &self.part);
             let ax = self.ax.load(Acquire);
             drop(self);
-            if park::at_task_work_point(move || arch::set_syscall_register(ax)).is_ok() {
+            if ret.is_ok()
+                && park::at_task_work_point(move || arch::set_syscall_register(ax)).is_ok()
+            {
                 return;
             }
         }
@@ -562,19 +577,18 @@ fn run(
     let image_len = image.header.image_len.get();
     let init_mm = current!().mm_ref().ok_or(ESRCH)?;
     let image = Arc::new(image, GFP_KERNEL_ACCOUNT)?;
-    for record in image.meta()?.records() {
-        if record.kind == Kind::Job {
-            args.root_pid = record
-                .head::<wire::Job>()
-                .map_err(|_| EINVAL)?
-                .root_pid
-                .get();
-        }
-    }
+    let head: wire::Job = image
+        .meta()?
+        .records()
+        .find(|r| r.kind == Kind::Job)
+        .and_then(|r| r.head().ok())
+        .ok_or(EINVAL)?;
+    args.root_pid = head.root_pid.get();
     let job = Arc::pin_init(
         pin_init!(Job {
             state <- new_mutex!(Restart {
                 image,
+                job: head,
                 report: r,
                 data,
                 init_mm,

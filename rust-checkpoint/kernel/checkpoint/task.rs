@@ -12,12 +12,12 @@ use crate::{
         Checkpoint,
         Section, //
     },
+    creds,
     files,
     freeze::Frozen,
     fs,
     image::record::{
         self as wire,
-        task_flags,
         Kind, //
     },
     mm,
@@ -29,11 +29,17 @@ use crate::{
         Part,
         Restart, //
     },
+    restart_block,
+    signal,
+    user_ptrs, //
 };
 use kernel::{
     checkpoint::{
         clone,
-        task::TaskExt, //
+        task::{
+            self,
+            TaskExt, //
+        },
     },
     prelude::*,
 };
@@ -77,12 +83,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let mm = mm::checkpoint(ctx, frozen)?;
     let files = files::checkpoint_table(ctx, frozen)?;
     let fs = fs::checkpoint(ctx, frozen)?;
-    let sighand = 0;
-
-    let mut flags = 0;
-    if frozen.is_stopped() {
-        flags |= task_flags::STOPPED;
-    }
+    let sighand = signal::checkpoint_actions(ctx, frozen)?;
+    let (flags, stop_signal) = signal::checkpoint_stop(frozen)?;
     ctx.emit(
         Section::Tasks,
         Kind::Task,
@@ -92,18 +94,22 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             ppid: pids.ppid.into(),
             pgid: pgid.into(),
             sid: sid.into(),
-            exit_signal: 17.into(),
+            exit_signal: task.exit_signal().into(),
             mm: mm.into(),
             files: files.into(),
             fs: fs.into(),
             sighand: sighand.into(),
             flags: flags.into(),
-            stop_signal: 0.into(),
+            stop_signal: stop_signal.into(),
             comm: task.comm(),
         },
         &[],
     )?;
-    arch::checkpoint_thread(ctx, frozen)
+    arch::checkpoint_thread(ctx, frozen)?;
+    signal::checkpoint(ctx, frozen)?;
+    creds::checkpoint(ctx, frozen)?;
+    restart_block::checkpoint(ctx, frozen)?;
+    user_ptrs::checkpoint(ctx, frozen)
 }
 
 /// Rebuilds the current task.
@@ -118,5 +124,20 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     arch::restart_own(rs, part)?;
     files::restart_table(rs, part)?;
     fs::restart(rs, part)?;
-    Ok(())
+    task::set_comm(&part.task.comm);
+    signal::restart_actions(rs, part)?;
+    signal::restart(rs, part)?;
+    user_ptrs::restart(rs, part)?;
+    restart_block::restart(rs, part)?;
+    // What comes first may need the rights of init, what follows must not.
+    creds::restart(rs, part)?;
+    signal::restart_pending(rs, part)?;
+    signal::restart_stop(part)
+}
+
+/// What the current task gets when it is certain that the job runs: that which
+/// would be visible if it were killed before, and what depends on the time.
+pub(crate) fn release(rs: &Restart, part: &Part) -> Result {
+    restart_block::release(rs, part)?;
+    user_ptrs::release(rs, part)
 }

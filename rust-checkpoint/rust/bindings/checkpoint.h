@@ -8,6 +8,7 @@
 #include <linux/checkpoint.h>
 #include <linux/dcache.h>
 #include <linux/fs_struct.h>
+#include <linux/futex.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/kallsyms.h>
@@ -18,11 +19,16 @@
 #include <linux/pid_namespace.h>
 #include <linux/ptrace.h>
 #include <linux/regset.h>
+#include <linux/restart_block.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/exec_state.h>
+#include <linux/sched/jobctl.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/sched/user.h>
+#include <linux/securebits.h>
+#include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/signal.h>
 #include <linux/stat.h>
@@ -37,6 +43,8 @@
 
 #include <asm/checkpoint.h>
 
+const unsigned int RUST_CONST_HELPER_SECURE_ALL_BITS = SECURE_ALL_BITS;
+const unsigned int RUST_CONST_HELPER_SECURE_ALL_LOCKS = SECURE_ALL_LOCKS;
 const unsigned int RUST_CONST_HELPER_TASK_ANY_SLEEP = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE | __TASK_STOPPED;
 const fmode_t RUST_CONST_HELPER_FMODE_BACKING = FMODE_BACKING;
 const fmode_t RUST_CONST_HELPER_FMODE_EXEC = FMODE_EXEC;

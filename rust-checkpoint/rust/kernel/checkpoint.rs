@@ -10,10 +10,14 @@
 //! C header: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h)
 
 pub mod clone;
+pub mod cred;
 pub mod event;
 pub mod file;
 pub mod io;
 pub mod mm;
 pub mod park;
+pub mod restart_block;
+pub mod signal;
 pub mod task;
 pub mod x86;
+pub mod user_ptrs;

@@ -207,12 +207,22 @@ wire! {
     }
 }
 
+/// Bits of [`SigAction::flags`] that are not SA_* flags: the frame a handler gets.
+pub mod sigaction_flags {
+    /// ia32.
+    pub const IA32: u64 = 1 << 32;
+    /// x32.
+    pub const X32: u64 = 1 << 33;
+    /// All bits known.
+    pub const ALL: u64 = 3 << 32;
+}
+
 wire! {
     /// The action of one signal (sigaction(2)).
     pub struct SigAction {
         /// SIG_DFL, SIG_IGN or the address of the handler.
         pub handler: U64,
-        /// SA_* flags.
+        /// SA_* flags, and [`sigaction_flags`].
         pub flags: U64,
         /// Address of the restorer.
         pub restorer: U64,
@@ -488,7 +498,7 @@ wire! {
         pub sighand: U32,
         /// [`task_flags`].
         pub flags: U32,
-        /// With STOPPED: the signal that stopped it.
+        /// The signal that stopped it or its process, 0 for none.
         pub stop_signal: U32,
         /// Command name, padded with NUL.
         pub comm: [u8; 16],
@@ -501,8 +511,20 @@ pub mod task_flags {
     pub const STOPPED: u32 = 1 << 0;
     /// Its controlling terminal is the one of init.
     pub const INIT_TTY: u32 = 1 << 1;
+    /// Was about to take part in a stop of its process that is not complete without it.
+    pub const STOP_PENDING: u32 = 1 << 2;
+    /// The process is stopped. This and what follows is the same for all threads of a process.
+    pub const GROUP_STOPPED: u32 = 1 << 3;
+    /// The process was continued, and its parent has not waited for that.
+    pub const GROUP_CONTINUED: u32 = 1 << 4;
+    /// The parent has not waited for the stop.
+    pub const STOP_WAITABLE: u32 = 1 << 5;
+    /// The parent is still to be told of a stop.
+    pub const NOTIFY_STOPPED: u32 = 1 << 6;
+    /// The parent is still to be told that the process goes on.
+    pub const NOTIFY_CONTINUED: u32 = 1 << 7;
     /// All bits known.
-    pub const ALL: u32 = (1 << 2) - 1;
+    pub const ALL: u32 = (1 << 8) - 1;
 }
 
 wire! {
@@ -661,7 +683,7 @@ wire! {
         pub word: U32,
         /// NANOSLEEP: where the time left goes; POLL: the descriptors; FUTEX: the word waited on.
         pub uptr: U64,
-        /// NANOSLEEP: 1 struct timespec, 2 struct old_timespec32; FUTEX: flags.
+        /// NANOSLEEP: 0 nowhere, 1 struct timespec, 2 struct old_timespec32; FUTEX: FUTEX2_* flags.
         pub flags: U32,
         /// FUTEX: bitset.
         pub bitset: U32,
@@ -669,8 +691,13 @@ wire! {
         pub timed: U32,
         /// Clock id that [`RestartBlock::left_ns`] was measured with.
         pub clock: U32,
-        /// Time that was left, ns; 0 when it had run out.
+        /// Time that was left, ns; 0 when it had run out. On CLOCK_REALTIME: from
+        /// [`Job::realtime_ns`] on, whenever the restart is.
         pub left_ns: U64,
+        /// 1: an ia32 system call.
+        pub compat: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
 
@@ -735,8 +762,15 @@ wire! {
         pub rseq_len: U32,
         /// Signature of the rseq area.
         pub rseq_sig: U32,
+        /// [`RSEQ_SLICE`].
+        pub rseq_flags: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
+
+/// [`UserPtrs::rseq_flags`]: time slice extensions are enabled.
+pub const RSEQ_SLICE: u32 = 1;
 
 wire! {
     /// The end of the metadata.

@@ -60,6 +60,7 @@ use super::{
         ThreadX86,
         UserPtrs,
         Vma,
+        RSEQ_SLICE,
         SHM_NORESERVE,
         SIGINFO_LEN,
         SIGNALS,
@@ -698,6 +699,8 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
                 return Err(r.fault_with("unknown kind of restart", block.kind.get().into()));
             }
             bits(r, block.timed.get().into(), 1)?;
+            bits(r, block.compat.get().into(), 1)?;
+            reserved(r, block.reserved.get())?;
             no_tail(r)
         }
         Kind::Attr => {
@@ -726,7 +729,9 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
             Ok(())
         }
         Kind::UserPtrs => {
-            let _: UserPtrs = r.head()?;
+            let ptrs: UserPtrs = r.head()?;
+            bits(r, ptrs.rseq_flags.get().into(), RSEQ_SLICE.into())?;
+            reserved(r, ptrs.reserved.get())?;
             no_tail(r)
         }
         _ => Err(out_of_order(r)),

@@ -109,6 +109,8 @@ pub trait TaskExt {
     fn is_stopped(&self) -> bool;
     /// Command name, padded with NUL.
     fn comm(&self) -> [u8; 16];
+    /// The signal its parent gets when it exits; -1 for a thread.
+    fn exit_signal(&self) -> i32;
     /// Pids of itself, its thread group, its group and session in `ns`.
     fn pids_in(&self, ns: &PidNamespace) -> Pids;
     /// Whether the caller may read its memory (`PTRACE_MODE_READ_REALCREDS`).
@@ -187,6 +189,10 @@ impl TaskExt for Task {
         buf
     }
 
+    fn exit_signal(&self) -> i32 {
+        read_once!(self, exit_signal)
+    }
+
     fn pids_in(&self, ns: &PidNamespace) -> Pids {
         let ns = ns.as_ptr();
         let t = self.as_ptr();
@@ -210,9 +216,7 @@ impl TaskExt for Task {
 
     fn may_read(&self) -> bool {
         // SAFETY: the task is alive.
-        unsafe {
-            bindings::ptrace_may_access(self.as_ptr(), bindings::PTRACE_MODE_READ_REALCREDS)
-        }
+        unsafe { bindings::ptrace_may_access(self.as_ptr(), bindings::PTRACE_MODE_READ_REALCREDS) }
     }
 
     fn mm_ref(&self) -> Option<ARef<MmWithUser>> {
@@ -232,22 +236,35 @@ impl TaskExt for Task {
     }
 
     fn wchan<'a>(&self, buf: &'a mut [u8; WCHAN_LEN]) -> &'a [u8] {
-        // SAFETY: the task is alive; the buffer has KSYM_NAME_LEN bytes.
-        let len = unsafe {
-            let ip = bindings::get_wchan(self.as_ptr());
-            if ip == 0 {
-                0
-            } else {
-                bindings::sprint_symbol_no_offset(buf.as_mut_ptr().cast(), ip)
-            }
-        };
-        buf.get(..usize::try_from(len).unwrap_or(0)).unwrap_or(&[])
+        // SAFETY: the task is alive.
+        symbol(unsafe { bindings::get_wchan(self.as_ptr()) } as usize, buf)
     }
 
     fn kill(&self) {
         // SAFETY: the task is alive.
         unsafe { bindings::send_sig(bindings::SIGKILL as c_int, self.as_ptr(), 1) };
     }
+}
+
+/// Name of the kernel function at an address, into `buf`; nothing for 0.
+pub fn symbol(addr: usize, buf: &mut [u8; WCHAN_LEN]) -> &[u8] {
+    let len = match addr {
+        0 => 0,
+        // SAFETY: the buffer has KSYM_NAME_LEN bytes.
+        addr => unsafe {
+            bindings::sprint_symbol_no_offset(buf.as_mut_ptr().cast(), addr as c_ulong)
+        },
+    };
+    buf.get(..usize::try_from(len).unwrap_or(0)).unwrap_or(&[])
+}
+
+/// Sets the command name of the current task, as PR_SET_NAME does.
+#[doc(alias = "set_task_comm")]
+pub fn set_comm(comm: &[u8; 16]) {
+    let mut buf = *comm;
+    buf[15] = 0;
+    // SAFETY: the name is terminated; changes the current task.
+    unsafe { bindings::__set_task_comm(Task::current_raw(), buf.as_ptr().cast(), false) };
 }
 
 /// Whether a fatal signal is pending for the current task.
@@ -266,6 +283,33 @@ pub fn clocks() -> (i64, i64, i64) {
             bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_BOOT),
             bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_REAL),
         )
+    }
+}
+
+/// What the clocks show at one time, ns, without the offsets of a time namespace.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Clocks {
+    /// CLOCK_MONOTONIC.
+    pub monotonic: i64,
+    /// CLOCK_BOOTTIME.
+    pub boottime: i64,
+    /// CLOCK_REALTIME.
+    pub realtime: i64,
+    /// CLOCK_TAI.
+    pub tai: i64,
+}
+
+impl Clocks {
+    /// What they show now.
+    pub fn now() -> Self {
+        let (monotonic, boottime, realtime) = clocks();
+        Self {
+            monotonic,
+            boottime,
+            realtime,
+            // SAFETY: may be called anywhere.
+            tai: unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_TAI) },
+        }
     }
 }
 

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How the system call goes on that a task was in when it was frozen.
+//!
+//! Time-outs are saved as the time that was left, and begin anew on the clocks
+//! of this boot when the job is let go. The wall clock is the same everywhere:
+//! what waits for a time of day goes on to wait for that.
+//!
+//! Refused: system calls that go on in a way that is not known here.
+
+use crate::{
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    freeze::Frozen,
+    image::record::{
+        self as wire,
+        restart_kind,
+        Kind, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
+};
+use kernel::{
+    checkpoint::{
+        restart_block::{
+            self,
+            Call,
+            Clock,
+            Expiry,
+            Remaining,
+            RestartBlock, //
+        },
+        task::{
+            Clocks,
+            WCHAN_LEN, //
+        },
+    },
+    prelude::*,
+};
+
+fn now(clocks: &Clocks, clock: Clock) -> i64 {
+    match clock {
+        Clock::Realtime => clocks.realtime,
+        Clock::Monotonic => clocks.monotonic,
+        Clock::Boottime => clocks.boottime,
+        Clock::Tai => clocks.tai,
+    }
+}
+
+/// Saves how the system call of a task goes on.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let mut name = [0; WCHAN_LEN];
+    let block = match restart_block::of(frozen.task(), &mut name) {
+        Ok(block) => block,
+        Err(name) => {
+            ctx.report.refuse(Item {
+                object: Object::Task,
+                kind: "restart-block",
+                name,
+                why: "the system call it is in goes on in a way that is not supported yet",
+                remedy: "try again when it is done",
+            });
+            return Ok(());
+        }
+    };
+    let mut head = wire::RestartBlock {
+        kind: restart_kind::NONE.into(),
+        word: 0.into(),
+        uptr: 0.into(),
+        flags: 0.into(),
+        bitset: 0.into(),
+        timed: 0.into(),
+        clock: 0.into(),
+        left_ns: 0.into(),
+        compat: u32::from(block.compat).into(),
+        reserved: 0.into(),
+    };
+    let expiry = match block.call {
+        Call::None => None,
+        Call::Nanosleep { remaining, expiry } => {
+            head.kind = restart_kind::NANOSLEEP.into();
+            let (flags, uptr) = match remaining {
+                Remaining::None => (0, 0),
+                Remaining::Native(at) => (1, at as u64),
+                Remaining::Compat(at) => (2, at as u64),
+            };
+            head.word = (expiry.clock as u32).into();
+            head.flags = flags.into();
+            head.uptr = uptr.into();
+            Some(expiry)
+        }
+        Call::Poll { fds, count, expiry } => {
+            head.kind = restart_kind::POLL.into();
+            head.uptr = (fds as u64).into();
+            head.word = count.into();
+            expiry
+        }
+        Call::Futex {
+            word,
+            value,
+            flags,
+            bitset,
+            expiry,
+        } => {
+            head.kind = restart_kind::FUTEX.into();
+            head.uptr = (word as u64).into();
+            head.word = value.into();
+            head.flags = flags.into();
+            head.bitset = bitset.into();
+            expiry
+        }
+    };
+    if let Some(expiry) = expiry {
+        let left = expiry.at.saturating_sub(now(&ctx.clocks, expiry.clock));
+        head.timed = 1.into();
+        head.clock = (expiry.clock as u32).into();
+        head.left_ns = u64::try_from(left).unwrap_or(0).into();
+    }
+    ctx.emit(Section::Tasks, Kind::RestartBlock, &head, &[])
+}
+
+/// Has the system call of the current task go on; at the last moment, for time
+/// is short.
+pub(crate) fn release(rs: &Restart, part: &Part) -> Result {
+    let meta = rs.image.meta()?;
+    let head: wire::RestartBlock = part
+        .record(&meta, Kind::RestartBlock)?
+        .head()
+        .map_err(|_| EINVAL)?;
+    restart_block::set(&block(rs, &head)?)
+}
+
+/// What the record says, from now on.
+fn block(rs: &Restart, head: &wire::RestartBlock) -> Result<RestartBlock> {
+    let uptr = head.uptr.get() as usize;
+    let expiry = if head.timed.get() == 0 {
+        None
+    } else {
+        let clock = Clock::from_id(head.clock.get() as i32).ok_or(EINVAL)?;
+        let from = match clock {
+            Clock::Realtime => i64::try_from(rs.job.realtime_ns.get()).map_err(|_| EINVAL)?,
+            clock => now(&Clocks::now(), clock),
+        };
+        let left = i64::try_from(head.left_ns.get()).unwrap_or(i64::MAX);
+        Some(Expiry {
+            clock,
+            at: from.saturating_add(left),
+        })
+    };
+    let call = match head.kind.get() {
+        restart_kind::NONE => Call::None,
+        restart_kind::NANOSLEEP => Call::Nanosleep {
+            remaining: match head.flags.get() {
+                0 => Remaining::None,
+                1 => Remaining::Native(uptr),
+                2 => Remaining::Compat(uptr),
+                _ => return Err(EINVAL),
+            },
+            expiry: expiry.ok_or(EINVAL)?,
+        },
+        restart_kind::POLL => Call::Poll {
+            fds: uptr,
+            count: head.word.get(),
+            expiry,
+        },
+        restart_kind::FUTEX => Call::Futex {
+            word: uptr,
+            value: head.word.get(),
+            flags: head.flags.get(),
+            bitset: head.bitset.get(),
+            expiry,
+        },
+        _ => return Err(EINVAL),
+    };
+    Ok(RestartBlock {
+        call,
+        compat: head.compat.get() != 0,
+    })
+}
+
+/// Sees that [`release`] will not fail.
+pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    release(rs, part)
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Signals: actions, masks, what is pending, and job control.
+//!
+//! All of it is read under `siglock` of the task, and set by the restored task
+//! itself, which acts on none of it before it goes to user mode: a task that
+//! was stopped stops again on that way, before it runs anything.
+//!
+//! Refused: signals of timers, for those are not supported yet.
+
+use crate::{
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    freeze::Frozen,
+    image::record::{
+        self as wire,
+        sigaction_flags,
+        task_flags,
+        Kind, //
+    },
+    objhash::{
+        Class,
+        Found, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
+};
+use kernel::{
+    checkpoint::{
+        signal::{
+            self,
+            Abi,
+            Action,
+            AltStack,
+            Masks,
+            Queue,
+            SigLock,
+            Siginfo,
+            Stop,
+            SIGINFO_LEN,
+            SIGNALS, //
+        },
+        task::TaskExt, //
+    },
+    prelude::*,
+};
+use zerocopy::IntoBytes;
+
+const _: () = assert!(SIGNALS == wire::SIGNALS && SIGINFO_LEN == wire::SIGINFO_LEN);
+
+/// Saves the actions of a task; their id.
+pub(crate) fn checkpoint_actions(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
+    let mut actions = KVec::with_capacity(SIGNALS, GFP_KERNEL)?;
+    let lock = SigLock::lock(frozen.task())?;
+    let sighand = lock.sighand();
+    for index in 0..SIGNALS {
+        // Does not allocate: there is room.
+        actions.push(lock.action(index), GFP_ATOMIC)?;
+    }
+    drop(lock);
+
+    let id = match ctx.objs.id(Class::Sighand, sighand)? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    let mut tail = KVec::new();
+    for action in actions {
+        let abi = match action.abi {
+            Abi::Native => 0,
+            Abi::Ia32 => sigaction_flags::IA32,
+            Abi::X32 => sigaction_flags::X32,
+        };
+        let action = wire::SigAction {
+            handler: (action.handler as u64).into(),
+            flags: (action.flags as u64 | abi).into(),
+            restorer: (action.restorer as u64).into(),
+            mask: action.mask.into(),
+        };
+        tail.extend_from_slice(action.as_bytes(), GFP_KERNEL)?;
+    }
+    ctx.emit(
+        Section::Objects,
+        Kind::Sighand,
+        &wire::Sighand {
+            id: id.into(),
+            reserved: 0.into(),
+        },
+        &[&tail],
+    )?;
+    Ok(id)
+}
+
+/// Gives the current task its actions. Where several share them, each writes
+/// the same.
+pub(crate) fn restart_actions(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta()?;
+    let record = meta
+        .records()
+        .find(|r| {
+            r.kind == Kind::Sighand
+                && r.head::<wire::Sighand>()
+                    .is_ok_and(|s| s.id == part.task.sighand)
+        })
+        .ok_or(EINVAL)?;
+    let saved = record.array::<wire::SigAction>().map_err(|_| EINVAL)?;
+    let mut actions = KBox::new([Action::DEFAULT; SIGNALS], GFP_KERNEL)?;
+    if saved.len() != actions.len() {
+        return Err(EINVAL);
+    }
+    for (action, saved) in actions.iter_mut().zip(saved) {
+        let flags = saved.flags.get();
+        let abi = match flags & sigaction_flags::ALL {
+            0 => Abi::Native,
+            sigaction_flags::IA32 => Abi::Ia32,
+            sigaction_flags::X32 => Abi::X32,
+            _ => return Err(EINVAL),
+        };
+        *action = Action {
+            handler: saved.handler.get() as usize,
+            flags: (flags & !sigaction_flags::ALL) as usize,
+            abi,
+            restorer: saved.restorer.get() as usize,
+            mask: saved.mask.get(),
+        };
+    }
+    signal::set_actions(&actions)
+}
+
+/// Saves masks, alternate stack and the signals pending for a task.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let lock = SigLock::lock(frozen.task())?;
+    let masks = lock.masks();
+    let stack = lock.alt_stack();
+    drop(lock);
+    let (flags, saved) = match masks.saved {
+        Some(saved) => (wire::SIGNALS_SAVED, saved),
+        None => (0, 0),
+    };
+    ctx.emit(
+        Section::Tasks,
+        Kind::Signals,
+        &wire::Signals {
+            blocked: masks.blocked.into(),
+            saved: saved.into(),
+            flags: flags.into(),
+            altstack_flags: stack.flags.into(),
+            altstack_sp: (stack.sp as u64).into(),
+            altstack_size: (stack.size as u64).into(),
+        },
+        &[],
+    )?;
+    checkpoint_queue(ctx, frozen, Queue::Private)?;
+    if frozen.task().is_group_leader() {
+        checkpoint_queue(ctx, frozen, Queue::Shared)?;
+    }
+    Ok(())
+}
+
+fn checkpoint_queue(ctx: &mut Checkpoint, frozen: &Frozen<'_>, queue: Queue) -> Result {
+    let mut infos: KVVec<Siginfo> = KVVec::new();
+    let mut of_timers = false;
+    // Signals may come at any time: there is room when none came while it was
+    // made.
+    let set = loop {
+        let lock = SigLock::lock(frozen.task())?;
+        let mut count = 0;
+        lock.for_each_pending(queue, |_, _| count += 1);
+        if count <= infos.capacity() {
+            let mut ret = Ok(());
+            lock.for_each_pending(queue, |info, of_timer| {
+                of_timers |= of_timer;
+                // Does not allocate: there is room.
+                if infos.push(info, GFP_ATOMIC).is_err() {
+                    ret = Err(ENOMEM);
+                }
+            });
+            ret?;
+            break lock.pending_set(queue);
+        }
+        drop(lock);
+        infos.reserve(count, GFP_KERNEL_ACCOUNT)?;
+    };
+    if of_timers {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind: "timer-signal",
+            name: b"",
+            why: "a signal of a POSIX timer is pending",
+            remedy: "delete the timer",
+        });
+    }
+    if set == 0 {
+        return Ok(());
+    }
+    let mut tail = KVVec::with_capacity(infos.len() * SIGINFO_LEN, GFP_KERNEL_ACCOUNT)?;
+    for Siginfo(bytes) in &infos {
+        tail.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+    }
+    ctx.emit(
+        Section::Tasks,
+        Kind::Pending,
+        &wire::Pending {
+            shared: u32::from(queue == Queue::Shared).into(),
+            count: u32::try_from(infos.len()).map_err(|_| EFBIG)?.into(),
+            set: set.into(),
+        },
+        &[&tail],
+    )
+}
+
+/// Sets masks and alternate stack of the current task.
+pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta()?;
+    let head: wire::Signals = part
+        .record(&meta, Kind::Signals)?
+        .head()
+        .map_err(|_| EINVAL)?;
+    signal::set_masks(&Masks {
+        blocked: head.blocked.get(),
+        saved: (head.flags.get() & wire::SIGNALS_SAVED != 0).then_some(head.saved.get()),
+    })?;
+    signal::set_alt_stack(&AltStack {
+        sp: head.altstack_sp.get() as usize,
+        size: head.altstack_size.get() as usize,
+        flags: head.altstack_flags.get(),
+    })
+    .map_err(|e| {
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "sigaltstack",
+                name: b"",
+                why: "its alternate signal stack can't be used here",
+                remedy: "restart on a CPU with no larger register state",
+            },
+            e,
+        )
+    })
+}
+
+/// Queues the signals that were pending for the current task. Once it has its
+/// credentials, for they count against the limit of its user.
+pub(crate) fn restart_pending(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta()?;
+    for record in part.records(&meta).filter(|r| r.kind == Kind::Pending) {
+        let head: wire::Pending = record.head().map_err(|_| EINVAL)?;
+        let queue = match head.shared.get() {
+            0 => Queue::Private,
+            _ => Queue::Shared,
+        };
+        let mut infos = KVVec::new();
+        for bytes in record.tail().chunks_exact(SIGINFO_LEN) {
+            let info = Siginfo(bytes.try_into().map_err(|_| EINVAL)?);
+            infos.push(info, GFP_KERNEL_ACCOUNT)?;
+        }
+        signal::queue(queue, &infos, head.set.get()).map_err(|e| {
+            rs.report.error(
+                Item {
+                    object: Object::Task,
+                    kind: "signal",
+                    name: b"",
+                    why: "its pending signals can't be queued",
+                    remedy: "see RLIMIT_SIGPENDING",
+                },
+                e,
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// What a Task record says of job control.
+pub(crate) fn checkpoint_stop(frozen: &Frozen<'_>) -> Result<(u32, u32)> {
+    let stop = SigLock::lock(frozen.task())?.stop();
+    let mut flags = 0;
+    for (is, bit) in [
+        (stop.stopped, task_flags::STOPPED),
+        (stop.pending, task_flags::STOP_PENDING),
+        (stop.group_stopped, task_flags::GROUP_STOPPED),
+        (stop.group_continued, task_flags::GROUP_CONTINUED),
+        (stop.waitable, task_flags::STOP_WAITABLE),
+        (stop.notify_stopped, task_flags::NOTIFY_STOPPED),
+        (stop.notify_continued, task_flags::NOTIFY_CONTINUED),
+    ] {
+        if is {
+            flags |= bit;
+        }
+    }
+    Ok((flags, stop.signal))
+}
+
+/// Has the current task stop on its way to user mode, if it was stopped.
+pub(crate) fn restart_stop(part: &Part) -> Result {
+    let flags = part.task.flags.get();
+    let is = |bit| flags & bit != 0;
+    signal::set_stop(
+        &Stop {
+            signal: part.task.stop_signal.get(),
+            stopped: is(task_flags::STOPPED),
+            pending: is(task_flags::STOP_PENDING),
+            group_stopped: is(task_flags::GROUP_STOPPED),
+            group_continued: is(task_flags::GROUP_CONTINUED),
+            waitable: is(task_flags::STOP_WAITABLE),
+            notify_stopped: is(task_flags::NOTIFY_STOPPED),
+            notify_continued: is(task_flags::NOTIFY_CONTINUED),
+        },
+        part.is_group_leader(),
+    )
+}
