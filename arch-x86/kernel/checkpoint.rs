@@ -152,17 +152,8 @@ fn refuse(report: &mut Report, bits: u32) {
 
 /// A task that stands still, for those who read its registers.
 fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
-    use kernel::checkpoint::task::TaskExt;
-
-    // One that is stopped by job control may still be on its way to sleep.
-    while frozen.is_stopped() && !frozen.task().wait_inactive() {
-        if !frozen.task().is_stopped() {
-            return Err(EAGAIN);
-        }
-        kernel::checkpoint::task::relax();
-    }
     // SAFETY: a `Frozen` task is held by the caller's freezer, which waited
-    // until it was off its CPU, or is stopped, which the above waited for.
+    // until it was off its CPU.
     Ok(unsafe { Still::new(frozen.task()) })
 }
 
