@@ -339,6 +339,8 @@ int checkpoint_new_files(void)
 {
 	struct fd_range all = { .from = 0, .to = UINT_MAX };
 	struct files_struct *files, *old;
+	unsigned int fd = 0;
+	struct file *file;
 
 	files = dup_fd(current->files, &all);
 	if (IS_ERR(files))
@@ -348,6 +350,12 @@ int checkpoint_new_files(void)
 	current->files = files;
 	task_unlock(current);
 	put_files_struct(old);
+
+	/* The range says what need not be copied, not what is left out. */
+	while ((file = fget_task_next(current, &fd))) {
+		fput(file);
+		close_fd(fd++);
+	}
 	return 0;
 }
 

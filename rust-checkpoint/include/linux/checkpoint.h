@@ -94,7 +94,7 @@ typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
 int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 			  unsigned long end, checkpoint_pages_fn fn, void *arg);
 void checkpoint_set_exit_signal(struct task_struct *task, int sig);
-int checkpoint_new_process_group(void);
+int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid);
 int checkpoint_new_mm(struct user_namespace *user_ns);
 int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 		    unsigned long prot, unsigned long flags,

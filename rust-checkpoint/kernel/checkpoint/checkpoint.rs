@@ -12,7 +12,6 @@ use crate::{
     files,
     freeze::{
         Freezer,
-        Frozen,
         DEFAULT_TIMEOUT_NS, //
     },
     image::{
@@ -139,6 +138,10 @@ pub(crate) struct Checkpoint {
     pub(crate) objs: ObjHash,
     /// The namespace that is saved.
     pub(crate) ns: ARef<PidNamespace>,
+    /// Pids of all tasks that are saved, ascending.
+    pub(crate) pids: KVVec<i32>,
+    /// What the processes saved so far have.
+    pub(crate) processes: KVVec<task::Owns>,
     /// When the job stood still.
     pub(crate) clocks: Clocks,
     /// Features that the image uses ([`crate::image::format`]).
@@ -163,6 +166,8 @@ impl Checkpoint {
         Self {
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
+            pids: KVVec::new(),
+            processes: KVVec::new(),
             ns,
             clocks: Clocks::default(),
             features: 0,
@@ -208,20 +213,15 @@ impl Checkpoint {
         let mut root_pid = 0;
 
         for frozen in freezer.tasks() {
+            self.pids.push(frozen.pids().pid, GFP_KERNEL_ACCOUNT)?;
+        }
+        for frozen in freezer.tasks() {
             self.report.subject(Some(frozen.subject()));
-            tasks += 1;
-            if tasks > 1 {
-                self.report.refuse(Item {
-                    object: Object::Task,
-                    kind: "task",
-                    name: b"",
-                    why: "a job of more than one task is not supported yet",
-                    remedy: "checkpoint jobs of a single-threaded process",
-                });
-                continue;
+            if tasks == 0 {
+                root_pid = frozen.pids().pid;
             }
-            root_pid = frozen.pids().pid;
-            self.capture_task(&frozen)?;
+            tasks += 1;
+            task::checkpoint(self, &frozen)?;
         }
         self.report.subject(None);
         files::finish(self)?;
@@ -246,10 +246,6 @@ impl Checkpoint {
                 realtime_ns: (self.clocks.realtime as u64).into(),
             },
         })
-    }
-
-    fn capture_task(&mut self, frozen: &Frozen<'_>) -> Result {
-        task::checkpoint(self, frozen)
     }
 
     /// Writes the image; the job runs again.
@@ -343,11 +339,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn run(
-        &mut self,
-        out: Option<&mut Stream>,
-        args: &mut bindings::checkpoint_args,
-    ) -> Result {
+    fn run(&mut self, out: Option<&mut Stream>, args: &mut bindings::checkpoint_args) -> Result {
         let timeout = match args.timeout_ns {
             0 => DEFAULT_TIMEOUT_NS,
             ns => ns,

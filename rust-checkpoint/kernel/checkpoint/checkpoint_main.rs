@@ -32,6 +32,7 @@ mod restart;
 mod restart_block;
 mod signal;
 mod task;
+mod tree;
 mod user_ptrs;
 
 #[path = "../../arch/x86/kernel/checkpoint.rs"]

@@ -721,7 +721,6 @@ pub(crate) fn restart_table(rs: &mut Restart, part: &Part) -> Result {
         })
         .ok_or(EINVAL)?;
 
-    file::new_table_for_current()?;
     for fd in record.array::<wire::Fd>().map_err(|_| EINVAL)? {
         let file = rs.file(fd.file.get())?.ok_or(EINVAL)?;
         let cloexec = fd.flags.get() & bindings::FD_CLOEXEC != 0;

@@ -110,7 +110,10 @@ impl<'a> Freezer<'a> {
         for (pid, task) in TasksIn::new(self.ns) {
             if task.is_kernel()
                 || task.same_thread_group(&*current!())
-                || self.held.iter().any(|h| h.ticket.task().as_ptr() == task.as_ptr())
+                || self
+                    .held
+                    .iter()
+                    .any(|h| h.ticket.task().as_ptr() == task.as_ptr())
             {
                 continue;
             }

@@ -163,7 +163,10 @@ fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static
         return Some(("it has a NUMA policy (mbind(2)), not supported yet", ""));
     }
     if v.named {
-        return Some(("it has a name (PR_SET_VMA_ANON_NAME), not supported yet", ""));
+        return Some((
+            "it has a name (PR_SET_VMA_ANON_NAME), not supported yet",
+            "",
+        ));
     }
     if v.flags & !known() != 0 {
         return Some(("it has a property that is not supported yet", ""));
@@ -204,13 +207,7 @@ pub(crate) struct Pages {
 
 /// Adds pages to runs, growing the last one where it can. Runs up to the
 /// `floor`th belong to other mappings and do not grow.
-fn add_run(
-    runs: &mut KVVec<Run>,
-    floor: usize,
-    start: u64,
-    pages: u64,
-    copied: bool,
-) -> Result {
+fn add_run(runs: &mut KVVec<Run>, floor: usize, start: u64, pages: u64, copied: bool) -> Result {
     let mut start = start;
     let mut left = pages;
     if let Some(last) = runs.get_mut(floor..).and_then(<[Run]>::last_mut) {
@@ -590,12 +587,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     Ok(())
 }
 
-fn emit_runs(
-    ctx: &mut Checkpoint,
-    section: Section,
-    runs: &KVVec<Run>,
-    count: &mut u64,
-) -> Result {
+fn emit_runs(ctx: &mut Checkpoint, section: Section, runs: &KVVec<Run>, count: &mut u64) -> Result {
     if runs.is_empty() {
         return Ok(());
     }
@@ -685,19 +677,17 @@ unsafe extern "C" fn special_mapping_checkpoint(
 
 /// Makes shared anonymous memory and fills it; called by init, in order.
 pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]) -> Result {
-    let file = mm::new_shm(
-        head.size.get(),
-        head.flags.get() & wire::SHM_NORESERVE != 0,
-    )?;
+    let file = mm::new_shm(head.size.get(), head.flags.get() & wire::SHM_NORESERVE != 0)?;
     rs.shms.push(file.clone(), GFP_KERNEL_ACCOUNT)?;
     for run in runs {
         let first = run.start.get() / PAGE_SIZE as u64;
-        rs.data.read_run(u64::from(run.pages.get()), |done, n, batch| {
-            for i in 0..n as u64 {
-                batch.push(mm::shm_page(&file, first + done + i)?, GFP_KERNEL)?;
-            }
-            Ok(())
-        })?;
+        rs.data
+            .read_run(u64::from(run.pages.get()), |done, n, batch| {
+                for i in 0..n as u64 {
+                    batch.push(mm::shm_page(&file, first + done + i)?, GFP_KERNEL)?;
+                }
+                Ok(())
+            })?;
     }
     Ok(())
 }
@@ -707,9 +697,9 @@ pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
     let meta = image.meta()?;
-    let mut records = meta
-        .records()
-        .skip_while(|r| !(r.kind == Kind::Mm && r.head::<wire::Mm>().is_ok_and(|m| m.id == part.task.mm)));
+    let mut records = meta.records().skip_while(|r| {
+        !(r.kind == Kind::Mm && r.head::<wire::Mm>().is_ok_and(|m| m.id == part.task.mm))
+    });
     let record = records.next().ok_or(EINVAL)?;
     let head: wire::Mm = record.head().map_err(|_| EINVAL)?;
     let flags = head.flags.get();
@@ -759,9 +749,10 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         let runs = <[wire::Run]>::ref_from_bytes(record.tail()).map_err(|_| EINVAL)?;
         for run in runs {
             let start = run.start.get() as usize;
-            rs.data.read_run(u64::from(run.pages.get()), |done, n, batch| {
-                mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, batch)
-            })?;
+            rs.data
+                .read_run(u64::from(run.pages.get()), |done, n, batch| {
+                    mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, batch)
+                })?;
         }
     }
 

@@ -115,7 +115,11 @@ impl Report {
             self.lost = true;
             return;
         }
-        if self.log.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT).is_err() {
+        if self
+            .log
+            .extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)
+            .is_err()
+        {
             self.lost = true;
         }
     }

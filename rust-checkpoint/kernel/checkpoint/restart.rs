@@ -12,8 +12,7 @@
 use crate::{
     arch,
     checkpoint::MAX_META,
-    files,
-    fs,
+    files, fs,
     image::{
         format::{
             Fault,
@@ -40,17 +39,11 @@ use crate::{
         Object,
         Report, //
     },
-    task,
+    tree,
 };
 use kernel::{
     bindings,
     checkpoint::{
-        clone::{
-            clone_with_pid,
-            reap,
-            Body, //
-        },
-        event::Event,
         io::{
             xxh64,
             HeldPage,
@@ -58,7 +51,6 @@ use kernel::{
             Xxh64,
             BATCH, //
         },
-        park,
         task::{
             fatal_signal_pending,
             TaskExt, //
@@ -66,20 +58,12 @@ use kernel::{
     },
     fs::File,
     mm::MmWithUser,
-    new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Acquire,
-            Atomic,
-            Release, //
-        },
-        Arc,
-        Mutex, //
+        Arc, //
     },
-    task::Task,
 };
 use zerocopy::FromBytes;
 
@@ -89,7 +73,8 @@ use zerocopy::FromBytes;
 ///
 /// `bytes` passed [`verify::verify`] and never changes.
 pub(crate) struct Image {
-    header: Header,
+    /// Its header.
+    pub(crate) header: Header,
     bytes: KVVec<u8>,
 }
 
@@ -160,7 +145,7 @@ impl Data {
     }
 
     /// After the last page: the trailer, where it was not read before.
-    fn finish(&mut self, header: &Header, report: &mut Report) -> Result {
+    pub(crate) fn finish(&mut self, header: &Header, report: &mut Report) -> Result {
         if self.left != 0 {
             return Err(EINVAL);
         }
@@ -250,6 +235,11 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// The task of the record at position `index`.
+    pub(crate) fn new(task: wire::Task, index: usize) -> Self {
+        Self { task, index }
+    }
+
     /// The records that belong to the task.
     pub(crate) fn records<'a>(&self, meta: &Meta<'a>) -> impl Iterator<Item = Record<'a>> + Clone {
         meta.records()
@@ -262,67 +252,19 @@ impl Part {
         self.records(meta).find(|r| r.kind == kind).ok_or(EINVAL)
     }
 
+    /// Pid of the task that creates it: its parent, or the leader of its
+    /// thread group.
+    pub(crate) fn creator(&self) -> i32 {
+        if self.is_group_leader() {
+            self.task.ppid.get()
+        } else {
+            self.task.tgid.get()
+        }
+    }
+
     /// Whether the task leads its thread group.
     pub(crate) fn is_group_leader(&self) -> bool {
         self.task.pid == self.task.tgid
-    }
-}
-
-/// The state all tasks of a restart share.
-#[pin_data]
-struct Job {
-    #[pin]
-    state: Mutex<Restart>,
-    #[pin]
-    go: Event,
-    aborted: Atomic<u32>,
-}
-
-/// A task that rebuilds itself.
-#[pin_data]
-struct Child {
-    job: Arc<Job>,
-    part: Part,
-    #[pin]
-    done: Event,
-    result: Atomic<i32>,
-    /// The value of the register that the kernel overwrites on the way out.
-    ax: Atomic<u64>,
-}
-
-impl Child {
-    fn rebuild(&self) -> Result {
-        let mut rs = self.job.state.lock();
-        let part = &self.part;
-        rs.report
-            .subject(Some((part.task.pid.get(), part.task.comm)));
-        let ret = task::restart(&mut rs, part);
-        if ret.is_ok() {
-            rs.report.subject(None);
-        }
-        ret
-    }
-}
-
-impl Body for Child {
-    fn run(self: Arc<Self>) {
-        let ret = self.rebuild();
-        let ok = ret.is_ok();
-        self.result
-            .store(ret.err().map_or(0, |e| e.to_errno()), Release);
-        self.done.happen_for_all();
-        if ok && self.job.go.wait_killable().is_ok() && self.job.aborted.load(Acquire) == 0 {
-            // Nothing before this point was visible, everything after it is.
-            let ret = task::release(&self.job.state.lock(), &self.part);
-            let ax = self.ax.load(Acquire);
-            drop(self);
-            if ret.is_ok()
-                && park::at_task_work_point(move || arch::set_syscall_register(ax)).is_ok()
-            {
-                return;
-            }
-        }
-        current!().kill();
     }
 }
 
@@ -439,127 +381,6 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
     Ok((image, data))
 }
 
-/// Creates the tasks and has them rebuild themselves; all or nothing.
-fn create(job: &Arc<Job>, args: &mut bindings::checkpoint_args) -> Result {
-    let image = job.state.lock().image.clone();
-    let meta = image.meta()?;
-    let mut children: KVec<(Arc<Child>, ARef<Task>)> = KVec::new();
-
-    let mut ret = Ok(());
-    for (index, record) in meta.records().enumerate() {
-        if record.kind != Kind::Task {
-            continue;
-        }
-        ret = record
-            .head::<wire::Task>()
-            .map_err(|_| EINVAL)
-            .and_then(|task| add_child(job, Part { task, index }, &mut children));
-        if ret.is_err() {
-            break;
-        }
-    }
-    for (child, _) in &children {
-        if ret.is_ok() {
-            ret = child.done.wait_killable().map_err(|_| EINTR);
-        }
-        if ret.is_ok() {
-            ret = match child.result.load(Acquire) {
-                0 => Ok(()),
-                e => Err(Error::from_errno(e)),
-            };
-        }
-    }
-    if ret.is_ok() {
-        ret = settle(job, &image, &meta, &children);
-    }
-    if ret.is_ok() {
-        args.tasks = children.len() as u64;
-        job.go.happen_for_all();
-        return Ok(());
-    }
-
-    job.aborted.store(1, Release);
-    for (_, task) in &children {
-        task.kill();
-    }
-    job.go.happen_for_all();
-    for (child, _) in &children {
-        // Killed: it will be done soon, and no longer uses the image.
-        child.done.wait();
-        // Fails only when init itself is dying, and its children with it.
-        let _ = reap(child.part.task.pid.get());
-    }
-    ret
-}
-
-fn add_child(
-    job: &Arc<Job>,
-    part: Part,
-    children: &mut KVec<(Arc<Child>, ARef<Task>)>,
-) -> Result {
-    let pid = part.task.pid.get();
-    children.reserve(1, GFP_KERNEL_ACCOUNT)?;
-    let child = Arc::pin_init(
-        pin_init!(Child {
-            job: job.clone(),
-            part,
-            done <- Event::new(),
-            result: Atomic::new(0),
-            ax: Atomic::new(0),
-        }),
-        GFP_KERNEL_ACCOUNT,
-    )?;
-    let task = clone_with_pid(child.clone(), &[pid]).map_err(|e| {
-        let why = if e == EEXIST {
-            "its pid is taken"
-        } else {
-            "could not be created with its pid"
-        };
-        let mut rs = job.state.lock();
-        rs.report
-            .subject(Some((pid, child.part.task.comm)));
-        rs.report.error(
-            Item {
-                object: Object::Task,
-                kind: "pid",
-                name: b"",
-                why,
-                remedy: "restart in a fresh pid namespace",
-            },
-            e,
-        )
-    })?;
-    children.push((child, task), GFP_KERNEL_ACCOUNT)
-        .map_err(Into::into)
-}
-
-/// All tasks wait at the barrier: the last that can fail.
-fn settle(
-    job: &Arc<Job>,
-    image: &Image,
-    meta: &Meta<'_>,
-    children: &KVec<(Arc<Child>, ARef<Task>)>,
-) -> Result {
-    let mut rs = job.state.lock();
-    let rs = &mut *rs;
-    rs.data.finish(&image.header, &mut rs.report)?;
-    for (child, task) in children {
-        while !task.wait_inactive() {
-            if task.is_exiting() || fatal_signal_pending() {
-                return Err(EINTR);
-            }
-            kernel::checkpoint::task::relax();
-        }
-        rs.report
-            .subject(Some((child.part.task.pid.get(), child.part.task.comm)));
-        let ax = arch::restart_thread(&mut rs.report, task, child.part.records(meta))?;
-        child.ax.store(ax, Release);
-        kernel::checkpoint::clone::set_exit_signal(task, child.part.task.exit_signal.get());
-    }
-    rs.report.subject(None);
-    Ok(())
-}
-
 fn run(
     stream: Stream,
     report: &mut Option<Report>,
@@ -584,26 +405,19 @@ fn run(
         .and_then(|r| r.head().ok())
         .ok_or(EINVAL)?;
     args.root_pid = head.root_pid.get();
-    let job = Arc::pin_init(
-        pin_init!(Job {
-            state <- new_mutex!(Restart {
-                image,
-                job: head,
-                report: r,
-                data,
-                init_mm,
-                shms: KVVec::new(),
-                files: KVVec::new(),
-                paths: KVVec::new(),
-            }),
-            go <- Event::new(),
-            aborted: Atomic::new(0),
-        }),
-        GFP_KERNEL_ACCOUNT,
-    )?;
+    let job = tree::Job::new(Restart {
+        image,
+        job: head,
+        report: r,
+        data,
+        init_mm,
+        shms: KVVec::new(),
+        files: KVVec::new(),
+        paths: KVVec::new(),
+    })?;
 
     let ret = job.state.lock().prepare();
-    let ret = ret.and_then(|()| create(&job, args));
+    let ret = ret.and_then(|()| tree::restart(&job));
     let mut rs = job.state.lock();
     let ret = ret.map_err(|e| match e {
         // What a task met while it read page data.
@@ -611,13 +425,14 @@ fn run(
         e if e == ENODATA => short(&mut rs.report, e),
         e => e,
     });
-    if ret.is_ok() {
+    if let Ok(tasks) = &ret {
         rs.data.stream.commit();
+        args.tasks = *tasks;
         args.image_bytes = image_len;
         args.pages_data = pages;
     }
     *report = Some(core::mem::replace(&mut rs.report, Report::new("restart")));
-    ret
+    ret.map(|_| ())
 }
 
 /// Entry from C.

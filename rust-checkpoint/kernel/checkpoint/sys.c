@@ -14,6 +14,7 @@
 #include <linux/sched/signal.h>
 #include <linux/signal.h>
 #include <linux/syscalls.h>
+#include <linux/tty.h>
 #include <linux/uaccess.h>
 
 #include <uapi/linux/checkpoint.h>
@@ -126,20 +127,39 @@ void checkpoint_set_exit_signal(struct task_struct *task, int sig)
 }
 
 /**
- * checkpoint_new_process_group - setpgid(0, 0)
+ * checkpoint_set_groups - put a restored task into a group and a session
+ * @task: a task that has not been to user mode
+ * @pgid: pid of the leader of the process group, 0 to leave it
+ * @sid: pid of the leader of the session, 0 to leave it
  *
- * Context: takes tasklist_lock for writing.
- * Return: 0, or -EPERM for a session leader.
+ * A session leader has called setsid() before; this is for its members.
+ *
+ * Context: takes tasklist_lock for writing; may sleep.
+ * Return: 0, or -ESRCH when there is no such leader.
  */
-int checkpoint_new_process_group(void)
+int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 {
 	struct pid *pids[PIDTYPE_MAX] = { 0 };
-	int err = -EPERM;
+	struct pid *pid;
+	int err = 0;
+
+	if (sid && sid != task_session_vnr(task))
+		proc_clear_tty(task);
 
 	write_lock_irq(&tasklist_lock);
-	if (!current->signal->leader) {
-		change_pid(pids, current, PIDTYPE_PGID, task_pid(current));
-		err = 0;
+	if (sid) {
+		pid = find_vpid(sid);
+		if (!pid || !pid_task(pid, PIDTYPE_SID))
+			err = -ESRCH;
+		else if (task_session(task) != pid)
+			change_pid(pids, task, PIDTYPE_SID, pid);
+	}
+	if (!err && pgid) {
+		pid = find_vpid(pgid);
+		if (!pid || !pid_task(pid, PIDTYPE_TGID))
+			err = -ESRCH;
+		else if (task_pgrp(task) != pid)
+			change_pid(pids, task, PIDTYPE_PGID, pid);
 	}
 	write_unlock_irq(&tasklist_lock);
 	free_pids(pids);

@@ -50,22 +50,21 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let pids = frozen.pids();
     let init = current!().pids_in(&ctx.ns);
 
-    // Own, that of init, or one whose leader is not in the job.
+    // Led by a task of the job, that of init, or one whose leader is gone.
     let mut group = |is: i32, of_init: i32, kind: &'static str, why| {
-        if is == pids.pid {
-            is
-        } else {
-            if is != of_init {
-                ctx.report.refuse(Item {
-                    object: Object::Task,
-                    kind,
-                    name: b"",
-                    why,
-                    remedy: "start the job with setsid",
-                });
-            }
-            0
+        if ctx.pids.binary_search(&is).is_ok() {
+            return is;
         }
+        if is != of_init {
+            ctx.report.refuse(Item {
+                object: Object::Task,
+                kind,
+                name: b"",
+                why,
+                remedy: "start the job with setsid",
+            });
+        }
+        0
     };
     let pgid = group(
         pids.pgid,
@@ -84,6 +83,14 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let files = files::checkpoint_table(ctx, frozen)?;
     let fs = fs::checkpoint(ctx, frozen)?;
     let sighand = signal::checkpoint_actions(ctx, frozen)?;
+    check_sharing(
+        ctx,
+        Owns {
+            pid: pids.tgid,
+            objects: [mm, files, fs, sighand],
+        },
+        pids.pid == pids.tgid,
+    )?;
     let (flags, stop_signal) = signal::checkpoint_stop(frozen)?;
     ctx.emit(
         Section::Tasks,
@@ -112,13 +119,61 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     user_ptrs::checkpoint(ctx, frozen)
 }
 
+/// What a process has: ids of its Mm, FdTable, Fs and Sighand.
+pub(crate) struct Owns {
+    pid: i32,
+    objects: [u32; 4],
+}
+
+/// A process has its own of everything, and its threads share all of it; other
+/// mixtures can't be restored yet.
+fn check_sharing(ctx: &mut Checkpoint, owns: Owns, leader: bool) -> Result {
+    const WHAT: [&str; 4] = [
+        "it does not share its memory as processes and threads do (vfork or CLONE_VM)",
+        "it does not share its descriptors as processes and threads do (CLONE_FILES)",
+        "it does not share its working directory as processes and threads do (CLONE_FS)",
+        "it does not share its signal actions as processes and threads do (CLONE_SIGHAND)",
+    ];
+
+    for (i, (&id, why)) in owns.objects.iter().zip(WHAT).enumerate() {
+        let of = |p: &&Owns| p.objects.get(i) == Some(&id);
+        let owner = ctx.processes.iter().find(of);
+        let ok = if leader {
+            owner.is_none()
+        } else {
+            owner.is_some_and(|p| p.pid == owns.pid)
+        };
+        if !ok {
+            ctx.report.refuse(Item {
+                object: Object::Task,
+                kind: "shared",
+                name: b"",
+                why,
+                remedy: "not supported yet",
+            });
+        }
+    }
+    if leader {
+        ctx.processes.push(owns, GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(())
+}
+
+/// Rebuilds what is a thread's own in the current one.
+pub(crate) fn restart_thread(rs: &mut Restart, part: &Part) -> Result {
+    arch::restart_own(rs, part)?;
+    task::set_comm(&part.task.comm);
+    signal::restart(rs, part)?;
+    user_ptrs::restart(rs, part)?;
+    restart_block::restart(rs, part)?;
+    restart_rights(rs, part)
+}
+
 /// Rebuilds the current task.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let task = &part.task;
-    if task.sid.get() == task.pid.get() {
+    if task.sid == task.pid {
         clone::new_session()?;
-    } else if task.pgid.get() == task.pid.get() {
-        clone::new_process_group()?;
     }
     mm::restart(rs, part)?;
     arch::restart_own(rs, part)?;
@@ -128,8 +183,13 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     signal::restart_actions(rs, part)?;
     signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;
-    restart_block::restart(rs, part)?;
-    // What comes first may need the rights of init, what follows must not.
+    restart_block::restart(rs, part)
+}
+
+/// Gives the current task, the leader of a thread group, its credentials and
+/// what may be had with them. What was before, also to create its threads, may
+/// need the rights of init.
+pub(crate) fn restart_rights(rs: &mut Restart, part: &Part) -> Result {
     creds::restart(rs, part)?;
     signal::restart_pending(rs, part)?;
     signal::restart_stop(part)

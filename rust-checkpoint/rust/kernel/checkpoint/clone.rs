@@ -23,12 +23,13 @@ pub trait Body: Send + Sync + 'static {
 /// Creates a child of the caller with the given pid, innermost namespace
 /// first, that runs `body`.
 ///
-/// It shares the address space of the caller until it gets one of its own, has
-/// copies of its descriptors and signal actions, and sends the caller
-/// no signal when it exits until it is told to.
+/// A process shares the address space of the caller until it gets one of its
+/// own, has copies of its descriptors and signal actions, and sends the caller
+/// no signal when it exits until it is told to. A thread shares with the caller
+/// all that threads share.
 ///
 /// `EEXIST`: the pid is taken. `EPERM`: not allowed to choose it.
-pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32]) -> Result<ARef<Task>> {
+pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Result<ARef<Task>> {
     unsafe extern "C" fn start<B: Body>(arg: *mut c_void) -> c_int {
         // SAFETY: `arg` is what `clone_with_pid()` made of its body.
         let body = unsafe { Arc::from_raw(arg.cast::<B>().cast_const()) };
@@ -39,9 +40,17 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32]) -> Result<ARef<Task>>
     let mut set_tid = KVec::with_capacity(pids.len(), GFP_KERNEL)?;
     set_tid.extend_from_slice(pids, GFP_KERNEL)?;
 
+    let mut flags = bindings::CLONE_VM | bindings::CLONE_UNTRACED;
+    if thread {
+        flags |= bindings::CLONE_FILES
+            | bindings::CLONE_FS
+            | bindings::CLONE_SIGHAND
+            | bindings::CLONE_SYSVSEM
+            | bindings::CLONE_THREAD;
+    }
     let raw = Arc::into_raw(body);
     let mut args = bindings::kernel_clone_args {
-        flags: u64::from(bindings::CLONE_VM) | u64::from(bindings::CLONE_UNTRACED),
+        flags: flags.into(),
         fn_: Some(start::<B>),
         fn_arg: raw.cast_mut().cast(),
         set_tid: set_tid.as_mut_ptr(),
@@ -92,8 +101,10 @@ pub fn new_session() -> Result {
     to_result(unsafe { bindings::ksys_setsid() })
 }
 
-/// Makes the current task the leader of a new process group in its session.
-pub fn new_process_group() -> Result {
-    // SAFETY: may be called by any task.
-    to_result(unsafe { bindings::checkpoint_new_process_group() })
+/// Puts `task`, which has not been to user mode, into a process group and
+/// a session, given as pids of tasks in the namespace of the caller; 0 leaves
+/// what it has.
+pub fn set_groups(task: &Task, pgid: i32, sid: i32) -> Result {
+    // SAFETY: the task is alive.
+    to_result(unsafe { bindings::checkpoint_set_groups(task.as_ptr(), pgid, sid) })
 }

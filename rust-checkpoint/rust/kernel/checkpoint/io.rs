@@ -141,9 +141,7 @@ impl Xxh64 {
     pub fn update_page(&mut self, page: &HeldPage) {
         page.with(|p| {
             // SAFETY: the page has PAGE_SIZE bytes; the state was set up.
-            unsafe {
-                bindings::xxh64_update(self.0.as_mut_ptr(), p.cast_const().cast(), PAGE_SIZE)
-            }
+            unsafe { bindings::xxh64_update(self.0.as_mut_ptr(), p.cast_const().cast(), PAGE_SIZE) }
         });
     }
 
@@ -174,6 +172,7 @@ pub struct Stream {
     file: ARef<File>,
     pos: i64,
     start: i64,
+    moved: u64,
 }
 
 impl Stream {
@@ -190,12 +189,13 @@ impl Stream {
             file,
             pos,
             start: pos,
+            moved: 0,
         }
     }
 
     /// Bytes moved so far.
     pub fn moved(&self) -> u64 {
-        self.pos.wrapping_sub(self.start) as u64
+        self.moved
     }
 
     /// Sets the position of the file to where the stream is.
@@ -224,39 +224,72 @@ impl Stream {
     }
 
     /// Writes all of `bytes`.
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result {
-        while !bytes.is_empty() {
-            // SAFETY: `bytes` is valid for its length.
-            let n = unsafe {
-                bindings::kernel_write(
-                    self.file.as_ptr(),
-                    bytes.as_ptr().cast(),
-                    bytes.len(),
-                    &mut self.pos,
-                )
-            };
-            bytes = bytes.get(moved(n)?..).ok_or(EIO)?;
+    pub fn write(&mut self, bytes: &[u8]) -> Result {
+        let vec = bindings::kvec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
+        // SAFETY: `bytes` outlives the iterator, and a source is not written to.
+        unsafe {
+            bindings::iov_iter_kvec(
+                iter.as_mut_ptr(),
+                bindings::ITER_SOURCE,
+                &vec,
+                1,
+                bytes.len(),
+            );
+            self.transfer(iter.as_mut_ptr(), bindings::ITER_SOURCE, bytes.len())
         }
-        Ok(())
     }
 
     /// Reads exactly `bytes`; `ENODATA` when the file ends before.
-    pub fn read(&mut self, mut bytes: &mut [u8]) -> Result {
-        while !bytes.is_empty() {
-            // SAFETY: `bytes` is valid for its length.
+    pub fn read(&mut self, bytes: &mut [u8]) -> Result {
+        let len = bytes.len();
+        let vec = bindings::kvec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: len,
+        };
+        let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
+        // SAFETY: `bytes` outlives the iterator.
+        unsafe {
+            bindings::iov_iter_kvec(iter.as_mut_ptr(), bindings::ITER_DEST, &vec, 1, len);
+            self.transfer(iter.as_mut_ptr(), bindings::ITER_DEST, len)
+        }
+    }
+
+    /// Moves all of an iterator.
+    ///
+    /// # Safety
+    ///
+    /// `iter` is valid, has this direction and `left` bytes, and what it
+    /// points to is valid.
+    unsafe fn transfer(
+        &mut self,
+        iter: *mut bindings::iov_iter,
+        direction: c_uint,
+        mut left: usize,
+    ) -> Result {
+        while left > 0 {
+            // SAFETY: by the requirements of this function; the iterator is
+            // advanced by what was moved.
             let n = unsafe {
-                bindings::kernel_read(
-                    self.file.as_ptr(),
-                    bytes.as_mut_ptr().cast(),
-                    bytes.len(),
-                    &mut self.pos,
-                )
+                if direction == bindings::ITER_SOURCE {
+                    bindings::vfs_iter_write(self.file.as_ptr(), iter, &mut self.pos, 0)
+                } else {
+                    bindings::vfs_iter_read(self.file.as_ptr(), iter, &mut self.pos, 0)
+                }
             };
-            let n = match moved(n) {
-                Err(e) if e == EPIPE => return Err(ENODATA),
-                n => n?,
+            let n = match n {
+                // Only a fatal signal interrupts.
+                n if n == -(bindings::ERESTARTSYS as isize) => return Err(EINTR),
+                n if n < 0 => return Err(Error::from_errno(n as c_int)),
+                0 if direction == bindings::ITER_SOURCE => return Err(EIO),
+                0 => return Err(ENODATA),
+                n => n as usize,
             };
-            bytes = bytes.get_mut(n..).ok_or(EIO)?;
+            left = left.checked_sub(n).ok_or(EIO)?;
+            self.moved = self.moved.saturating_add(n as u64);
         }
         Ok(())
     }
@@ -271,6 +304,7 @@ impl Stream {
                 .and_then(|o| self.start.checked_add(o))
                 .ok_or(EINVAL)?,
             start: self.start,
+            moved: 0,
         };
         other.read(bytes)
     }
@@ -298,7 +332,7 @@ impl Stream {
                     GFP_KERNEL,
                 )?;
             }
-            let mut left = batch.len() * PAGE_SIZE;
+            let len = batch.len() * PAGE_SIZE;
             let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
             // SAFETY: the vector and the pages outlive the iterator.
             unsafe {
@@ -307,49 +341,11 @@ impl Stream {
                     direction,
                     vecs.as_ptr(),
                     vecs.len(),
-                    left,
-                )
-            };
-            while left > 0 {
-                // SAFETY: the iterator was set up above and is advanced by
-                // what was moved.
-                let n = unsafe {
-                    if direction == bindings::ITER_SOURCE {
-                        bindings::vfs_iter_write(
-                            self.file.as_ptr(),
-                            iter.as_mut_ptr(),
-                            &mut self.pos,
-                            0,
-                        )
-                    } else {
-                        bindings::vfs_iter_read(
-                            self.file.as_ptr(),
-                            iter.as_mut_ptr(),
-                            &mut self.pos,
-                            0,
-                        )
-                    }
-                };
-                let n = match moved(n) {
-                    Err(e) if e == EPIPE && direction == bindings::ITER_DEST => {
-                        return Err(ENODATA)
-                    }
-                    n => n?,
-                };
-                left = left.checked_sub(n).ok_or(EIO)?;
+                    len,
+                );
+                self.transfer(iter.as_mut_ptr(), direction, len)?;
             }
         }
         Ok(())
-    }
-}
-
-/// Bytes moved by a call; one that moved none will not do better (`EPIPE`), and
-/// only a fatal signal interrupts.
-fn moved(ret: isize) -> Result<usize> {
-    match ret {
-        0 => Err(EPIPE),
-        n if n > 0 => Ok(n as usize),
-        n if n == -(bindings::ERESTARTSYS as isize) => Err(EINTR),
-        n => Err(Error::from_errno(n as c_int)),
     }
 }

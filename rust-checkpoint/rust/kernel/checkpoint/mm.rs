@@ -328,7 +328,8 @@ pub fn new_shm(size: u64, noreserve: bool) -> Result<ARef<File>> {
 #[doc(alias = "shmem_read_mapping_page_gfp")]
 pub fn shm_page(file: &File, index: u64) -> Result<HeldPage> {
     // SAFETY: the file is alive.
-    let page = from_err_ptr(unsafe { bindings::checkpoint_shm_page(file.as_ptr(), index as c_ulong) })?;
+    let page =
+        from_err_ptr(unsafe { bindings::checkpoint_shm_page(file.as_ptr(), index as c_ulong) })?;
     // SAFETY: the reference comes with the result.
     Ok(unsafe { HeldPage::from_raw(NonNull::new(page).ok_or(ENOMEM)?) })
 }
@@ -341,9 +342,7 @@ pub fn copy_shm(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Resu
     loop {
         // SAFETY: the file is alive; shmem files can be seeked, and the
         // position passed in is not that of the file.
-        let data = unsafe {
-            bindings::checkpoint_shm_data(file.as_ptr(), &mut offset)
-        };
+        let data = unsafe { bindings::checkpoint_shm_data(file.as_ptr(), &mut offset) };
         if data < 0 {
             return Err(Error::from_errno(data as c_int));
         }
@@ -420,7 +419,11 @@ pub fn vmas<A>(
                     answer: None,
                     owned: !ops.is_null(),
                 },
-                if ops.is_null() { None } else { (*ops).checkpoint },
+                if ops.is_null() {
+                    None
+                } else {
+                    (*ops).checkpoint
+                },
             )
         };
         if let Some(hook) = hook {

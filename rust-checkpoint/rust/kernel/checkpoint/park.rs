@@ -178,7 +178,8 @@ impl Ticket {
         self.state.store(PARKED, Release);
         self.lot.arrived.happen();
         let killed = self.lot.released.wait_killable().is_err();
-        self.state.store(if killed { KILLED } else { GONE }, Release);
+        self.state
+            .store(if killed { KILLED } else { GONE }, Release);
     }
 }
 

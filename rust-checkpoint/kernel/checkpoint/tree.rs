@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The tasks of a restart: created, rebuilt, let go together.
+//!
+//! Each task is created by its parent, so that the tree is real: init creates
+//! those that were its children, and each of them, before it does anything
+//! else, its own. Then they rebuild themselves one after the other, for the
+//! page data comes in the order of the image; a process that has its memory
+//! creates its threads, which rebuild what is theirs. All wait at a barrier. When all
+//! are there init gives them their process groups, sessions and registers and
+//! lets them go. If anything fails before, all of them are killed and reaped.
+
+use crate::{
+    arch,
+    image::{
+        parse::Meta,
+        record::{
+            self as wire,
+            Kind, //
+        },
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Image,
+        Part,
+        Restart, //
+    },
+    task,
+};
+use kernel::{
+    checkpoint::{
+        clone::{
+            clone_with_pid,
+            reap,
+            set_exit_signal,
+            set_groups,
+            Body, //
+        },
+        event::Event,
+        file::new_table_for_current,
+        park,
+        task::{
+            fatal_signal_pending,
+            relax,
+            TaskExt, //
+        },
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
+    task::Task,
+};
+
+/// The state all tasks of a restart share.
+#[pin_data]
+pub(crate) struct Job {
+    /// What they are rebuilt from.
+    #[pin]
+    pub(crate) state: Mutex<Restart>,
+    #[pin]
+    go: Event,
+    aborted: Atomic<u32>,
+}
+
+impl Job {
+    /// A restart without tasks yet.
+    pub(crate) fn new(restart: Restart) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- kernel::new_mutex!(restart),
+                go <- Event::new(),
+                aborted: Atomic::new(0),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+}
+
+/// A task that rebuilds itself.
+#[pin_data]
+struct Child {
+    job: Arc<Job>,
+    part: Part,
+    /// Its children.
+    kids: KVec<Arc<Child>>,
+    /// The task, once it was created.
+    task: SetOnce<ARef<Task>>,
+    /// Its children were created, or one could not be.
+    #[pin]
+    born: Event,
+    /// It may rebuild itself.
+    #[pin]
+    turn: Event,
+    /// It waits at the barrier, or failed.
+    #[pin]
+    done: Event,
+    /// 0 or a negative errno.
+    result: Atomic<i32>,
+    /// The value of the register that the kernel overwrites on the way out.
+    ax: Atomic<u64>,
+}
+
+impl Child {
+    fn result(&self) -> Result {
+        match self.result.load(Acquire) {
+            0 => Ok(()),
+            e => Err(Error::from_errno(e)),
+        }
+    }
+
+    fn pid(&self) -> i32 {
+        self.part.task.pid.get()
+    }
+
+    /// Creates the task, as a child of the current one.
+    fn create(self: &Arc<Self>) -> Result {
+        let pid = self.pid();
+        let task =
+            clone_with_pid(self.clone(), &[pid], !self.part.is_group_leader()).map_err(|e| {
+                let why = if e == EEXIST {
+                    "its pid is taken"
+                } else {
+                    "could not be created with its pid"
+                };
+                let mut rs = self.job.state.lock();
+                rs.report.subject(Some((pid, self.part.task.comm)));
+                rs.report.error(
+                    Item {
+                        object: Object::Task,
+                        kind: "pid",
+                        name: b"",
+                        why,
+                        remedy: "restart in a fresh pid namespace",
+                    },
+                    e,
+                )
+            })?;
+        self.task.populate(task);
+        Ok(())
+    }
+
+    /// Its children that are processes, or its threads.
+    fn kids(&self, threads: bool) -> impl Iterator<Item = &Arc<Child>> {
+        self.kids
+            .iter()
+            .filter(move |k| k.part.is_group_leader() != threads)
+    }
+
+    /// Creates its children and rebuilds itself.
+    fn build(&self) -> Result {
+        if !self.part.is_group_leader() {
+            self.born.happen_for_all();
+            return self.rebuild(task::restart_thread);
+        }
+        // Init's descriptors are not for the job, and one of them may be the
+        // other end of the pipe that the image comes from.
+        let created =
+            new_table_for_current().and_then(|()| self.kids(false).try_for_each(Child::create));
+        if let Err(e) = created {
+            self.result.store(e.to_errno(), Release);
+        }
+        self.born.happen_for_all();
+        created?;
+        self.rebuild(task::restart)?;
+        self.kids(true).try_for_each(Child::create)?;
+        self.rebuild(task::restart_rights)
+    }
+
+    /// Rebuilds the task when it is its turn.
+    fn rebuild(&self, restart: fn(&mut Restart, &Part) -> Result) -> Result {
+        self.turn.wait_killable()?;
+        if self.job.aborted.load(Acquire) != 0 {
+            return Err(EINTR);
+        }
+        let mut rs = self.job.state.lock();
+        let part = &self.part;
+        rs.report
+            .subject(Some((part.task.pid.get(), part.task.comm)));
+        restart(&mut rs, part)?;
+        rs.report.subject(None);
+        Ok(())
+    }
+}
+
+impl Body for Child {
+    fn run(self: Arc<Self>) {
+        let ret = self.build();
+        let ok = ret.is_ok();
+        self.result
+            .store(ret.err().map_or(0, |e| e.to_errno()), Release);
+        self.done.happen_for_all();
+        if ok && self.job.go.wait_killable().is_ok() && self.job.aborted.load(Acquire) == 0 {
+            // Nothing before this point was visible, everything after it is.
+            let ret = task::release(&self.job.state.lock(), &self.part);
+            let ax = self.ax.load(Acquire);
+            drop(self);
+            if ret.is_ok()
+                && park::at_task_work_point(move || arch::set_syscall_register(ax)).is_ok()
+            {
+                return;
+            }
+        }
+        current!().kill();
+    }
+}
+
+/// The tasks of an image as a tree, before they are created.
+struct Tree {
+    /// In the order of the image, which is that of the page data.
+    children: KVec<Arc<Child>>,
+    /// Positions in `children`: parents before their children.
+    order: KVec<usize>,
+    /// How many of `order` are children of init.
+    roots: usize,
+}
+
+impl Tree {
+    /// Builds the tree; `EINVAL` where parents go in a circle.
+    fn new(job: &Arc<Job>, meta: &Meta<'_>) -> Result<Self> {
+        let mut parts: KVec<Option<Part>> = KVec::new();
+        for (index, record) in meta.records().enumerate() {
+            if record.kind == Kind::Task {
+                let task = record.head::<wire::Task>().map_err(|_| EINVAL)?;
+                parts.push(Some(Part::new(task, index)), GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        let pid_of = |p: &Option<Part>| p.as_ref().map_or(0, |p| p.task.pid.get());
+        // A thread is created by the leader of its group.
+        let parent_of = |p: &Option<Part>| p.as_ref().map_or(0, Part::creator);
+
+        // Parents before children, from init down.
+        let mut order = KVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
+        for (i, part) in parts.iter().enumerate() {
+            let ppid = parent_of(part);
+            if !parts.iter().any(|p| pid_of(p) == ppid) {
+                order.push(i, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        let roots = order.len();
+        let mut next = 0;
+        while let Some(&parent) = order.get(next) {
+            let pid = parts.get(parent).map_or(0, &pid_of);
+            for (i, part) in parts.iter().enumerate() {
+                if parent_of(part) == pid {
+                    order.push(i, GFP_KERNEL_ACCOUNT)?;
+                }
+            }
+            next += 1;
+        }
+        if order.len() != parts.len() {
+            return Err(EINVAL);
+        }
+
+        // Children before parents, so that a parent gets its own.
+        let mut made: KVec<Option<Arc<Child>>> = KVec::new();
+        for _ in &parts {
+            made.push(None, GFP_KERNEL_ACCOUNT)?;
+        }
+        for &i in order.iter().rev() {
+            let part = parts.get_mut(i).and_then(Option::take).ok_or(EINVAL)?;
+            let mut kids = KVec::new();
+            for kid in made.iter().flatten() {
+                if kid.part.creator() == part.task.pid.get() {
+                    kids.push(kid.clone(), GFP_KERNEL_ACCOUNT)?;
+                }
+            }
+            let child = Arc::pin_init(
+                pin_init!(Child {
+                    job: job.clone(),
+                    part,
+                    kids,
+                    task: SetOnce::new(),
+                    born <- Event::new(),
+                    turn <- Event::new(),
+                    done <- Event::new(),
+                    result: Atomic::new(0),
+                    ax: Atomic::new(0),
+                }),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+            *made.get_mut(i).ok_or(EINVAL)? = Some(child);
+        }
+        let mut children = KVec::with_capacity(made.len(), GFP_KERNEL_ACCOUNT)?;
+        for child in made {
+            children.push(child.ok_or(EINVAL)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self {
+            children,
+            order,
+            roots,
+        })
+    }
+
+    /// All tasks, parents before their children.
+    fn in_order(&self) -> impl Iterator<Item = &Arc<Child>> {
+        self.order.iter().filter_map(|&i| self.children.get(i))
+    }
+
+    /// Creates all tasks and has them rebuild themselves.
+    fn build(&self) -> Result {
+        for child in self.in_order().take(self.roots) {
+            child.create()?;
+        }
+        for child in self.in_order().filter(|c| c.part.is_group_leader()) {
+            child.born.wait_killable().map_err(|_| EINTR)?;
+            child.result()?;
+        }
+        let leaders = self.children.iter().filter(|c| c.part.is_group_leader());
+        for leader in leaders {
+            for child in Iterator::chain(core::iter::once(leader), leader.kids(true)) {
+                child.turn.happen_for_all();
+                child.done.wait_killable().map_err(|_| EINTR)?;
+                child.result()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All tasks wait at the barrier: the last that can fail.
+    fn settle(&self, job: &Job, image: &Image, meta: &Meta<'_>) -> Result {
+        let mut rs = job.state.lock();
+        let rs = &mut *rs;
+        rs.data.finish(&image.header, &mut rs.report)?;
+        for child in self.in_order() {
+            let part = &child.part;
+            let task = child.task.as_ref().ok_or(ESRCH)?;
+            while !task.wait_inactive() {
+                if task.is_exiting() || fatal_signal_pending() {
+                    return Err(EINTR);
+                }
+                relax();
+            }
+            rs.report.subject(Some((child.pid(), part.task.comm)));
+            let ax = arch::restart_thread(&mut rs.report, task, part.records(meta))?;
+            child.ax.store(ax, Release);
+            if part.is_group_leader() {
+                set_groups(task, part.task.pgid.get(), part.task.sid.get())?;
+                set_exit_signal(task, part.task.exit_signal.get());
+            }
+        }
+        rs.report.subject(None);
+        Ok(())
+    }
+
+    /// Kills and reaps whatever was created.
+    fn abort(&self, job: &Job) {
+        job.aborted.store(1, Release);
+        for child in self.in_order() {
+            // A task that was created tells when it has created its own.
+            if let Some(task) = child.task.as_ref() {
+                child.born.wait();
+                task.kill();
+            }
+        }
+        for child in &self.children {
+            child.turn.happen_for_all();
+        }
+        job.go.happen_for_all();
+        for child in self.in_order() {
+            if child.task.as_ref().is_some() {
+                // Killed: it will be done soon, and no longer uses the image.
+                child.done.wait();
+                // A parent before its children, which then are init's; threads
+                // go with their leader. Fails only when init itself is dying,
+                // and its children with it.
+                if child.part.is_group_leader() {
+                    let _ = reap(child.pid());
+                }
+            }
+        }
+    }
+}
+
+/// Creates the tasks of an image and lets them go; all or nothing. Returns how
+/// many there are.
+pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
+    let image = job.state.lock().image.clone();
+    let meta = image.meta()?;
+    let tree = Tree::new(job, &meta)?;
+
+    let ret = tree.build().and_then(|()| tree.settle(job, &image, &meta));
+    match ret {
+        Ok(()) => {
+            job.go.happen_for_all();
+            Ok(tree.children.len() as u64)
+        }
+        Err(e) => {
+            tree.abort(job);
+            Err(e)
+        }
+    }
+}
