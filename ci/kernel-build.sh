@@ -42,6 +42,14 @@ mkdir -p "$obj"
 
 kmake() { make -C "$tree" O="$obj" LOCALVERSION= "${MAKE_ARGS[@]}" "$@"; }
 
+# What the lines say last of each symbol, in their order: of the symbols of a choice, too, the last y
+# is what counts.
+last_words() {
+	awk -F '[ =]' '/^CONFIG_/ { s = $1 } /^# CONFIG_/ { s = $2 } !/^(# )?CONFIG_/ { next }
+		{ line[s] = $0; last[s] = NR } END { for (s in line) print last[s], line[s] }' |
+		sort -n | cut -d' ' -f2-
+}
+
 # Fails where a fragment asks for what the kernel does not grant.
 check_config() {
 	local line bad=0
@@ -50,7 +58,7 @@ check_config() {
 		CONFIG_*=n)	! grep -q "^${line%=n}=" "$1" ;;
 		CONFIG_*)	grep -qxF "$line" "$1" ;;
 		esac || { note "not granted: $line"; bad=1; }
-	done < <(cat "${asked[@]}")
+	done < <(cat "${asked[@]}" | last_words)
 	((!bad)) || die "the configuration is not what ${asked[*]} ask for"
 }
 
@@ -62,12 +70,7 @@ configure() {
 		"clang$LLVM" --version; git -C "$tree" ls-files -s '*Kconfig*') | sha256sum)
 	if [[ -s $obj/.config && $(cat "$obj/.config.key" 2>/dev/null) == "$key" ]]; then return; fi
 	kmake -s KCONFIG_CONFIG="$new" tinyconfig
-	# The last word counts, and of the symbols of a choice the last y: the fragments', where
-	# they name a symbol of it.
-	cat "$new" "${fragments[@]}" |
-		awk -F '[ =]' '/^CONFIG_/ { s = $1 } /^# CONFIG_/ { s = $2 } !/^(# )?CONFIG_/ { next }
-			{ line[s] = $0; last[s] = NR } END { for (s in line) print last[s], line[s] }' |
-		sort -n | cut -d' ' -f2- >"$new.merged"
+	cat "$new" "${fragments[@]}" | last_words >"$new.merged"
 	mv "$new.merged" "$new"
 	kmake -s KCONFIG_CONFIG="$new" olddefconfig
 	check_config "$new"
@@ -87,7 +90,8 @@ run() {	# the last lines on the terminal where it fails, everything in the log
 }
 
 : >"$log"
-if ((!$#)) && [[ $image ]]; then rm -f "$image"; fi	# no test runs on an old one
+((!$#)) || image=
+[[ ! $image ]] || rm -f "$image"	# no test runs on an old one
 note "kernel '$config' in $obj"
 start=$SECONDS
 run configure
