@@ -18,6 +18,7 @@ use crate::{
     fs,
     image::record::{
         self as wire,
+        task_flags,
         Kind, //
     },
     mm,
@@ -91,7 +92,10 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         },
         pids.pid == pids.tgid,
     )?;
-    let (flags, stop_signal) = signal::checkpoint_stop(frozen)?;
+    let (mut flags, stop_signal) = signal::checkpoint_stop(frozen)?;
+    if task.is_forked() {
+        flags |= task_flags::FORKED;
+    }
     ctx.emit(
         Section::Tasks,
         Kind::Task,
@@ -163,6 +167,7 @@ fn check_sharing(ctx: &mut Checkpoint, owns: Owns, leader: bool) -> Result {
 pub(crate) fn restart_thread(rs: &mut Restart, part: &Part) -> Result {
     arch::restart_own(rs, part)?;
     task::set_comm(&part.task.comm);
+    task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;
     restart_block::restart(rs, part)?;
@@ -180,6 +185,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     files::restart_table(rs, part)?;
     fs::restart(rs, part)?;
     task::set_comm(&part.task.comm);
+    task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     signal::restart_actions(rs, part)?;
     signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;

@@ -523,8 +523,10 @@ pub mod task_flags {
     pub const NOTIFY_STOPPED: u32 = 1 << 6;
     /// The parent is still to be told that the process goes on.
     pub const NOTIFY_CONTINUED: u32 = 1 << 7;
+    /// Has not called execve(2) since it was forked.
+    pub const FORKED: u32 = 1 << 8;
     /// All bits known.
-    pub const ALL: u32 = (1 << 8) - 1;
+    pub const ALL: u32 = (1 << 9) - 1;
 }
 
 wire! {

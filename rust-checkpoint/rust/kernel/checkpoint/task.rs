@@ -99,6 +99,8 @@ pub trait TaskExt {
     fn same_thread_group(&self, other: &Task) -> bool;
     /// Whether it leads its thread group.
     fn is_group_leader(&self) -> bool;
+    /// Whether it has not called execve(2) since it was forked.
+    fn is_forked(&self) -> bool;
     /// Whether a tracer is attached.
     fn is_traced(&self) -> bool;
     /// Whether it is exiting, or has exited and waits to be reaped.
@@ -156,6 +158,10 @@ impl TaskExt for Task {
 
     fn is_group_leader(&self) -> bool {
         self.pid() == self.tgid()
+    }
+
+    fn is_forked(&self) -> bool {
+        read_once!(self, flags) & bindings::PF_FORKNOEXEC != 0
     }
 
     fn is_traced(&self) -> bool {
@@ -334,4 +340,17 @@ pub fn release() -> &'static [u8] {
         )
     }
     .to_bytes()
+}
+
+/// Sets whether the current task has not called execve(2) since it was forked.
+pub fn set_forked(forked: bool) {
+    let task = Task::current_raw();
+    // SAFETY: the flags of a task are only changed by itself.
+    unsafe {
+        if forked {
+            (*task).flags |= bindings::PF_FORKNOEXEC;
+        } else {
+            (*task).flags &= !bindings::PF_FORKNOEXEC;
+        }
+    }
 }
