@@ -20,7 +20,7 @@ cp "$harness/kselftest.h" "$harness/kselftest_harness.h" "$harness/lib.mk" "$out
 cp "$src"/*.c "$src"/*.h "$src/Makefile" "$out/tree/checkpoint/"
 
 flags=(-O2 -g -Wall -Wextra -Werror -Wno-format-truncation -Wno-unused-parameter
-	-fno-pie -no-pie -static -D_GNU_SOURCE -I rust-checkpoint/include/uapi)
+	-fno-pie -no-pie -static -D_GNU_SOURCE -I "$top/rust-checkpoint/include/uapi")
 [ -e /usr/include/asm ] || flags+=(-idirafter /usr/include/x86_64-linux-gnu)
 key=$(cat "$out"/tree/*.h "$out"/tree/checkpoint/* rust-checkpoint/include/uapi/linux/checkpoint.h "$0" |
 	sha256sum)
@@ -31,13 +31,13 @@ if [ "$(cat "$out/key" 2>/dev/null)" != "$key" ]; then
 	for c in "$out"/tree/checkpoint/test_*.c; do
 		name=${c##*/}
 		name=${name%.c}
-		gcc "${flags[@]}" -m64 -o "$out/bin/$name" "$c" &
+		(cd "${c%/*}" && gcc "${flags[@]}" -m64 -o "$out/bin/$name" "$name.c") &
 		pids+=($!)
-		gcc "${flags[@]}" -m32 -o "$out/bin/${name}_32" "$c" &
+		(cd "${c%/*}" && gcc "${flags[@]}" -m32 -o "$out/bin/${name}_32" "$name.c") &
 		pids+=($!)
 	done
 	for name in peer_init bench; do
-		gcc "${flags[@]}" -o "$out/bin/$name" "$out/tree/checkpoint/$name.c" &
+		(cd "$out/tree/checkpoint" && gcc "${flags[@]}" -o "$out/bin/$name" "$name.c") &
 		pids+=($!)
 	done
 	for p in "${pids[@]}"; do

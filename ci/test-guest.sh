@@ -9,6 +9,7 @@
 # name such as test_regs or test_regs_32; ARGs go to the programs ("-t name"
 # includes one scenario, "-v restart" one variant).
 #
+# CKPT_ROUNDS, CKPT_FUZZ_ROUNDS, CKPT_MAY_DIFFER: handed on, see the tests.
 # GUEST_TEST_JOBS: how many test programs run at a time in the guest (2).
 # KSELFTEST_DIR: the kernel's tools/testing/selftests, when there is no tree yet.
 set -euo pipefail
@@ -68,6 +69,9 @@ export CKPT_TIME_FACTOR=@FACTOR@
 ls -S /opt/tests | xargs -n 1 -P @JOBS@ /run/ckpt/job one
 exit 0
 JOB
+for v in CKPT_ROUNDS CKPT_FUZZ_ROUNDS CKPT_MAY_DIFFER; do
+	[ -z "${!v:-}" ] || sed -i "/^export CKPT_TIME_FACTOR/a export $v='${!v}'" "$dir/job"
+done
 sed -i -e "s/@JOBS@/${GUEST_TEST_JOBS:-2}/" -e "s/@FACTOR@/${GUEST_TIME_FACTOR:-1}/" "$dir/job"
 chmod +x "$dir/job"
 
@@ -88,7 +92,9 @@ for t in "$dir"/tests/*; do
 		continue
 	fi
 	awk -v t="$name" '
-		/^# [^ ]/ { why = why " " substr($0, 3) }
+		/^# [^ ]/ && !/Test terminated by assertion$|Expected 0 \(0\) == run->verdict/ {
+			why = why " " substr($0, 3)
+		}
 		/^ok / || /^not ok / {
 			bad = /^not ok/
 			sub(/^(not )?ok [0-9]+ (- )?/, "")
@@ -104,6 +110,7 @@ for t in "$dir"/tests/*; do
 				bad = 1
 			if (bad && reason == "")
 				reason = substr(why, 2)
+			sub(/^Starting [0-9]+ tests from [0-9]+ test cases[.] /, "", reason)
 			gsub(/\t/, " ", reason)
 			printf "%s\t%s\t%s\t%s\n", t, bad ? "fail" : skip ? "skip" : "pass", n, substr(reason, 1, 600)
 			why = ""

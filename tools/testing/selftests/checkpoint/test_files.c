@@ -550,7 +550,7 @@ SCENARIO(on_9p)
 	CHECK(pwrite(fd, "x", 1, 0) == 1);
 }
 
-SCENARIO(proc_files)
+SCENARIO(proc_files, .refused = "\"kind\":\"proc\"")
 {
 	int fd = open("/proc/sys/kernel/ostype", O_RDONLY);
 	char buf[16] = "";

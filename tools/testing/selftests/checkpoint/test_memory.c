@@ -448,22 +448,34 @@ SCENARIO(advice)
 {
 	static const int advice[] = {
 		MADV_SEQUENTIAL, MADV_RANDOM, MADV_DONTDUMP, MADV_NOHUGEPAGE, MADV_HUGEPAGE,
-		MADV_MERGEABLE, MADV_NORMAL,
+		MADV_NORMAL,
 	};
-	char *p[7];
+	char *p[6];
 
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < 6; i++) {
 		p[i] = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 		fill(p[i], 4 * PAGE, i);
 		if (madvise(p[i], 4 * PAGE, advice[i]))
 			NEED(errno == EINVAL);	/* not configured */
 	}
 	job_hold();
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 6; i++)
 		CHECK(filled(p[i], 4 * PAGE, i));
 }
 
-SCENARIO(named)
+/* Pages that the kernel may merge with those of others. */
+SCENARIO(mergeable, .refused = "\"kind\":\"mapping\"")
+{
+	char *p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+	if (madvise(p, 4 * PAGE, MADV_MERGEABLE))
+		JOB_SKIP("no KSM");
+	p[0] = 1;
+	job_hold();
+	CHECK_EQ(p[0], 1);
+}
+
+SCENARIO(named, .refused = "\"kind\":\"mapping\"")
 {
 	char *p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
@@ -474,7 +486,7 @@ SCENARIO(named)
 	CHECK_EQ(p[0], 1);
 }
 
-SCENARIO(guard_ranges)
+SCENARIO(guard_ranges, .refused = "\"kind\":\"mapping\"")
 {
 	char *p = map(16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
@@ -491,7 +503,7 @@ SCENARIO(guard_ranges)
 }
 
 #ifdef __x86_64__
-SCENARIO(sealed)
+SCENARIO(sealed, .refused = "\"kind\":\"mapping\"")
 {
 	char *p = map(4 * PAGE, PROT_READ, MAP_PRIVATE);
 
@@ -730,7 +742,7 @@ SCENARIO(not_dumpable)
 	CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
 }
 
-SCENARIO(thp_disabled)
+SCENARIO(thp_disabled, .refused = "\"kind\":\"thp\"")
 {
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		JOB_SKIP("no transparent huge pages");

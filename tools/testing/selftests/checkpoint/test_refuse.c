@@ -48,7 +48,7 @@ static int file(void)
 
 /* Tasks. */
 
-SCENARIO(second_task, .refused = "\"object\":\"task\"", .any_pid = true)
+SCENARIO(second_task, .refused = "\"kind\":\"task\"", .any_pid = true)
 {
 	pid_t pid = fork();
 	int status;
@@ -63,7 +63,7 @@ SCENARIO(second_task, .refused = "\"object\":\"task\"", .any_pid = true)
 	CHECK(waitpid(pid, &status, 0) == pid && status == SIGTERM);
 }
 
-SCENARIO(zombie, .refused = "\"object\":\"task\"", .any_pid = true)
+SCENARIO(zombie, .refused = "\"kind\":\"zombie\"", .any_pid = true)
 {
 	pid_t pid = fork();
 	siginfo_t info;
@@ -87,7 +87,7 @@ static void *thread(void *arg)
 	return arg;
 }
 
-SCENARIO(second_thread, .refused = "\"object\":\"task\"", .any_pid = true)
+SCENARIO(second_thread, .refused = "\"kind\":\"task\"", .any_pid = true)
 {
 	pthread_t t;
 	void *ret;
@@ -108,7 +108,7 @@ static void trace(struct run *run)
 		run_fail(run, "PTRACE_SEIZE: %s\n", strerror(errno));
 }
 
-SCENARIO(traced, .before = trace, .refused = "traced", .no_plain = true)
+SCENARIO(traced, .before = trace, .refused = "\"kind\":\"traced\"", .no_plain = true)
 {
 	job_hold();
 	CHECK_EQ(getppid(), 1);
@@ -151,7 +151,7 @@ static void own_namespace(int flag)
 	job_hold();
 }
 
-SCENARIO(user_namespace, .refused = "namespace")
+SCENARIO(user_namespace, .refused = "\"kind\":\"user-ns\"")
 {
 	own_namespace(CLONE_NEWUSER);
 }
@@ -246,7 +246,7 @@ SCENARIO(aio_context, .refused = "aio")
 
 /* Files that have no name any more, or never had one. */
 
-SCENARIO(unlinked_file, .refused = "\"object\":\"fd\"")
+SCENARIO(unlinked_file, .refused = "\"kind\":\"deleted file\"")
 {
 	int fd = file();
 
@@ -256,7 +256,7 @@ SCENARIO(unlinked_file, .refused = "\"object\":\"fd\"")
 }
 
 /* The name is there again; it is somebody else's. */
-SCENARIO(unlinked_and_replaced, .refused = "\"object\":\"fd\"")
+SCENARIO(unlinked_and_replaced, .refused = "\"kind\":\"deleted file\"")
 {
 	int fd = file();
 
@@ -266,7 +266,7 @@ SCENARIO(unlinked_and_replaced, .refused = "\"object\":\"fd\"")
 	CHECK(pread(fd, &(char){ 0 }, 1, 9) == 1);
 }
 
-SCENARIO(unnamed_file, .refused = "\"object\":\"fd\"")
+SCENARIO(unnamed_file, .refused = "\"kind\":\"deleted file\"")
 {
 	int fd = open(".", O_RDWR | O_TMPFILE, 0600);
 
@@ -327,7 +327,7 @@ SCENARIO(lazily_unmounted, .refused = "\"object\":\"fd\"")
 	CHECK(pread(fd, &(char){ 0 }, 1, 9) == 1);
 }
 
-SCENARIO(memfd, .refused = "\"object\":\"fd\"")
+SCENARIO(memfd, .refused = "\"kind\":\"memfd\"")
 {
 	int fd = memfd_create("memory", 0);
 
@@ -431,7 +431,7 @@ SCENARIO(directory_notification, .refused = "\"object\":\"fd\"")
 
 /* Descriptors of all the other kinds. */
 
-SCENARIO(pipe, .refused = "pipe")
+SCENARIO(pipe, .refused = "\"kind\":\"pipe\"")
 {
 	char c = 0;
 	int p[2];
@@ -441,7 +441,7 @@ SCENARIO(pipe, .refused = "pipe")
 	CHECK(read(p[0], &c, 1) == 1 && c == 'x');
 }
 
-SCENARIO(fifo, .refused = "\"object\":\"fd\"")
+SCENARIO(fifo, .refused = "\"kind\":\"pipe\"")
 {
 	char c = 0;
 	int fd;
@@ -585,7 +585,7 @@ SCENARIO(perf_event, .refused = "perf")
 	with_fd(syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0));
 }
 
-SCENARIO(terminal, .refused = "\"object\":\"fd\"")
+SCENARIO(terminal, .refused = "\"kind\":\"device\"")
 {
 	with_fd(open("/dev/ptmx", O_RDWR | O_NOCTTY));
 }
@@ -595,12 +595,12 @@ SCENARIO(message_queue, .refused = "\"object\":\"fd\"")
 	with_fd(syscall(SYS_mq_open, "q", O_RDWR | O_CREAT, 0600, NULL));
 }
 
-SCENARIO(kernel_log, .refused = "\"object\":\"fd\"")
+SCENARIO(kernel_log, .refused = "\"kind\":\"device\"")
 {
 	with_fd(open("/dev/kmsg", O_RDONLY));
 }
 
-SCENARIO(physical_memory, .refused = "\"object\":\"fd\"")
+SCENARIO(physical_memory, .refused = "\"kind\":\"device\"")
 {
 	with_fd(open("/dev/mem", O_RDONLY));
 }
