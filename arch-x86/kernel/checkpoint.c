@@ -11,8 +11,10 @@
 #include <linux/cpufeature.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_context.h>
 #include <linux/personality.h>
 #include <linux/pkeys.h>
+#include <linux/processor.h>
 #include <linux/ptrace.h>
 #include <linux/regset.h>
 #include <linux/rseq.h>
@@ -32,9 +34,7 @@
 #include <asm/fpu/xstate.h>
 #include <asm/ia32.h>
 #include <asm/io_bitmap.h>
-#include <asm/mmu_context.h>
 #include <asm/prctl.h>
-#include <asm/processor.h>
 #include <asm/shstk.h>
 #include <asm/syscall.h>
 #include <asm/syscalls.h>

@@ -115,10 +115,10 @@ bool checkpoint_shm_noreserve(struct file *file);
 int checkpoint_lock_vma(unsigned long addr, unsigned long len);
 
 /* What checkpoint_file_attached() finds. */
-#define CHECKPOINT_FILE_OWNER		(1U << 0) /* F_SETOWN, F_SETSIG, O_ASYNC, F_NOTIFY */
-#define CHECKPOINT_FILE_FLOCK		(1U << 1) /* flock(2) */
-#define CHECKPOINT_FILE_OFD_LOCK	(1U << 2) /* F_OFD_SETLK */
-#define CHECKPOINT_FILE_LEASE		(1U << 3) /* F_SETLEASE, F_SETDELEG */
+#define CHECKPOINT_FILE_OWNER		0x1 /* F_SETOWN, F_SETSIG, O_ASYNC, F_NOTIFY */
+#define CHECKPOINT_FILE_FLOCK		0x2 /* flock(2) */
+#define CHECKPOINT_FILE_OFD_LOCK	0x4 /* F_OFD_SETLK */
+#define CHECKPOINT_FILE_LEASE		0x8 /* F_SETLEASE, F_SETDELEG */
 
 struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 				bool *cloexec);
