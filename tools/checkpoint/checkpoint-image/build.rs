@@ -26,6 +26,9 @@ fn main() {
         .find(|dir| dir.join("image.rs").is_file())
         .expect("kernel/checkpoint/image.rs is in the tree that this crate is in");
     watch(&source);
+    // For the tests that compare the source with what is written about it.
+    println!("cargo::rustc-env=IMAGE_SOURCE={}", source.display());
+    println!("cargo::rustc-env=TREE={}", root.display());
 
     // An inline module with a path, so that the files below are found as the kernel's crate finds
     // them: `image.rs` beside `image/`.

@@ -319,16 +319,19 @@ impl Running {
             }
             return Ok(());
         }
+        // The processes of the job are an orphaned group, whose members SIGTSTP does not stop.
+        let stop = signal == libc::SIGTSTP;
         if let Some(leash) = &self.leash {
             let order = Order::Signal {
-                signal,
-                // A key on the terminal is for all processes in front.
-                group: from_kernel,
+                signal: if stop { libc::SIGSTOP } else { signal },
+                // A key on the terminal is for all processes in front, and who was stopped as one
+                // of them is to go on as one of them.
+                group: from_kernel || stop || signal == libc::SIGCONT,
             };
             // One that is gone is waited for.
             let _ = proto::send(leash, &order, &[]);
         }
-        if signal == libc::SIGTSTP {
+        if stop {
             sys::kill(std::process::id() as i32, libc::SIGSTOP)?;
         }
         Ok(())

@@ -60,7 +60,7 @@ pub fn save(save: &Save) -> Result<ExitCode> {
     let mut output = Output::open(&save.output)?;
     // Who interrupts this leaves no file.
     let mask = SignalMask::of(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
-    mask.block()?;
+    let before = mask.block()?;
     let signals = SignalFd::new(&mask)?;
 
     let call = call(&job, output.file(), false, save.timeout, &signals)?;
@@ -70,7 +70,7 @@ pub fn save(save: &Save) -> Result<ExitCode> {
     if errno != 0 {
         return failed(&job, errno, &args, &log, save.json);
     }
-    output.commit(save.verify)?;
+    output.commit(save.verify, &mask, &before)?;
     if save.kill {
         let request = Request::Kill {
             signal: libc::SIGKILL,
@@ -295,18 +295,25 @@ impl Output {
         }
     }
 
-    /// Makes the image count, after it has been looked at.
-    fn commit(&mut self, verify: bool) -> Result<()> {
+    /// Makes the image count, after it has been looked at. Signals of `mask` are blocked; `before`
+    /// is what was blocked before that.
+    fn commit(&mut self, verify: bool, mask: &SignalMask, before: &SignalMask) -> Result<()> {
         match self {
             Output::Stream(_) if verify => bail!("what went to a stream can't be verified"),
             Output::Stream(_) => Ok(()),
             Output::File(draft) => {
+                // To look at it may take long, and a file without a name goes by itself.
+                if !draft.named {
+                    before.set()?;
+                }
                 let image = Image::new(draft.file.try_clone()?, &draft.target)
                     .context("the image that was written is refused; the job runs on")?;
                 if verify {
                     let bar = view::progress("verify", image.header().data_len.get());
                     image.verify_data(bar.as_ref())?;
+                    bar.iter().for_each(ProgressBar::finish_and_clear);
                 }
+                mask.block()?;
                 draft.commit()
             }
         }

@@ -340,3 +340,112 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<i32> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, mem::offset_of, path::PathBuf};
+
+    use super::*;
+
+    /// A file of the tree that this program is in: a kernel's, or the project's own.
+    fn tree(paths: &[&str]) -> Option<String> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        paths
+            .iter()
+            .find_map(|path| fs::read_to_string(root.join(path)).ok())
+    }
+
+    #[test]
+    fn arguments_are_those_of_the_header() {
+        let header = tree(&[
+            "include/uapi/linux/checkpoint.h",
+            "rust-checkpoint/include/uapi/linux/checkpoint.h",
+        ])
+        .expect("the tree has the header");
+        let (_, body) = header.split_once("struct checkpoint_args {").unwrap();
+        let (body, _) = body.split_once("};").unwrap();
+        let mut offset = 0;
+        let fields: Vec<(String, usize)> = body
+            .lines()
+            .filter_map(|line| line.trim().trim_end_matches(';').split_once(' '))
+            .map(|(ty, name)| {
+                let at = offset;
+                offset += match ty {
+                    "__s32" => 4,
+                    "__aligned_u64" => 8,
+                    other => panic!("unknown type {other}"),
+                };
+                (name.to_string(), at)
+            })
+            .collect();
+        macro_rules! ours {
+            ($($field:ident),*) => {
+                [$((stringify!($field).to_string(), offset_of!(CheckpointArgs, $field))),*]
+            };
+        }
+        let ours = ours!(
+            log_fd,
+            root_pid,
+            timeout_ns,
+            freeze_ns,
+            total_ns,
+            image_bytes,
+            tasks,
+            refusals,
+            pages_data,
+            pages_zero
+        );
+        assert_eq!(fields, ours);
+        assert_eq!(size_of::<CheckpointArgs>(), offset);
+        assert!(header.contains(&format!("CHECKPOINT_ARGS_SIZE_VER0\t{offset} ")));
+
+        for (name, value) in [
+            ("CHECKPOINT_F_ARGS", CHECKPOINT_F_ARGS),
+            ("CHECKPOINT_F_DRY_RUN", CHECKPOINT_F_DRY_RUN),
+            ("RESTART_F_ARGS", RESTART_F_ARGS),
+        ] {
+            let bit = value.trailing_zeros();
+            assert!(
+                header.contains(&format!("#define {name}\t(1U << {bit})")),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_table() {
+        let table = tree(&["scripts/syscall.tbl", "linux-patches/0500-syscalls.patch"])
+            .expect("the tree has the table, or the patch of it");
+        for (name, number) in [("checkpoint", SYS_CHECKPOINT), ("restart", SYS_RESTART)] {
+            let entry = |line: &str| {
+                let words: Vec<&str> = line.trim_start_matches('+').split_whitespace().collect();
+                words.starts_with(&[&number.to_string(), "common", name])
+            };
+            assert!(table.lines().any(entry), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_signals_is_blocked_and_read() {
+        let mask = SignalMask::of(&[libc::SIGUSR1]);
+        let before = mask.block().unwrap();
+        let signals = SignalFd::new(&mask).unwrap();
+        assert!(signals.read().unwrap().is_none());
+        // SAFETY: a signal to this very thread, which blocks it.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        let received = signals.read().unwrap().unwrap();
+        assert_eq!(received.signal, libc::SIGUSR1);
+        assert!(!received.from_kernel);
+        before.set().unwrap();
+    }
+
+    #[test]
+    fn descriptors_that_share_a_file_are_told() {
+        let file = fs::File::open("/dev/null").unwrap();
+        let again = fs::File::open("/dev/null").unwrap();
+        let shared = file.try_clone().unwrap();
+        assert!(!same_file(file.as_fd(), again.as_fd()));
+        // A kernel may be without kcmp(2).
+        let _ = same_file(file.as_fd(), shared.as_fd());
+    }
+}

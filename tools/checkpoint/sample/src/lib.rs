@@ -4,7 +4,7 @@
 
 use checkpoint_image::{
     emit::{self, HeaderParts, Sink},
-    format::{Fault, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
+    format::{Fault, Hash, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
     parse::{self, Meta},
     record::{self, file_kind, restart_kind, vma_flags as vf, vma_kind, Kind},
     verify::{verify, Summary},
@@ -62,7 +62,12 @@ impl Records {
 
 /// A whole image of `meta` and `data`.
 pub fn image(meta: &[u8], data: &[u8]) -> Vec<u8> {
-    let header = header(meta, data.len() as u64);
+    image_with(meta, data, hash)
+}
+
+/// A whole image with another hash.
+pub fn image_with(meta: &[u8], data: &[u8], hash: Hash) -> Vec<u8> {
+    let header = header_with(meta, data.len() as u64, hash);
     let mut out = header.as_bytes().to_vec();
     out.extend_from_slice(meta);
     out.resize(header.data_offset.get() as usize, 0);
@@ -80,6 +85,11 @@ pub fn image(meta: &[u8], data: &[u8]) -> Vec<u8> {
 
 /// The header that goes with `meta`.
 pub fn header(meta: &[u8], data_len: u64) -> Header {
+    header_with(meta, data_len, hash)
+}
+
+/// The header that goes with `meta`, with another hash.
+pub fn header_with(meta: &[u8], data_len: u64, hash: Hash) -> Header {
     let parts = HeaderParts {
         page_size: PAGE as u32,
         features: 0,
@@ -96,6 +106,11 @@ pub fn header(meta: &[u8], data_len: u64) -> Header {
 
 /// Reads a whole image as a reader of a file does, all checks included.
 pub fn read(bytes: &[u8]) -> Result<Summary, Fault> {
+    read_with(bytes, hash)
+}
+
+/// Reads a whole image with another hash.
+pub fn read_with(bytes: &[u8], hash: Hash) -> Result<Summary, Fault> {
     let cut = Fault::new(bytes.len() as u64, "cut");
     let first: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(cut)?;
     let header = parse::check_header(first, hash)?;
@@ -127,7 +142,7 @@ pub fn read(bytes: &[u8]) -> Result<Summary, Fault> {
 pub fn read_meta(meta: &[u8], data_len: u64) -> Result<Summary, Fault> {
     verify(
         &Meta::new(meta, HEADER_LEN as u64)?,
-        &header(meta, data_len),
+        &header_with(meta, data_len, |_| 0),
     )
 }
 

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `ckpt` from outside, on a kernel that need not have checkpoint(2): jobs and their inits, images
+//! in files.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// A directory of a test's own, which is also where its jobs are found.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("ckpt-test-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn ckpt(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+        command
+            .args(args)
+            .env("CKPT_RUNTIME_DIR", self.0.join("jobs"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.ckpt(args).output().unwrap()
+    }
+
+    /// Starts a job and waits until it is there.
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.ckpt(args);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let name = args[args.iter().position(|arg| *arg == "-n").unwrap() + 1];
+        let jobs = || String::from_utf8(self.run(&["ps"]).stdout).unwrap();
+        wait_for(&format!("job {name}"), || {
+            jobs().contains(name) || child.try_wait().unwrap().is_some()
+        });
+        child
+    }
+
+    fn jobs(&self) -> usize {
+        let ps = self.run(&["ps"]);
+        assert!(ps.status.success());
+        String::from_utf8(ps.stdout).unwrap().lines().count() - 1
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().into()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(120), "{what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into()
+}
+
+/// Whether this machine lets this user have jobs.
+fn can_run(name: &str) -> bool {
+    let place = Place::new(&format!("can-{name}"));
+    let output = place.run(&["run", "--", "true"]);
+    if output.status.success() {
+        return true;
+    }
+    println!("skipped: {name}: {}", err(&output).trim());
+    false
+}
+
+#[test]
+fn a_job_exits_as_its_program_does() {
+    if !can_run("exit codes") {
+        return;
+    }
+    let place = Place::new("exit");
+    let run = |args: &[&str]| place.run(&[&["run", "--"], args].concat());
+    assert_eq!(code(&run(&["true"])), 0);
+    assert_eq!(code(&run(&["sh", "-c", "exit 7"])), 7);
+    assert_eq!(code(&run(&["sh", "-c", "kill -TERM $$"])), 128 + 15);
+    assert_eq!(code(&run(&["sh", "-c", "kill -KILL $$"])), 128 + 9);
+    let none = run(&["/nonexistent/program"]);
+    assert_eq!(code(&none), 127);
+    assert!(err(&none).contains("can't execute /nonexistent/program"));
+    let no_program = run(&["/etc/passwd"]);
+    assert_eq!(code(&no_program), 126);
+    assert_eq!(place.jobs(), 0);
+    assert_eq!(
+        fs::read_dir(place.0.join("jobs")).unwrap().count(),
+        1,
+        "the lock"
+    );
+}
+
+#[test]
+fn the_world_of_a_job() {
+    if !can_run("world") {
+        return;
+    }
+    let place = Place::new("world");
+    let script = "echo $$; cat /proc/1/comm; ls /proc/self/fd | wc -l; cut -d' ' -f4-7 \
+                  /proc/self/stat; grep Cap.[^n] /proc/self/status | sort -u | head -1; \
+                  grep SigBlk /proc/self/status; echo $#";
+    let mut command = place.ckpt(&["run", "--", "sh", "-c", script, "sh", "--json", "-x"]);
+    // What the caller has open is not the job's.
+    let open = fs::File::open("/dev/null").unwrap();
+    rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
+    let output = command.output().unwrap();
+    let output_text = out(&output);
+    let lines: Vec<&str> = output_text.lines().collect();
+    // The first process after init.
+    assert_eq!(lines[0], "2");
+    assert_eq!(lines[1], "ckpt-init");
+    // Standard streams, and the directory itself.
+    assert_eq!(lines[2], "4", "{lines:?}");
+    // Child of the shell, its group and session, no terminal.
+    assert_eq!(lines[3], "2 2 2 0");
+    assert!(lines[5].ends_with("0000000000000000"), "{}", lines[5]);
+    assert_eq!(
+        lines[6], "2",
+        "arguments that look like options are the program's"
+    );
+}
+
+#[test]
+fn signals_are_handed_on() {
+    if !can_run("signals") {
+        return;
+    }
+    let place = Place::new("signals");
+    let script = "trap 'echo got it; exit 9' USR1; echo ready; while :; do sleep 0.05; done";
+    let child = place.start(&["run", "-n", "sig", "--", "sh", "-c", script]);
+    sleep(Duration::from_millis(500));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 9);
+    assert!(out(&output).contains("got it"));
+
+    let child = place.start(&["run", "-n", "sig", "--", "sleep", "1000"]);
+    let killed = place.run(&["kill", "-s", "SIGTERM", "sig"]);
+    assert!(killed.status.success(), "{}", err(&killed));
+    assert_eq!(code(&child.wait_with_output().unwrap()), 128 + 15);
+}
+
+#[test]
+fn a_job_goes_with_its_launcher() {
+    if !can_run("launcher killed") {
+        return;
+    }
+    let place = Place::new("launcher");
+    let mut child = place.start(&["run", "-n", "doomed", "--", "sleep", "1000"]);
+    assert_eq!(place.jobs(), 1);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    wait_for("its end", || place.jobs() == 0);
+}
+
+#[test]
+fn a_job_is_found_by_name_and_pid() {
+    if !can_run("finding") {
+        return;
+    }
+    let place = Place::new("find");
+    let child = place.start(&["run", "-n", "first", "--", "sh", "-c", "sleep 1000; true"]);
+    let mut other = place.start(&["run", "-n", "other", "-d", "--", "sleep", "1000"]);
+    assert_eq!(place.jobs(), 2);
+    let ps: serde_json::Value =
+        serde_json::from_slice(&place.run(&["ps", "--json"]).stdout).unwrap();
+    let first = &ps[0];
+    assert_eq!(first["name"], "first");
+    assert_eq!(first["pid"], 2);
+    assert_eq!(first["command"], "sh -c sleep 1000; true");
+    let init = first["init_pid"].as_i64().unwrap();
+    let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+    let shell: i64 = children.trim().parse().unwrap();
+
+    for target in [
+        "first".to_string(),
+        init.to_string(),
+        shell.to_string(),
+        child.id().to_string(),
+    ] {
+        // Signal 0 is none; 28, SIGWINCH, does nothing.
+        let output = place.run(&["kill", "-s", "WINCH", &target]);
+        assert_eq!(code(&output), 0, "{target}: {}", err(&output));
+    }
+    for target in ["third", "1", "999999999"] {
+        let output = place.run(&["kill", target]);
+        assert_eq!(code(&output), 5, "{target}: {}", err(&output));
+    }
+
+    let again = place.run(&["run", "-n", "first", "--", "true"]);
+    assert_eq!(code(&again), 125);
+    assert!(err(&again).contains("a job named first already"));
+
+    // An init that was killed leaves its socket, which is in nobody's way.
+    let pid = rustix::process::Pid::from_raw(init as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 128 + 9);
+    assert!(err(&output).contains("the init of first was killed by signal 9"));
+    assert_eq!(code(&place.run(&["run", "-n", "first", "--", "true"])), 0);
+
+    assert!(place
+        .run(&["kill", "-a", "-s", "9", "other"])
+        .status
+        .success());
+    wait_for("its end", || place.jobs() == 0);
+}
+
+#[test]
+fn detached_and_waiting_for_all() {
+    if !can_run("detached") {
+        return;
+    }
+    let place = Place::new("detach");
+    let output = place.run(&[
+        "run",
+        "-d",
+        "-n",
+        "bg",
+        "--",
+        "sh",
+        "-c",
+        "sleep 1000 & exit 0",
+    ]);
+    assert_eq!(code(&output), 0);
+    assert_eq!(out(&output), "bg\n");
+    // It has ended with its first process.
+    wait_for("its end", || place.jobs() == 0);
+
+    let start = Instant::now();
+    let script = "(sleep 0.7; echo late) & exit 4";
+    let output = place.run(&["run", "--wait-all", "--", "sh", "-c", script]);
+    assert_eq!(code(&output), 4);
+    assert_eq!(out(&output), "late\n");
+    assert!(start.elapsed() > Duration::from_millis(700));
+
+    let failed = place.run(&["run", "-d", "--", "/nonexistent"]);
+    assert_eq!(code(&failed), 127);
+}
+
+#[test]
+fn a_terminal_of_its_own() {
+    let has_script = Command::new("script").arg("--version").output().is_ok();
+    if !has_script || !can_run("terminal") {
+        println!("skipped: terminal: script(1) makes one");
+        return;
+    }
+    let place = Place::new("tty");
+    // Sixth and seventh are session and terminal.
+    let inner = "tty; cut -d\\  -f6-8 /proc/self/stat; [ -t 0 ] && [ -t 1 ] && echo both; \
+                 kill -INT 0; echo not killed";
+    let ckpt = env!("CARGO_BIN_EXE_ckpt");
+    let line = format!("{ckpt} run --tty -- sh -c '{inner}'");
+    let output = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("CKPT_RUNTIME_DIR", place.0.join("jobs"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = out(&output);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    assert!(lines[0].starts_with("/dev/pts/"), "{text}");
+    // In init's session, with a terminal, of which its group is in front.
+    let fields: Vec<&str> = lines[1].split(' ').collect();
+    assert_eq!(fields[0], "1", "{text}");
+    assert_ne!(fields[1], "0", "{text}");
+    assert_eq!(fields[2], "2", "{text}");
+    assert_eq!(lines[2], "both");
+    assert!(!text.contains("not killed"));
+    assert_eq!(code(&output), 128 + 2);
+}
+
+#[test]
+fn a_kernel_without_checkpoint() {
+    if !can_run("no checkpoint(2)") {
+        return;
+    }
+    let place = Place::new("enosys");
+    let mut child = place.start(&["run", "-n", "job", "--", "sleep", "1000"]);
+    let check = place.run(&["check", "job"]);
+    if code(&check) != 6 {
+        println!("skipped: this kernel has checkpoint(2)");
+    } else {
+        assert!(err(&check).contains("CONFIG_CHECKPOINT"));
+        let image = place.write("image", b"what was there before");
+        for target in [image.clone(), place.path("new")] {
+            let output = place.run(&["checkpoint", "job", "-o", &target]);
+            assert_eq!(code(&output), 6);
+            assert!(err(&output).contains("ENOSYS"), "{}", err(&output));
+        }
+        assert_eq!(fs::read(&image).unwrap(), b"what was there before");
+        let mut names: Vec<_> = fs::read_dir(&place.0)
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["image", "jobs"]);
+
+        // The job is as it was.
+        assert!(child.try_wait().unwrap().is_none());
+        let json = place.run(&["checkpoint", "job", "-o", &image, "--json"]);
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!(json["errno"], 38);
+
+        let sample = place.write("sample", &checkpoint_sample::sample(1).image());
+        let output = place.run(&["restart", &sample, "-n", "restarted"]);
+        assert_eq!(code(&output), 125);
+        assert!(
+            err(&output).contains("CONFIG_CHECKPOINT"),
+            "{}",
+            err(&output)
+        );
+        assert_eq!(place.jobs(), 1);
+    }
+    place.run(&["kill", "-s", "KILL", "job"]);
+    child.wait().unwrap();
+}
+
+#[test]
+fn images_are_shown_and_verified() {
+    let place = Place::new("show");
+    let good = place.write("good", &checkpoint_sample::sample(300).image());
+    let shown = place.run(&["show", &good]);
+    assert_eq!(code(&shown), 0, "{}", err(&shown));
+    let text = out(&shown);
+    for part in [
+        "Linux 7.3.4 on x86_64",
+        "12345678-9abc-4def-8001-020304050607",
+        "counter (in nanosleep, 1.50 s left)",
+        "/var/tmp/out put",
+        "init's descriptor 0 (was /dev/null)",
+        "7 = file 2 (cloexec)",
+        "[heap]",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = place.run(&["show", "--json", &good]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["tasks"][0]["pid"], 2);
+    assert_eq!(json["tasks"][0]["command"], "counter");
+    assert_eq!(json["tasks"][0]["credentials"]["groups"][0], 100);
+    assert_eq!(json["memories"][0]["program"], "/usr/bin/counter");
+    assert_eq!(json["memories"][0]["maps"][1]["data_bytes"], 300 * 4096);
+    assert_eq!(json["shared_memories"][0]["data_bytes"], 4096);
+    assert_eq!(json["data_bytes"], 303 * 4096);
+
+    let verified = place.run(&["verify", &good]);
+    assert_eq!(code(&verified), 0, "{}", err(&verified));
+    assert!(out(&verified).contains("whole: 1 task"));
+}
+
+#[test]
+fn damaged_images_are_refused() {
+    let place = Place::new("damaged");
+    let image = checkpoint_sample::sample(300).image();
+    let refused = |name: &str, bytes: &[u8], why: &str| {
+        let path = place.write(name, bytes);
+        for args in [&["verify"][..], &["show"], &["restart"]] {
+            let output = place.run(&[args, &[&path]].concat());
+            let expected = if args[0] == "restart" { 125 } else { 3 };
+            assert_eq!(code(&output), expected, "{args:?} {name}: {}", err(&output));
+            assert!(
+                err(&output).contains(why),
+                "{args:?} {name}: {}",
+                err(&output)
+            );
+            assert!(err(&output).contains(&path));
+        }
+    };
+    refused("empty", b"", "not a checkpoint image");
+    refused("text", b"#!/bin/sh\n", "not a checkpoint image");
+    refused("long", &[0; 5000], "not a checkpoint image");
+    refused("header", &image[..100], "ends within the header");
+    refused("metadata", &image[..3000], "the file is cut");
+    refused("trailer", &image[..image.len() - 1], "the file is cut");
+    refused("longer", &[&image[..], b"x"].concat(), "behind the end");
+    let mut flipped = image.clone();
+    flipped[2000] ^= 1;
+    refused("flipped", &flipped, "metadata is damaged");
+    let mut flipped = image.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    refused("flipped end", &flipped, "trailer is damaged");
+
+    // Damage of the data is for `verify` to find, and for restart(2).
+    let mut flipped = image.clone();
+    flipped[200_000] ^= 1;
+    let path = place.write("data", &flipped);
+    assert_eq!(code(&place.run(&["show", &path])), 0);
+    let output = place.run(&["verify", &path]);
+    assert_eq!(code(&output), 3);
+    assert!(
+        err(&output).contains("page data is damaged"),
+        "{}",
+        err(&output)
+    );
+    // One bad image fails the whole, and the others are still looked at.
+    let good = place.write("good", &image);
+    let output = place.run(&["verify", &path, &good]);
+    assert_eq!(code(&output), 3);
+    assert!(out(&output).contains("good: whole"));
+
+    assert_eq!(code(&place.run(&["show", "/nonexistent"])), 1);
+    assert_eq!(code(&place.run(&["show", "/dev/null"])), 1);
+    assert_eq!(code(&place.run(&["show"])), 2);
+    assert_eq!(code(&place.run(&["run", "-n", "12", "--", "true"])), 2);
+}
+
+#[test]
+fn a_stream_that_is_no_image() {
+    if !can_run("stream") {
+        return;
+    }
+    let place = Place::new("stream");
+    let mut command = place.ckpt(&["restart", "-", "-n", "piped"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(b"nothing");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 125);
+    assert_eq!(place.jobs(), 0);
+}
+
+#[test]
+fn others_are_kept_out() {
+    if !can_run("permissions") {
+        return;
+    }
+    let place = Place::new("private");
+    let mut child = place.start(&["run", "-n", "mine", "--", "sleep", "1000"]);
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(place.0.join("jobs")), 0o700);
+    assert_eq!(mode(place.0.join("jobs/mine")), 0o600);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("its end", || place.jobs() == 0);
+}
