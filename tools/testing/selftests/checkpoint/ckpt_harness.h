@@ -87,6 +87,9 @@ struct scenario {
 	/* restart(2) has to fail with this errno, and a record with this in it. */
 	int restart_errno;
 	const char *restart_refused;
+	/* How many tasks, threads included, make up the job: 0 for 1, -1 for any. */
+	int tasks;
+	int orphans;		/* how many of them are init's children, beside the first */
 	/* How long the job is dead, in ms. */
 	int dead_ms;
 	/* Differences in /proc that contain one of these are as they should be. */
@@ -422,6 +425,9 @@ static inline bool job_finish(struct run *run)
 		run_fail(run, "waitpid for the job: %d, %s\n", p, p ? strerror(errno) : "runs on");
 	else if (status != (run->s->ends ? run->s->end_status : JOB_EXIT_STATUS << 8))
 		run_fail(run, "the job's status is %#x\n", status);
+	for (int i = 0; i < run->s->orphans; i++)
+		if (waitpid(-1, &status, 0) <= 0)
+			run_fail(run, "no orphan left: %s\n", strerror(errno));
 	if (waitpid(-1, &status, WNOHANG) >= 0 || errno != ECHILD)
 		run_fail(run, "there are children left\n");
 	return run->verdict == 0;
@@ -495,6 +501,12 @@ static inline int call_restart(struct run *run, int fd, unsigned int flags)
 	return ret < 0 ? err : 0;
 }
 
+static inline bool tasks_right(struct run *run)
+{
+	return run->s->tasks < 0 ? run->args.tasks > 0 :
+	       run->args.tasks == (uint64_t)(run->s->tasks ?: 1);
+}
+
 /* Saves the job to IMAGE_PATH; the errno. */
 static inline int save(struct run *run)
 {
@@ -509,7 +521,7 @@ static inline int save(struct run *run)
 		if ((uint64_t)st.st_size != run->args.image_bytes)
 			run_fail(run, "image_bytes says %llu of %lld\n",
 				 (unsigned long long)run->args.image_bytes, (long long)st.st_size);
-		if (run->args.tasks != 1 || run->args.root_pid != run->pid || run->args.refusals ||
+		if (!tasks_right(run) || run->args.root_pid != run->pid || run->args.refusals ||
 		    !run->args.freeze_ns || !run->args.total_ns || !run->args.pages_data)
 			run_fail(run, "statistics: %llu tasks, root %d, %llu refusals, %llu and %llu ns, %llu pages\n",
 				 (unsigned long long)run->args.tasks, run->args.root_pid,
@@ -528,7 +540,7 @@ static inline int bring_back(struct run *run)
 
 	err = call_restart(run, fd, 0);
 	close(fd);
-	if (!err && (run->args.tasks != 1 || run->args.root_pid != run->pid))
+	if (!err && (!tasks_right(run) || run->args.root_pid != run->pid))
 		run_fail(run, "restart's statistics: %llu tasks, root %d\n",
 			 (unsigned long long)run->args.tasks, run->args.root_pid);
 	return err;

@@ -74,6 +74,28 @@ SCENARIO(unprivileged)
 	CHECK(open("/etc/shadow", O_RDONLY) < 0);
 }
 
+/* Who may look at it, and at its children, is decided by more than ids. */
+SCENARIO(dumpable)
+{
+	char path[64], c;
+	int fd, status;
+	pid_t pid;
+
+	NEED(!setgroups(0, NULL) && !setresgid(1234, 1234, 1234) && !setresuid(1234, 1234, 1234));
+	NEED(!prctl(PR_SET_DUMPABLE, 1));
+	job_hold();
+	CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	CHECK(pid > 0);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	fd = open(path, O_RDONLY);
+	CHECK(fd >= 0 && read(fd, &c, 1) == 1);
+	CHECK(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
+}
+
 SCENARIO(capabilities)
 {
 	struct caps c, now;

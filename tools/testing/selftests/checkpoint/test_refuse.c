@@ -12,7 +12,6 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -48,21 +47,6 @@ static int file(void)
 
 /* Tasks. */
 
-SCENARIO(second_task, .refused = "\"kind\":\"task\"", .any_pid = true)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid)
-		for (;;)
-			pause();
-	NEED(pid > 0);
-	job_hold();
-	CHECK(!kill(pid, 0) && !waitpid(pid, &status, WNOHANG));
-	CHECK(!kill(pid, SIGTERM));
-	CHECK(waitpid(pid, &status, 0) == pid && status == SIGTERM);
-}
-
 SCENARIO(zombie, .refused = "\"kind\":\"zombie\"", .any_pid = true)
 {
 	pid_t pid = fork();
@@ -76,30 +60,43 @@ SCENARIO(zombie, .refused = "\"kind\":\"zombie\"", .any_pid = true)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 5 << 8);
 }
 
-static volatile int thread_runs, thread_stop;
-
-static void *thread(void *arg)
+/* A child that shares what only threads may share. */
+static int sharing_child(void *arg)
 {
-	while (!thread_stop) {
-		thread_runs++;
-		sleep_ms(1);
-	}
-	return arg;
+	while (!arg)
+		pause();
+	return 0;
 }
 
-SCENARIO(second_thread, .refused = "\"kind\":\"task\"", .any_pid = true)
+static void sharing(int flags)
 {
-	pthread_t t;
-	void *ret;
-	int was;
+	static char stack[65536] __attribute__((aligned(16)));
+	pid_t pid = clone(sharing_child, stack + sizeof(stack), flags | SIGCHLD, NULL);
+	int status;
 
-	NEED(!pthread_create(&t, NULL, thread, &was));
+	NEED(pid > 0);
 	job_hold();
-	was = thread_runs;
-	sleep_ms(50);
-	CHECK(thread_runs > was);
-	thread_stop = 1;
-	CHECK(!pthread_join(t, &ret) && ret == &was);
+	CHECK(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
+}
+
+SCENARIO(shares_memory, .refused = "\"kind\":\"shared\"", .any_pid = true)
+{
+	sharing(CLONE_VM);
+}
+
+SCENARIO(shares_descriptors, .refused = "\"kind\":\"shared\"", .any_pid = true)
+{
+	sharing(CLONE_FILES);
+}
+
+SCENARIO(shares_directory, .refused = "\"kind\":\"shared\"", .any_pid = true)
+{
+	sharing(CLONE_FS);
+}
+
+SCENARIO(shares_actions, .refused = "\"kind\":\"shared\"", .any_pid = true)
+{
+	sharing(CLONE_SIGHAND | CLONE_VM);
 }
 
 static void trace(struct run *run)
@@ -156,44 +153,44 @@ SCENARIO(user_namespace, .refused = "\"kind\":\"user-ns\"")
 	own_namespace(CLONE_NEWUSER);
 }
 
-SCENARIO(mount_namespace, .refused = "namespace")
+SCENARIO(mount_namespace, .refused = "\"kind\":\"mnt-ns\"")
 {
 	own_namespace(CLONE_NEWNS);
 }
 
-SCENARIO(net_namespace, .refused = "namespace")
+SCENARIO(net_namespace, .refused = "\"kind\":\"net-ns\"")
 {
 	own_namespace(CLONE_NEWNET);
 }
 
-SCENARIO(ipc_namespace, .refused = "namespace")
+SCENARIO(ipc_namespace, .refused = "\"kind\":\"ipc-ns\"")
 {
 	own_namespace(CLONE_NEWIPC);
 }
 
-SCENARIO(uts_namespace, .refused = "namespace")
+SCENARIO(uts_namespace, .refused = "\"kind\":\"uts-ns\"")
 {
 	own_namespace(CLONE_NEWUTS);
 }
 
-SCENARIO(pid_namespace_for_children, .refused = "namespace")
+SCENARIO(pid_namespace_for_children, .refused = "\"kind\":\"pid-ns\"")
 {
 	own_namespace(CLONE_NEWPID);
 }
 
-SCENARIO(cgroup_namespace, .refused = "namespace")
+SCENARIO(cgroup_namespace, .refused = "\"kind\":\"cgroup-ns\"")
 {
 	own_namespace(CLONE_NEWCGROUP);
 }
 
-SCENARIO(time_namespace_for_children, .refused = "namespace")
+SCENARIO(time_namespace_for_children, .refused = "\"kind\":\"time-ns\"")
 {
 	own_namespace(0x80);
 }
 
 /* What a task can have that is not saved. */
 
-SCENARIO(seccomp_filter, .refused = "seccomp")
+SCENARIO(seccomp_filter, .refused = "\"kind\":\"seccomp\"")
 {
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	struct sock_fprog prog = { 1, &allow };
@@ -205,7 +202,7 @@ SCENARIO(seccomp_filter, .refused = "seccomp")
 	CHECK_EQ(prctl(PR_GET_SECCOMP), 2);
 }
 
-SCENARIO(interval_timer, .refused = "timer")
+SCENARIO(interval_timer, .refused = "\"kind\":\"itimers\"")
 {
 	struct itimerval t = { .it_value.tv_sec = 1000 };
 
@@ -214,7 +211,7 @@ SCENARIO(interval_timer, .refused = "timer")
 	CHECK(!getitimer(ITIMER_REAL, &t) && t.it_value.tv_sec > 900);
 }
 
-SCENARIO(cpu_timer, .refused = "timer")
+SCENARIO(cpu_timer, .refused = "\"kind\":\"itimers\"")
 {
 	struct itimerval t = { .it_value.tv_sec = 1000 };
 
@@ -223,7 +220,7 @@ SCENARIO(cpu_timer, .refused = "timer")
 	CHECK(!getitimer(ITIMER_PROF, &t) && t.it_value.tv_sec > 900);
 }
 
-SCENARIO(posix_timer, .refused = "timer")
+SCENARIO(posix_timer, .refused = "\"kind\":\"posix-timers\"")
 {
 	struct sigevent ev = { .sigev_notify = SIGEV_NONE };
 	struct itimerspec t = { .it_value.tv_sec = 1000 };

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Jobs of several tasks: processes and their threads, who is whose child, and
+ * what they share.
+ */
+#include "ckpt_harness.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+
+/* Memory that all processes of a job have in common. */
+struct common {
+	volatile int ready, stop, counter, results[64];
+	pid_t pids[64];
+	char text[4096];
+};
+
+static struct common *common(void)
+{
+	struct common *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	NEED(c != MAP_FAILED);
+	return c;
+}
+
+static void wait_for(volatile int *at, int value)
+{
+	for (int i = 0; i < 5000 && *at < value; i++)
+		sleep_ms(1);
+	NEED(*at >= value);
+}
+
+static void until_told(struct common *c)
+{
+	__sync_fetch_and_add(&c->ready, 1);
+	while (!c->stop)
+		sleep_ms(1);
+}
+
+static void reap(pid_t pid, int want)
+{
+	int status = -1;
+
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, want);
+}
+
+SCENARIO(child, .tasks = 2)
+{
+	struct common *c = common();
+	int mine = 1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		mine = 2;
+		until_told(c);
+		c->results[0] = mine;
+		c->results[1] = getppid();
+		c->results[2] = getpid();
+		_exit(9);
+	}
+	wait_for(&c->ready, 1);
+	job_hold();
+	CHECK(!waitpid(pid, NULL, WNOHANG));
+	c->stop = 1;
+	reap(pid, 9 << 8);
+	CHECK_EQ(mine, 1);
+	CHECK_EQ(c->results[0], 2);
+	CHECK_EQ(c->results[1], getpid());
+	CHECK_EQ(c->results[2], pid);
+}
+
+/* Three deep, and several beside each other. */
+static void tree(struct common *c, int depth, int *nr)
+{
+	for (int i = 0; i < 3; i++) {
+		int me = ++*nr;
+		pid_t pid = fork();
+
+		if (!pid) {
+			if (depth)
+				tree(c, depth - 1, nr);
+			c->pids[me] = getpid();
+			until_told(c);
+			while (depth && waitpid(-1, NULL, 0) > 0)
+				;
+			c->results[me] = getppid();
+			_exit(0);
+		}
+		*nr += depth ? 3 : 0;
+	}
+}
+
+SCENARIO(tree, .tasks = 13)
+{
+	struct common *c = common();
+	int nr = 0, status, n = 0;
+
+	tree(c, 1, &nr);
+	wait_for(&c->ready, 12);
+	job_hold();
+	c->stop = 1;
+	while (waitpid(-1, &status, 0) > 0) {
+		CHECK_EQ(status, 0);
+		n++;
+	}
+	CHECK_EQ(n, 3);
+	for (int i = 1; i <= 12; i++)
+		CHECK(c->results[i] == (i % 4 == 1 ? getpid() : c->pids[(i - 1) / 4 * 4 + 1]));
+}
+
+/* A child whose parent is gone is init's. */
+SCENARIO(orphan, .tasks = 2, .orphans = 1)
+{
+	struct common *c = common();
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!fork()) {
+			while (getppid() != 1)
+				sleep_ms(1);
+			c->pids[0] = getpid();
+			until_told(c);
+			c->results[0] = getppid();
+			c->results[1] = getsid(0);
+			c->ready = 2;
+			_exit(0);
+		}
+		_exit(0);
+	}
+	reap(pid, 0);
+	wait_for(&c->ready, 1);
+	job_hold();
+	c->stop = 1;
+	wait_for(&c->ready, 2);
+	CHECK_EQ(c->results[0], 1);
+	CHECK_EQ(c->results[1], getpid());
+}
+
+SCENARIO(groups_and_sessions, .tasks = 4)
+{
+	struct common *c = common();
+	pid_t pid[3];
+
+	for (int i = 0; i < 3; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			if (i == 0)
+				setsid();
+			if (i == 1)
+				setpgid(0, 0);
+			until_told(c);
+			c->results[2 * i] = getsid(0);
+			c->results[2 * i + 1] = getpgrp();
+			_exit(0);
+		}
+	}
+	wait_for(&c->ready, 3);
+	job_hold();
+	c->stop = 1;
+	for (int i = 0; i < 3; i++)
+		reap(pid[i], 0);
+	CHECK_EQ(c->results[0], pid[0]);
+	CHECK_EQ(c->results[1], pid[0]);
+	CHECK_EQ(c->results[2], getpid());
+	CHECK_EQ(c->results[3], pid[1]);
+	CHECK_EQ(c->results[4], getpid());
+	CHECK_EQ(c->results[5], getpid());
+}
+
+SCENARIO(exec_and_setpgid, .tasks = 3)
+{
+	struct common *c = common();
+	pid_t forked = fork(), execed;
+
+	if (!forked) {
+		until_told(c);
+		_exit(0);
+	}
+	execed = fork();
+	if (!execed) {
+		execl("/bin/sleep", "sleep", "1000", NULL);
+		_exit(1);
+	}
+	wait_for(&c->ready, 1);
+	for (int i = 0; i < 5000; i++) {
+		char path[64], target[64] = "";
+
+		snprintf(path, sizeof(path), "/proc/%d/exe", execed);
+		if (readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, "bin/"))
+			break;
+		sleep_ms(1);
+	}
+	job_hold();
+	/* A parent may do this until its child has called execve(2). */
+	CHECK(setpgid(execed, execed) && errno == EACCES);
+	CHECK(!setpgid(forked, forked));
+	c->stop = 1;
+	reap(forked, 0);
+	CHECK(!kill(execed, SIGTERM));
+	reap(execed, SIGTERM);
+}
+
+/* What fork gives both: an open file description with one position. */
+SCENARIO(shared_position, .tasks = 2)
+{
+	struct common *c = common();
+	int fd = open("f", O_RDWR | O_CREAT, 0600), own;
+	pid_t pid;
+
+	NEED(fd >= 0 && write(fd, "0123456789", 10) == 10 && lseek(fd, 2, SEEK_SET) == 2);
+	own = open("f", O_RDWR);
+	pid = fork();
+	if (!pid) {
+		own = open("f", O_RDWR);
+		until_told(c);
+		lseek(fd, 7, SEEK_SET);
+		lseek(own, 3, SEEK_SET);
+		_exit(0);
+	}
+	wait_for(&c->ready, 1);
+	job_hold();
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 2);
+	c->stop = 1;
+	reap(pid, 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 7);
+	CHECK_EQ(lseek(own, 0, SEEK_CUR), 0);
+}
+
+/* Copy-on-write: each has its own, whoever wrote before and after. */
+SCENARIO(forked_memory, .tasks = 4)
+{
+	struct common *c = common();
+	size_t len = 4 << 20;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t pid[3];
+
+	NEED(p != MAP_FAILED);
+	fill(p, len, 1);
+	for (int i = 0; i < 3; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			fill(p + i * 4096, 4096, 10 + i);
+			until_told(c);
+			c->results[i] = filled(p + i * 4096, 4096, 10 + i) &&
+					p[8 << 12] == c->text[0];
+			memset(p, 0, len);
+			_exit(0);
+		}
+	}
+	c->text[0] = p[8 << 12];
+	wait_for(&c->ready, 3);
+	job_hold();
+	c->stop = 1;
+	for (int i = 0; i < 3; i++) {
+		reap(pid[i], 0);
+		CHECK_EQ(c->results[i], 1);
+	}
+	CHECK(filled(p, len, 1));
+}
+
+/* Waits for the child while it is saved; then init tells the child to end. */
+static void tell(struct run *run)
+{
+	uint64_t at = 0;
+
+	job_read(run, &job.word[0], &at, sizeof(at));
+	job_set(run, (volatile int *)(unsigned long)at, 1);
+}
+
+SCENARIO(waits_for_child, .tasks = 2, .release = tell)
+{
+	struct common *c = common();
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		c->ready = 1;
+		while (!c->stop)
+			sleep_ms(1);
+		_exit(3);
+	}
+	wait_for(&c->ready, 1);
+	job.word[0] = (unsigned long)&c->stop;
+	job_waits();
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 3 << 8);
+	CHECK(!job.hold);
+}
+
+SCENARIO(stopped_child, .tasks = 2)
+{
+	struct common *c = common();
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		c->ready = 1;
+		raise(SIGSTOP);
+		_exit(4);
+	}
+	wait_for(&c->ready, 1);
+	CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+	job_hold();
+	CHECK(waitpid(pid, &status, WNOHANG | WUNTRACED) == 0);
+	CHECK(!kill(pid, SIGCONT));
+	reap(pid, 4 << 8);
+}
+
+/* Threads. */
+
+static volatile int threads_ready, threads_stop;
+static volatile long runs[16];
+static __thread long own;
+
+static void *work(void *arg)
+{
+	long nr = (long)arg;
+
+	own = nr * 1000;
+	__sync_fetch_and_add(&threads_ready, 1);
+	while (!threads_stop) {
+		runs[nr]++;
+		sleep_ms(1);
+	}
+	return (void *)(own + (gettid() != getpid()));
+}
+
+SCENARIO(threads, .tasks = 9)
+{
+	pthread_t t[8];
+	long was[8];
+
+	for (long i = 0; i < 8; i++)
+		NEED(!pthread_create(&t[i], NULL, work, (void *)i));
+	wait_for(&threads_ready, 8);
+	job_hold();
+	for (int i = 0; i < 8; i++)
+		was[i] = runs[i];
+	sleep_ms(200);
+	for (int i = 0; i < 8; i++)
+		CHECK(runs[i] > was[i]);
+	threads_stop = 1;
+	for (int i = 0; i < 8; i++) {
+		void *ret = NULL;
+
+		/* The id is cleared and its futex woken when a thread ends. */
+		CHECK(!pthread_join(t[i], &ret));
+		CHECK_EQ((long)ret, i * 1000 + 1);
+	}
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static int turn;
+
+static void *take_turns(void *arg)
+{
+	pthread_mutex_lock(&mutex);
+	while (turn < 1000) {
+		while ((turn & 1) != (long)arg && turn < 1000)
+			pthread_cond_wait(&cond, &mutex);
+		turn++;
+		if (turn == 500) {
+			pthread_mutex_unlock(&mutex);
+			threads_ready = 1;
+			while (!threads_stop)
+				sleep_ms(1);
+			pthread_mutex_lock(&mutex);
+		}
+		pthread_cond_broadcast(&cond);
+	}
+	pthread_mutex_unlock(&mutex);
+	return NULL;
+}
+
+/* One holds nothing and waits for another in a futex. */
+SCENARIO(threads_in_futex, .tasks = 3)
+{
+	pthread_t t[2];
+
+	for (long i = 0; i < 2; i++)
+		NEED(!pthread_create(&t[i], NULL, take_turns, (void *)i));
+	wait_for(&threads_ready, 1);
+	job_hold();
+	threads_stop = 1;
+	CHECK(!pthread_join(t[0], NULL) && !pthread_join(t[1], NULL));
+	CHECK(turn >= 1000);
+}
+
+/* What belongs to a thread and not to the process. */
+static void *special(void *arg)
+{
+	static char altstack[65536];
+	stack_t s = { .ss_sp = altstack, .ss_size = sizeof(altstack) }, now;
+	sigset_t set, mask;
+	char name[17] = "";
+	struct common *c = arg;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGRTMIN + 4);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigaltstack(&s, NULL);
+	prctl(PR_SET_NAME, "special");
+	setpriority(0, 0, 0);
+	syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1);
+	c->pids[0] = gettid();
+	threads_ready = 1;
+	while (!threads_stop)
+		sleep_ms(1);
+	sigemptyset(&mask);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	c->results[0] = sigismember(&mask, SIGUSR1) && sigismember(&mask, SIGRTMIN + 4) &&
+			!sigismember(&mask, SIGUSR2);
+	c->results[1] = !sigaltstack(NULL, &now) && now.ss_sp == altstack;
+	prctl(PR_GET_NAME, name);
+	c->results[2] = !strcmp(name, "special");
+	sigpending(&mask);
+	c->results[3] = sigismember(&mask, SIGUSR1);
+	c->results[4] = gettid() == c->pids[0];
+	return NULL;
+}
+
+SCENARIO(thread_state, .tasks = 2)
+{
+	struct common *c = common();
+	sigset_t mask;
+	pthread_t t;
+
+	NEED(!pthread_create(&t, NULL, special, c));
+	wait_for(&threads_ready, 1);
+	job_hold();
+	threads_stop = 1;
+	CHECK(!pthread_join(t, NULL));
+	for (int i = 0; i < 5; i++)
+		if (!CHECK_EQ(c->results[i], 1))
+			job_say("  that is number %d\n", i);
+	CHECK(!sigprocmask(SIG_SETMASK, NULL, &mask) && !sigismember(&mask, SIGUSR1));
+	sigpending(&mask);
+	CHECK(!sigismember(&mask, SIGUSR1));
+}
+
+/* Processes with threads, which fork again. */
+SCENARIO(threads_in_children, .tasks = 10)
+{
+	struct common *c = common();
+	pid_t pid[3];
+
+	for (int i = 0; i < 3; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			pthread_t t[2];
+
+			for (long n = 0; n < 2; n++)
+				pthread_create(&t[n], NULL, work, (void *)n);
+			while (threads_ready < 2)
+				sleep_ms(1);
+			until_told(c);
+			threads_stop = 1;
+			c->results[i] = !pthread_join(t[0], NULL) && !pthread_join(t[1], NULL);
+			_exit(0);
+		}
+	}
+	wait_for(&c->ready, 3);
+	job_hold();
+	c->stop = 1;
+	for (int i = 0; i < 3; i++) {
+		reap(pid[i], 0);
+		CHECK_EQ(c->results[i], 1);
+	}
+}
+
+/* A lock that its owner dies with: the list of them is the thread's. */
+static void *die_with_lock(void *arg)
+{
+	pthread_mutex_lock(arg);
+	threads_ready = 1;
+	while (!threads_stop)
+		sleep_ms(1);
+	return NULL;
+}
+
+SCENARIO(robust_mutex, .tasks = 2)
+{
+	static pthread_mutex_t m;
+	pthread_mutexattr_t attr;
+	pthread_t t;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&m, &attr);
+	NEED(!pthread_create(&t, NULL, die_with_lock, &m));
+	wait_for(&threads_ready, 1);
+	job_hold();
+	threads_stop = 1;
+	CHECK(!pthread_join(t, NULL));
+	CHECK_EQ(pthread_mutex_lock(&m), EOWNERDEAD);
+}
+
+/* Born and dying all the time: the walk must not miss one. */
+SCENARIO(fork_storm, .tasks = -1, .moving = true)
+{
+	long n = 0;
+	int status;
+
+	job_waits();
+	while (job.hold) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(7);
+		CHECK(pid > 0);
+		if (!CHECK(waitpid(pid, &status, 0) == pid && status == 7 << 8))
+			break;
+		n++;
+	}
+	CHECK(n > 0);
+}
+
+static void *short_life(void *arg)
+{
+	return arg;
+}
+
+SCENARIO(thread_storm, .tasks = -1, .moving = true)
+{
+	long n = 0;
+
+	job_waits();
+	while (job.hold) {
+		pthread_t t;
+		void *ret;
+
+		if (!CHECK(!pthread_create(&t, NULL, short_life, &n)) ||
+		    !CHECK(!pthread_join(t, &ret) && ret == &n))
+			break;
+		n++;
+	}
+	CHECK(n > 0);
+}
+
+TEST_HARNESS_MAIN
