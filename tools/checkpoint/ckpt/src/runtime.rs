@@ -224,8 +224,13 @@ impl Runtime {
             }
             ancestor = parent(ancestor).unwrap_or(0);
         }
-        // The init is the one child of its launcher.
-        Ok(jobs.into_iter().find(|job| parent(job.init) == Some(pid)))
+        // The init is the one child of its launcher, which is the same program. One that was
+        // detached has a parent that is nothing to it.
+        let program = |pid| fs::read_link(format!("/proc/{pid}/exe")).ok();
+        Ok(jobs.into_iter().find(|job| {
+            parent(job.init) == Some(pid)
+                && program(pid).is_some_and(|path| program(job.init) == Some(path))
+        }))
     }
 }
 

@@ -491,6 +491,7 @@ fn note_name(note: u32) -> String {
         0x201 => "386_IOPERM",
         0x202 => "X86_XSTATE",
         0x204 => "X86_SHSTK",
+        0x205 => "X86_XSAVE_LAYOUT",
         _ => return format!("note {note:#x}"),
     };
     name.into()

@@ -241,6 +241,8 @@ fn a_job_is_found_by_name_and_pid() {
     assert!(err(&output).contains("the init of first was killed by signal 9"));
     assert_eq!(code(&place.run(&["run", "-n", "first", "--", "true"])), 0);
 
+    // A detached one outlives its launcher.
+    assert!(other.wait().unwrap().success());
     assert!(place
         .run(&["kill", "-a", "-s", "9", "other"])
         .status
