@@ -295,12 +295,17 @@ fn a_terminal_of_its_own() {
                  kill -INT 0; echo not killed";
     let ckpt = env!("CARGO_BIN_EXE_ckpt");
     let line = format!("{ckpt} run --tty -- sh -c '{inner}'");
-    let output = Command::new("script")
+    let mut child = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .env("CKPT_RUNTIME_DIR", place.0.join("jobs"))
-        .stdin(Stdio::null())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
         .unwrap();
+    // Open until the end, for script(1) types what says that it is closed.
+    let typing = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(typing);
     let text = out(&output);
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     assert!(lines[0].starts_with("/dev/pts/"), "{text}");
