@@ -21,19 +21,26 @@ struct mm_struct;
 struct path;
 struct pid_namespace;
 struct restart_block;
+struct rlimit;
 struct rseq;
+struct sched_attr;
 struct task_struct;
 struct user_namespace;
 struct vm_area_struct;
 
 /*
  * What their owners offer to the checkpointer: the functions by which an
- * interrupted system call goes on, the registration of an rseq area as it was.
+ * interrupted system call goes on, the registration of an rseq area as it was,
+ * and what system calls do, for use by a task that rebuilds itself.
  */
 long hrtimer_nanosleep_restart(struct restart_block *restart);
 long do_restart_poll(struct restart_block *restart);
 long futex_wait_restart(struct restart_block *restart);
 int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
+int do_prlimit(struct task_struct *tsk, unsigned int resource,
+	       struct rlimit *new_rlim, struct rlimit *old_rlim);
+void set_child_subreaper(bool is);
+bool security_cred_same(const struct cred *a, const struct cred *b);
 
 #ifdef CONFIG_CHECKPOINT
 
@@ -181,6 +188,82 @@ struct checkpoint_restart_block {
 void checkpoint_get_restart_block(struct task_struct *task,
 				  struct checkpoint_restart_block *out);
 void checkpoint_set_restart_block(const struct checkpoint_restart_block *in);
+/* What a task may have that can't be saved; a bit each. */
+enum checkpoint_unsupported {
+	CHECKPOINT_HAS_SECCOMP,
+	CHECKPOINT_HAS_POSIX_TIMERS,
+	CHECKPOINT_HAS_ITIMERS,
+	CHECKPOINT_HAS_PERF_EVENTS,
+	CHECKPOINT_HAS_UPROBES,
+	CHECKPOINT_HAS_IO_URING,
+	CHECKPOINT_HAS_USER_DISPATCH,
+	CHECKPOINT_HAS_SEM_UNDO,
+	CHECKPOINT_HAS_TTY,
+	CHECKPOINT_HAS_MEMPOLICY,
+	CHECKPOINT_HAS_SPECULATION,
+	CHECKPOINT_HAS_CORE_COOKIE,
+	CHECKPOINT_HAS_UCLAMP,
+	CHECKPOINT_HAS_PI_FUTEX,
+	CHECKPOINT_HAS_VFORK,
+	CHECKPOINT_HAS_EXIT,
+	CHECKPOINT_HAS_TRACEES,
+	CHECKPOINT_HAS_OVERRIDE,
+	CHECKPOINT_HAS_USER_EVENTS,
+	CHECKPOINT_HAS_PID_NS,
+	CHECKPOINT_HAS_PID_NS_FOR_CHILDREN,
+	CHECKPOINT_HAS_UTS_NS,
+	CHECKPOINT_HAS_IPC_NS,
+	CHECKPOINT_HAS_MNT_NS,
+	CHECKPOINT_HAS_NET_NS,
+	CHECKPOINT_HAS_TIME_NS,
+	CHECKPOINT_HAS_CGROUP_NS,
+	CHECKPOINT_HAS_NR
+};
+
+u64 checkpoint_unsupported(struct task_struct *task);
+bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other);
+int checkpoint_set_tty(bool keep);
+bool checkpoint_has_seccomp(struct task_struct *task);
+
+/**
+ * struct checkpoint_attr - state that prctl(2) and its like set
+ * @oom_score_adj: /proc/PID/oom_score_adj
+ * @oom_score_adj_min: the lowest that needs no capability
+ * @ioprio: as ioprio_set(2), 0 for none
+ * @timer_slack_ns: PR_SET_TIMERSLACK
+ * @default_timer_slack_ns: what PR_SET_TIMERSLACK 0 goes back to
+ * @personality: personality(2)
+ * @subreaper: PR_SET_CHILD_SUBREAPER
+ * @autoreap: CLONE_AUTOREAP
+ * @mce_process: PR_MCE_KILL_SET
+ * @mce_early: PR_MCE_KILL_EARLY
+ * @io_flusher: PR_SET_IO_FLUSHER
+ * @timer_restore_ids: PR_TIMER_CREATE_RESTORE_IDS
+ */
+struct checkpoint_attr {
+	short oom_score_adj;
+	short oom_score_adj_min;
+	int ioprio;
+	u64 timer_slack_ns;
+	u64 default_timer_slack_ns;
+	u32 personality;
+	bool subreaper;
+	bool autoreap;
+	bool mce_process;
+	bool mce_early;
+	bool io_flusher;
+	bool timer_restore_ids;
+};
+
+void checkpoint_get_attr(struct task_struct *task, struct checkpoint_attr *attr);
+int checkpoint_set_attr(const struct checkpoint_attr *attr, bool leader);
+void checkpoint_set_pdeath_signal(int sig);
+void checkpoint_set_autoreap(bool autoreap);
+void checkpoint_get_sched(struct task_struct *task, struct sched_attr *attr);
+unsigned int checkpoint_nr_cpus(void);
+bool checkpoint_get_affinity(struct task_struct *task, unsigned long *bits);
+int checkpoint_set_affinity(const unsigned long *bits, unsigned int nr);
+
 /* In what credentials differ that can't be brought back. */
 enum checkpoint_cred_differs {
 	CHECKPOINT_CRED_SAME,

@@ -19,8 +19,10 @@
 //! mappings take; `file_lock` of a descriptor table; `siglock` of a job's task.
 //! None of them is held across another of this list.
 
+mod attr;
 mod checkpoint;
 mod creds;
+mod deny;
 mod files;
 mod freeze;
 mod fs;
@@ -30,6 +32,8 @@ mod objhash;
 mod report;
 mod restart;
 mod restart_block;
+mod rlimits;
+mod sched;
 mod signal;
 mod task;
 mod tree;

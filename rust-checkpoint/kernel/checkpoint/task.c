@@ -4,14 +4,35 @@
  * behind macros, anonymous unions and headers that are private to their owner.
  */
 #include <linux/checkpoint.h>
+#include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/futex.h>
 #include <linux/hrtimer.h>
+#include <linux/io_uring_types.h>
+#include <linux/iocontext.h>
+#include <linux/ioprio.h>
 #include <linux/ktime.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/nsproxy.h>
+#include <linux/oom.h>
+#include <linux/perf_event.h>
+#include <linux/pid_namespace.h>
+#include <linux/prctl.h>
 #include <linux/restart_block.h>
 #include <linux/sched.h>
+#include <linux/sched/deadline.h>
+#include <linux/sched/prio.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/security.h>
+#include <linux/syscall_user_dispatch.h>
 #include <linux/thread_info.h>
+#include <linux/tty.h>
+#include <linux/uprobes.h>
+
+#include <uapi/linux/sched/types.h>
 
 #include "../futex/futex.h"
 
@@ -158,12 +179,413 @@ enum checkpoint_cred_differs checkpoint_cred_differs(const struct cred *cred,
 		return CHECKPOINT_CRED_KEYRINGS;
 #endif
 #ifdef CONFIG_SECURITY
-	struct lsm_prop prop = {}, prop_like = {};
-
-	security_cred_getlsmprop(cred, &prop);
-	security_cred_getlsmprop(like, &prop_like);
-	if (memcmp(&prop, &prop_like, sizeof(prop)))
+	if (!security_cred_same(cred, like))
 		return CHECKPOINT_CRED_LSM;
 #endif
 	return CHECKPOINT_CRED_SAME;
+}
+
+static bool has_perf_events(struct task_struct *task)
+{
+#ifdef CONFIG_PERF_EVENTS
+	struct perf_event_context *ctx = READ_ONCE(task->perf_event_ctxp);
+
+	return (ctx && READ_ONCE(ctx->nr_events)) ||
+	       !list_empty(&task->perf_event_list);
+#else
+	return false;
+#endif
+}
+
+static bool has_uprobes(struct task_struct *task)
+{
+	if (task->mm && mm_flags_test(MMF_HAS_UPROBES, task->mm))
+		return true;
+#ifdef CONFIG_UPROBES
+	return task->utask &&
+	       (task->utask->active_uprobe || task->utask->return_instances);
+#else
+	return false;
+#endif
+}
+
+static bool has_io_uring(struct task_struct *task)
+{
+#ifdef CONFIG_IO_URING
+	return (task->io_uring && !xa_empty(&task->io_uring->xa)) ||
+	       task->io_uring_restrict;
+#else
+	return false;
+#endif
+}
+
+static bool has_itimers(struct signal_struct *sig)
+{
+	return hrtimer_active(&sig->real_timer) || sig->it_real_incr ||
+	       sig->it[CPUCLOCK_PROF].expires || sig->it[CPUCLOCK_PROF].incr ||
+	       sig->it[CPUCLOCK_VIRT].expires || sig->it[CPUCLOCK_VIRT].incr;
+}
+
+static bool has_sem_undo(struct task_struct *task)
+{
+#ifdef CONFIG_SYSVIPC
+	return task->sysvsem.undo_list;
+#else
+	return false;
+#endif
+}
+
+static bool has_other_mempolicy(struct task_struct *task)
+{
+#ifdef CONFIG_NUMA
+	return !mpol_equal(task->mempolicy, current->mempolicy);
+#else
+	return false;
+#endif
+}
+
+static bool has_other_speculation(struct task_struct *task)
+{
+	static const unsigned long controls[] = {
+		PR_SPEC_STORE_BYPASS,
+		PR_SPEC_INDIRECT_BRANCH,
+		PR_SPEC_L1D_FLUSH,
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(controls); i++)
+		if (arch_prctl_spec_ctrl_get(task, controls[i]) !=
+		    arch_prctl_spec_ctrl_get(current, controls[i]))
+			return true;
+	return false;
+}
+
+static bool has_core_cookie(struct task_struct *task)
+{
+#ifdef CONFIG_SCHED_CORE
+	return task->core_cookie != current->core_cookie;
+#else
+	return false;
+#endif
+}
+
+static bool has_uclamp(struct task_struct *task)
+{
+#ifdef CONFIG_UCLAMP_TASK
+	return task->uclamp_req[UCLAMP_MIN].user_defined ||
+	       task->uclamp_req[UCLAMP_MAX].user_defined;
+#else
+	return false;
+#endif
+}
+
+static bool has_user_events(struct task_struct *task)
+{
+#ifdef CONFIG_USER_EVENTS
+	return task->user_event_mm;
+#else
+	return false;
+#endif
+}
+
+/* Filters that init has, too, are inherited from it. */
+static bool has_other_seccomp(struct task_struct *task)
+{
+#ifdef CONFIG_SECCOMP
+	if (task->seccomp.mode != current->seccomp.mode)
+		return true;
+#ifdef CONFIG_SECCOMP_FILTER
+	return task->seccomp.filter != current->seccomp.filter;
+#endif
+#endif
+	return false;
+}
+
+/* Whether @task is confined by seccomp. */
+bool checkpoint_has_seccomp(struct task_struct *task)
+{
+#ifdef CONFIG_SECCOMP
+	return task->seccomp.mode != SECCOMP_MODE_DISABLED;
+#else
+	return false;
+#endif
+}
+
+/* Whether the controlling terminal of @task is that of @other, in one session. */
+bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other)
+{
+	guard(rcu)();
+	return READ_ONCE(task->signal->tty) &&
+	       READ_ONCE(task->signal->tty) == READ_ONCE(other->signal->tty) &&
+	       task_session(task) == task_session(other);
+}
+
+/**
+ * checkpoint_set_tty - keep the controlling terminal current has from its parent
+ * @keep: or let go of it
+ *
+ * Return: 0, or -ENOTTY where there is none to keep.
+ */
+int checkpoint_set_tty(bool keep)
+{
+	if (keep)
+		return READ_ONCE(current->signal->tty) ? 0 : -ENOTTY;
+	proc_clear_tty(current);
+	return 0;
+}
+
+/**
+ * checkpoint_unsupported - what a task has that can't be saved
+ * @task: a task that stands still
+ *
+ * What would be inherited from init, which is current, is no matter.
+ * Documentation/admin-guide/checkpoint-state.rst says of every member of
+ * struct task_struct and struct signal_struct what happens to it.
+ *
+ * Return: bits of enum checkpoint_unsupported.
+ */
+u64 checkpoint_unsupported(struct task_struct *task)
+{
+	struct signal_struct *sig = task->signal;
+	const struct nsproxy *ns = task->nsproxy, *like = current->nsproxy;
+	u64 has = 0;
+
+#define HAS(what, cond)						\
+	do {							\
+		if (cond)					\
+			has |= BIT_ULL(CHECKPOINT_HAS_##what);	\
+	} while (0)
+
+	HAS(SECCOMP, has_other_seccomp(task));
+	HAS(PERF_EVENTS, has_perf_events(task));
+	HAS(UPROBES, has_uprobes(task));
+	HAS(IO_URING, has_io_uring(task));
+	HAS(USER_DISPATCH, test_task_syscall_work(task, SYSCALL_USER_DISPATCH));
+	HAS(SEM_UNDO, has_sem_undo(task));
+	HAS(MEMPOLICY, has_other_mempolicy(task));
+	HAS(SPECULATION, has_other_speculation(task));
+	HAS(CORE_COOKIE, has_core_cookie(task));
+	HAS(UCLAMP, has_uclamp(task));
+	HAS(USER_EVENTS, has_user_events(task));
+	HAS(PI_FUTEX, !list_empty(&task->futex.pi_state_list));
+	HAS(VFORK, task->vfork_done);
+	HAS(TRACEES, !list_empty(&task->ptraced));
+	HAS(OVERRIDE, rcu_access_pointer(task->cred) !=
+		      rcu_access_pointer(task->real_cred) ||
+		      task->fs != task->real_fs);
+
+	if (thread_group_leader(task)) {
+		HAS(POSIX_TIMERS, !hlist_empty(&sig->posix_timers) ||
+				  !hlist_empty(&sig->ignored_posix_timers));
+		HAS(ITIMERS, has_itimers(sig));
+		HAS(TTY, sig->tty && !checkpoint_has_tty_of(task, current));
+	}
+	HAS(EXIT, sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
+		  sig->core_state);
+
+	HAS(PID_NS, task_active_pid_ns(task) != task_active_pid_ns(current));
+	HAS(PID_NS_FOR_CHILDREN,
+	    ns->pid_ns_for_children != like->pid_ns_for_children);
+	HAS(UTS_NS, ns->uts_ns != like->uts_ns);
+	HAS(IPC_NS, ns->ipc_ns != like->ipc_ns);
+	HAS(MNT_NS, ns->mnt_ns != like->mnt_ns);
+	HAS(NET_NS, ns->net_ns != like->net_ns);
+	HAS(TIME_NS, ns->time_ns != like->time_ns ||
+		     ns->time_ns_for_children != like->time_ns_for_children);
+	HAS(CGROUP_NS, ns->cgroup_ns != like->cgroup_ns);
+#undef HAS
+	return has;
+}
+
+static int get_ioprio(struct task_struct *task)
+{
+	int prio = 0;
+
+#ifdef CONFIG_BLOCK
+	task_lock(task);
+	if (task->io_context)
+		prio = task->io_context->ioprio;
+	task_unlock(task);
+#endif
+	return prio;
+}
+
+#define IO_FLUSHER	(PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE)
+
+/**
+ * checkpoint_get_attr - state of a task that prctl(2) and its like set
+ * @task: a task that stands still
+ * @attr: filled
+ */
+void checkpoint_get_attr(struct task_struct *task, struct checkpoint_attr *attr)
+{
+	struct signal_struct *sig = task->signal;
+
+	*attr = (struct checkpoint_attr) {
+		.oom_score_adj = READ_ONCE(sig->oom_score_adj),
+		.oom_score_adj_min = READ_ONCE(sig->oom_score_adj_min),
+		.ioprio = get_ioprio(task),
+		.timer_slack_ns = task->timer_slack_ns,
+		.default_timer_slack_ns = task->default_timer_slack_ns,
+		.personality = task->personality,
+		.subreaper = sig->is_child_subreaper,
+		.autoreap = sig->autoreap,
+		.mce_process = task->flags & PF_MCE_PROCESS,
+		.mce_early = task->flags & PF_MCE_EARLY,
+		.io_flusher = (task->flags & IO_FLUSHER) == IO_FLUSHER,
+		.timer_restore_ids = sig->timer_create_restore_ids,
+	};
+}
+
+/* As a write to /proc/self/oom_score_adj. */
+static int set_oom_score_adj(short adj, short min)
+{
+	struct signal_struct *sig = current->signal;
+	int err = 0;
+
+	guard(mutex)(&oom_adj_mutex);
+	if (adj == sig->oom_score_adj && min == sig->oom_score_adj_min)
+		return 0;
+	if ((adj < sig->oom_score_adj_min || min != sig->oom_score_adj_min) &&
+	    !capable(CAP_SYS_RESOURCE))
+		return -EACCES;
+	sig->oom_score_adj = adj;
+	sig->oom_score_adj_min = min;
+	return err;
+}
+
+/**
+ * checkpoint_set_attr - set what prctl(2) and its like set
+ * @attr: what to set; autoreap is left out
+ * @leader: also what belongs to the process
+ *
+ * Context: current, which has not been to user mode.
+ * Return: 0, -EACCES, -EPERM, -EINVAL as the calls that set it.
+ */
+int checkpoint_set_attr(const struct checkpoint_attr *attr, bool leader)
+{
+	int err;
+
+	if (attr->io_flusher && !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	if (leader) {
+		err = set_oom_score_adj(attr->oom_score_adj,
+					attr->oom_score_adj_min);
+		if (err)
+			return err;
+		current->signal->timer_create_restore_ids = attr->timer_restore_ids;
+		set_child_subreaper(attr->subreaper);
+	}
+#ifdef CONFIG_BLOCK
+	if (attr->ioprio != get_ioprio(current)) {
+		err = ioprio_check_cap(attr->ioprio);
+		if (!err)
+			err = set_task_ioprio(current, attr->ioprio);
+		if (err)
+			return err;
+	}
+#endif
+	current->flags &= ~(PF_MCE_PROCESS | PF_MCE_EARLY | IO_FLUSHER);
+	if (attr->mce_process)
+		current->flags |= PF_MCE_PROCESS;
+	if (attr->mce_early)
+		current->flags |= PF_MCE_EARLY;
+	if (attr->io_flusher)
+		current->flags |= IO_FLUSHER;
+	current->personality = attr->personality;
+
+	task_lock(current);
+	current->default_timer_slack_ns = attr->default_timer_slack_ns;
+	current->timer_slack_ns = attr->timer_slack_ns;
+	task_unlock(current);
+	return 0;
+}
+
+/* PR_SET_PDEATHSIG */
+void checkpoint_set_pdeath_signal(int sig)
+{
+	read_lock(&tasklist_lock);
+	current->pdeath_signal = sig;
+	read_unlock(&tasklist_lock);
+}
+
+/* CLONE_AUTOREAP */
+void checkpoint_set_autoreap(bool autoreap)
+{
+	write_lock_irq(&tasklist_lock);
+	current->signal->autoreap = autoreap;
+	write_unlock_irq(&tasklist_lock);
+}
+
+/**
+ * checkpoint_get_sched - how a task is scheduled
+ * @task: a task that stands still
+ * @attr: filled with what sched_setattr(2) takes to get there
+ */
+void checkpoint_get_sched(struct task_struct *task, struct sched_attr *attr)
+{
+	memset(attr, 0, sizeof(*attr));
+	attr->size = sizeof(*attr);
+	attr->sched_policy = task->policy;
+	attr->sched_nice = PRIO_TO_NICE(task->static_prio);
+	attr->sched_priority = task->rt_priority;
+	if (task->sched_reset_on_fork)
+		attr->sched_flags |= SCHED_FLAG_RESET_ON_FORK;
+	if (task->policy == SCHED_DEADLINE) {
+		attr->sched_runtime = task->dl.dl_runtime;
+		attr->sched_deadline = task->dl.dl_deadline;
+		attr->sched_period = task->dl.dl_period;
+		attr->sched_flags |= task->dl.flags &
+				     (SCHED_FLAG_RECLAIM | SCHED_FLAG_DL_OVERRUN);
+	} else if (task->se.custom_slice) {
+		attr->sched_runtime = task->se.slice;
+	}
+}
+
+/* CPUs there may be. */
+unsigned int checkpoint_nr_cpus(void)
+{
+	return nr_cpu_ids;
+}
+
+/**
+ * checkpoint_get_affinity - the CPUs that a task asked for
+ * @task: a task that stands still
+ * @bits: room for checkpoint_nr_cpus() bits
+ *
+ * Return: false when it never did.
+ */
+bool checkpoint_get_affinity(struct task_struct *task, unsigned long *bits)
+{
+	guard(raw_spinlock_irqsave)(&task->pi_lock);
+	if (!task->user_cpus_ptr)
+		return false;
+	bitmap_copy(bits, cpumask_bits(task->user_cpus_ptr), nr_cpu_ids);
+	return true;
+}
+
+/**
+ * checkpoint_set_affinity - sched_setaffinity(2) for current
+ * @bits: CPUs, or NULL for all that there may be
+ * @nr: how many bits there are
+ *
+ * Return: as sched_setaffinity(2).
+ */
+int checkpoint_set_affinity(const unsigned long *bits, unsigned int nr)
+{
+	cpumask_var_t mask;
+	int err;
+
+	if (!bits && !current->user_cpus_ptr)
+		return 0;
+	if (!alloc_cpumask_var(&mask, GFP_KERNEL))
+		return -ENOMEM;
+	if (bits) {
+		cpumask_clear(mask);
+		bitmap_copy(cpumask_bits(mask), bits, min(nr, nr_cpu_ids));
+	} else {
+		cpumask_copy(mask, cpu_possible_mask);
+	}
+	err = sched_setaffinity(0, mask);
+	free_cpumask_var(mask);
+	return err;
 }

@@ -8,11 +8,13 @@
 
 use crate::{
     arch,
+    attr,
     checkpoint::{
         Checkpoint,
         Section, //
     },
     creds,
+    deny,
     files,
     freeze::Frozen,
     fs,
@@ -31,6 +33,8 @@ use crate::{
         Restart, //
     },
     restart_block,
+    rlimits,
+    sched,
     signal,
     user_ptrs, //
 };
@@ -80,6 +84,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         "its session is that of a process which is not in the job",
     );
 
+    deny::checkpoint(ctx, frozen);
     let mm = mm::checkpoint(ctx, frozen)?;
     let files = files::checkpoint_table(ctx, frozen)?;
     let fs = fs::checkpoint(ctx, frozen)?;
@@ -95,6 +100,9 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let (mut flags, stop_signal) = signal::checkpoint_stop(frozen)?;
     if task.is_forked() {
         flags |= task_flags::FORKED;
+    }
+    if task.has_tty_of(current!()) {
+        flags |= task_flags::INIT_TTY;
     }
     ctx.emit(
         Section::Tasks,
@@ -119,7 +127,12 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     arch::checkpoint_thread(ctx, frozen)?;
     signal::checkpoint(ctx, frozen)?;
     creds::checkpoint(ctx, frozen)?;
+    if task.is_group_leader() {
+        rlimits::checkpoint(ctx, frozen)?;
+    }
     restart_block::checkpoint(ctx, frozen)?;
+    attr::checkpoint(ctx, frozen)?;
+    sched::checkpoint(ctx, frozen)?;
     user_ptrs::checkpoint(ctx, frozen)
 }
 
@@ -180,6 +193,18 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     if task.sid == task.pid {
         clone::new_session()?;
     }
+    if clone::set_tty(task.flags.get() & task_flags::INIT_TTY != 0).is_err() {
+        return Err(rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "tty",
+                name: b"",
+                why: "its controlling terminal was the one of init, and this init has none",
+                remedy: "restart under an init with a terminal",
+            },
+            ENOTTY,
+        ));
+    }
     mm::restart(rs, part)?;
     arch::restart_own(rs, part)?;
     files::restart_table(rs, part)?;
@@ -196,7 +221,14 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
 /// what may be had with them. What was before, also to create its threads, may
 /// need the rights of init.
 pub(crate) fn restart_rights(rs: &mut Restart, part: &Part) -> Result {
+    if part.is_group_leader() {
+        rlimits::restart(rs, part)?;
+    }
+    sched::restart(rs, part)?;
+    attr::restart(rs, part)?;
+    // What took a right was done with those of init, what follows is with its own.
     creds::restart(rs, part)?;
+    attr::restart_after_creds(rs, part)?;
     signal::restart_pending(rs, part)?;
     signal::restart_stop(part)
 }
@@ -205,5 +237,6 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part) -> Result {
 /// would be visible if it were killed before, and what depends on the time.
 pub(crate) fn release(rs: &Restart, part: &Part) -> Result {
     restart_block::release(rs, part)?;
+    attr::release(rs, part)?;
     user_ptrs::release(rs, part)
 }

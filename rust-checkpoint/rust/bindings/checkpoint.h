@@ -39,6 +39,7 @@
 #include <linux/syscalls.h>
 #include <linux/xxhash.h>
 #include <uapi/linux/checkpoint.h>
+#include <uapi/linux/sched/types.h>
 #include <uapi/linux/wait.h>
 
 #include <asm/checkpoint.h>

@@ -9,6 +9,7 @@
 //!
 //! C header: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h)
 
+pub mod attr;
 pub mod clone;
 pub mod cred;
 pub mod event;

@@ -726,11 +726,34 @@ wire! {
         pub oom_score_adj_min: I32,
         /// PR_SPEC_* bits of the speculation controls; 0 in this version.
         pub speculation: U32,
+        /// [`attr_flags`].
+        pub flags: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
 
+/// Bits of [`Attr::flags`].
+pub mod attr_flags {
+    /// CLONE_AUTOREAP: the parent does not wait for it.
+    pub const AUTOREAP: u32 = 1 << 0;
+    /// PR_MCE_KILL_SET.
+    pub const MCE_PROCESS: u32 = 1 << 1;
+    /// PR_MCE_KILL_EARLY.
+    pub const MCE_EARLY: u32 = 1 << 2;
+    /// PR_SET_IO_FLUSHER.
+    pub const IO_FLUSHER: u32 = 1 << 3;
+    /// PR_TIMER_CREATE_RESTORE_IDS.
+    pub const TIMER_RESTORE_IDS: u32 = 1 << 4;
+    /// Confined by the same seccomp filters as init.
+    pub const SECCOMP_OF_INIT: u32 = 1 << 5;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 6) - 1;
+}
+
 wire! {
-    /// Scheduling, as sched_setattr(2) sets it.
+    /// Scheduling, as sched_setattr(2) sets it. The tail is what sched_setaffinity(2) was last
+    /// asked for, empty if it never was.
     pub struct Sched {
         /// SCHED_*.
         pub policy: U32,
@@ -738,9 +761,9 @@ wire! {
         pub nice: I32,
         /// Priority of real-time policies.
         pub priority: U32,
-        /// SCHED_FLAG_RESET_ON_FORK.
+        /// SCHED_FLAG_RESET_ON_FORK, and those of SCHED_DEADLINE.
         pub flags: U32,
-        /// SCHED_DEADLINE and custom slices.
+        /// SCHED_DEADLINE; a slice of its own for others, 0 for none.
         pub runtime: U64,
         /// SCHED_DEADLINE.
         pub deadline: U64,

@@ -25,6 +25,7 @@ use super::{
         Record, //
     },
     record::{
+        attr_flags,
         file_kind,
         mm_flags,
         restart_kind,
@@ -716,6 +717,8 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
             }
             bits(r, attr.subreaper.get().into(), 1)?;
             bits(r, attr.speculation.get().into(), 0)?;
+            bits(r, attr.flags.get().into(), attr_flags::ALL.into())?;
+            reserved(r, attr.reserved.get())?;
             no_tail(r)
         }
         Kind::Sched => {

@@ -108,3 +108,10 @@ pub fn set_groups(task: &Task, pgid: i32, sid: i32) -> Result {
     // SAFETY: the task is alive.
     to_result(unsafe { bindings::checkpoint_set_groups(task.as_ptr(), pgid, sid) })
 }
+
+/// Keeps the controlling terminal that the current task has from init, or lets
+/// go of it. `ENOTTY`: there is none to keep.
+pub fn set_tty(keep: bool) -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_set_tty(keep) })
+}

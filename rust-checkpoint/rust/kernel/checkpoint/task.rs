@@ -109,6 +109,8 @@ pub trait TaskExt {
     fn is_dead(&self) -> bool;
     /// Whether job control holds it stopped.
     fn is_stopped(&self) -> bool;
+    /// Whether its controlling terminal is that of `other`, in the same session.
+    fn has_tty_of(&self, other: &Task) -> bool;
     /// Command name, padded with NUL.
     fn comm(&self) -> [u8; 16];
     /// The signal its parent gets when it exits; -1 for a thread.
@@ -178,6 +180,11 @@ impl TaskExt for Task {
 
     fn is_stopped(&self) -> bool {
         read_once!(self, jobctl) & u64::from(bindings::JOBCTL_STOPPED) as c_ulong != 0
+    }
+
+    fn has_tty_of(&self, other: &Task) -> bool {
+        // SAFETY: both tasks are alive.
+        unsafe { bindings::checkpoint_has_tty_of(self.as_ptr(), other.as_ptr()) }
     }
 
     fn comm(&self) -> [u8; 16] {

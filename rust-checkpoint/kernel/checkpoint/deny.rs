@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a task may have that can't be saved, by name.
+//!
+//! `Documentation/admin-guide/checkpoint-state.rst` says of every member of
+//! `struct task_struct` and `struct signal_struct` whether it is saved, derived,
+//! refused here, or dropped.
+
+use crate::{
+    checkpoint::Checkpoint,
+    freeze::Frozen,
+    report::{
+        Item,
+        Object, //
+    },
+};
+use kernel::checkpoint::attr::{
+    Unsupported,
+    UnsupportedSet, //
+};
+
+/// Kind, why and remedy of a refusal.
+type Refusal = (Unsupported, &'static str, &'static str, &'static str);
+
+const NS: &str = "start the job in the namespaces of its init";
+
+const REFUSALS: [Refusal; 27] = [
+    (
+        Unsupported::Seccomp,
+        "seccomp",
+        "it has seccomp filters that init has not",
+        "start the job without them",
+    ),
+    (
+        Unsupported::PosixTimers,
+        "posix-timers",
+        "it has timers of timer_create(2), not supported yet",
+        "",
+    ),
+    (
+        Unsupported::Itimers,
+        "itimers",
+        "a timer of setitimer(2) or alarm(2) runs, not supported yet",
+        "",
+    ),
+    (
+        Unsupported::PerfEvents,
+        "perf-events",
+        "it is being measured, or measures, with perf events",
+        "end the measurement",
+    ),
+    (
+        Unsupported::Uprobes,
+        "uprobes",
+        "there are user probes in its memory",
+        "remove the probes",
+    ),
+    (
+        Unsupported::IoUring,
+        "io-uring",
+        "it uses io_uring, not supported yet",
+        "",
+    ),
+    (
+        Unsupported::UserDispatch,
+        "user-dispatch",
+        "its system calls are dispatched to user space, not supported yet",
+        "",
+    ),
+    (
+        Unsupported::SemUndo,
+        "sem-undo",
+        "it has used semaphores with SEM_UNDO, not supported yet",
+        "",
+    ),
+    (
+        Unsupported::Tty,
+        "tty",
+        "its controlling terminal is not the one of init",
+        "start the job without a terminal of its own",
+    ),
+    (
+        Unsupported::Mempolicy,
+        "mempolicy",
+        "it has a NUMA policy (set_mempolicy(2)), not supported yet",
+        "set the policy for init",
+    ),
+    (
+        Unsupported::Speculation,
+        "speculation",
+        "its speculation controls are not those of init, not supported yet",
+        "set them for init",
+    ),
+    (
+        Unsupported::CoreCookie,
+        "core-sched",
+        "it has a core scheduling cookie that is not the one of init",
+        "set it for init",
+    ),
+    (
+        Unsupported::Uclamp,
+        "uclamp",
+        "it has utilization clamps, not supported yet",
+        "",
+    ),
+    (
+        Unsupported::PiFutex,
+        "pi-futex",
+        "a process outside of the job waits for a futex that it holds",
+        "try again",
+    ),
+    (
+        Unsupported::Vfork,
+        "vfork",
+        "its parent waits for it in vfork(2), not supported yet",
+        "try again when it has executed its program",
+    ),
+    (
+        Unsupported::Exit,
+        "exiting",
+        "its process is exiting, executing a program or dumping core",
+        "try again",
+    ),
+    (
+        Unsupported::Tracees,
+        "tracer",
+        "it traces other tasks (ptrace(2))",
+        "end the debugger",
+    ),
+    (
+        Unsupported::Override,
+        "override",
+        "the kernel does something for it under other credentials",
+        "try again",
+    ),
+    (
+        Unsupported::UserEvents,
+        "user-events",
+        "it has registered user events, not supported yet",
+        "",
+    ),
+    (
+        Unsupported::PidNs,
+        "pid-ns",
+        "it is in a pid namespace of its own, not supported yet",
+        "checkpoint that namespace by its own init",
+    ),
+    (
+        Unsupported::PidNsForChildren,
+        "pid-ns",
+        "its children will be in another pid namespace",
+        NS,
+    ),
+    (
+        Unsupported::UtsNs,
+        "uts-ns",
+        "its UTS namespace is not the one of init",
+        NS,
+    ),
+    (
+        Unsupported::IpcNs,
+        "ipc-ns",
+        "its IPC namespace is not the one of init",
+        NS,
+    ),
+    (
+        Unsupported::MntNs,
+        "mnt-ns",
+        "its mount namespace is not the one of init",
+        NS,
+    ),
+    (
+        Unsupported::NetNs,
+        "net-ns",
+        "its network namespace is not the one of init",
+        NS,
+    ),
+    (
+        Unsupported::TimeNs,
+        "time-ns",
+        "its time namespace is not the one of init",
+        NS,
+    ),
+    (
+        Unsupported::CgroupNs,
+        "cgroup-ns",
+        "its cgroup namespace is not the one of init",
+        NS,
+    ),
+];
+
+/// Reports all that is in the way with a task.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) {
+    let found = UnsupportedSet::of(frozen.task());
+    for (what, kind, why, remedy) in REFUSALS {
+        if found.has(what) {
+            ctx.report.refuse(Item {
+                object: Object::Task,
+                kind,
+                name: b"",
+                why,
+                remedy,
+            });
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Scheduling: policy, priority, and the CPUs a task asked for.
+//!
+//! Set through sched_setattr(2)'s and sched_setaffinity(2)'s own code, with the
+//! rights of init. Refused at restart: CPUs of which there is none here.
+
+use crate::{
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    freeze::Frozen,
+    image::record::{
+        self as wire,
+        Kind, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
+};
+use kernel::{
+    checkpoint::attr::{
+        self,
+        SchedAttr, //
+    },
+    prelude::*,
+};
+use zerocopy::little_endian::U64;
+
+/// Saves how a task is scheduled.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let sched = attr::sched(frozen.task());
+    let mut cpus = KVec::new();
+    for word in attr::affinity(frozen.task())?.unwrap_or_default() {
+        cpus.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL)?;
+    }
+    ctx.emit(
+        Section::Tasks,
+        Kind::Sched,
+        &wire::Sched {
+            policy: sched.sched_policy.into(),
+            nice: sched.sched_nice.into(),
+            priority: sched.sched_priority.into(),
+            flags: (sched.sched_flags as u32).into(),
+            runtime: sched.sched_runtime.into(),
+            deadline: sched.sched_deadline.into(),
+            period: sched.sched_period.into(),
+        },
+        &[&cpus],
+    )
+}
+
+/// Has the current task scheduled as it was.
+pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta()?;
+    let record = part.record(&meta, Kind::Sched)?;
+    let head: wire::Sched = record.head().map_err(|_| EINVAL)?;
+    let mut refused = |kind: &'static str, why: &'static str, remedy: &'static str, e| {
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind,
+                name: b"",
+                why,
+                remedy,
+            },
+            e,
+        )
+    };
+
+    let words = record.array::<U64>().map_err(|_| EINVAL)?;
+    let mut cpus = KVec::with_capacity(words.len(), GFP_KERNEL)?;
+    for word in words {
+        cpus.push(word.get(), GFP_KERNEL)?;
+    }
+    attr::set_affinity((!cpus.is_empty()).then_some(&cpus)).map_err(|e| {
+        refused(
+            "affinity",
+            "it is bound to CPUs of which none can be used here",
+            "restart on a machine with these CPUs, or widen the cpuset",
+            e,
+        )
+    })?;
+
+    // A nice value is kept for later by those that do not use it.
+    let nice = SchedAttr {
+        sched_nice: head.nice.get(),
+        ..Default::default()
+    };
+    let is = SchedAttr {
+        sched_policy: head.policy.get(),
+        sched_flags: head.flags.get().into(),
+        sched_nice: head.nice.get(),
+        sched_priority: head.priority.get(),
+        sched_runtime: head.runtime.get(),
+        sched_deadline: head.deadline.get(),
+        sched_period: head.period.get(),
+        ..Default::default()
+    };
+    attr::set_sched(&nice)
+        .and_then(|()| attr::set_sched(&is))
+        .map_err(|e| {
+            refused(
+                "sched",
+                "init may not schedule it as it was, or there is not the CPU time",
+                "see RLIMIT_NICE, RLIMIT_RTPRIO and CAP_SYS_NICE",
+                e,
+            )
+        })
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What prctl(2), setrlimit(2), sched_setattr(2) and their like set, and what
+//! of a task can't be saved.
+//!
+//! C headers: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h),
+//! [`include/linux/sched/exec_state.h`](srctree/include/linux/sched/exec_state.h)
+
+use crate::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    task::Task, //
+};
+
+/// State of a task that prctl(2) and its like set.
+#[doc(alias = "checkpoint_attr")]
+pub type Attr = bindings::checkpoint_attr;
+
+/// That of a task that stands still.
+pub fn of(task: &Task) -> Attr {
+    let mut attr = Attr::default();
+    // SAFETY: the task is alive and does not run.
+    unsafe { bindings::checkpoint_get_attr(task.as_ptr(), &mut attr) };
+    attr
+}
+
+/// Gives it to the current task, but for its reaping; what belongs to the
+/// process when `leader` is. `EACCES`, `EPERM`, `EINVAL` as the calls that set it.
+pub fn set(attr: &Attr, leader: bool) -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_set_attr(attr, leader) })
+}
+
+/// Has the current process reaped by itself when it exits (CLONE_AUTOREAP).
+pub fn set_autoreap(autoreap: bool) {
+    // SAFETY: called by the current task on its own behalf.
+    unsafe { bindings::checkpoint_set_autoreap(autoreap) };
+}
+
+/// The signal a task gets when its parent dies; 0 for none.
+pub fn pdeath_signal(task: &Task) -> u32 {
+    // SAFETY: the task is alive and does not run; only it changes this.
+    unsafe { (*task.as_ptr()).pdeath_signal }
+        .try_into()
+        .unwrap_or(0)
+}
+
+/// Sets it for the current task; after its credentials, which clear it.
+pub fn set_pdeath_signal(signal: u32) -> Result {
+    if signal as usize > super::signal::SIGNALS {
+        return Err(EINVAL);
+    }
+    // SAFETY: called by the current task on its own behalf, with a signal.
+    unsafe { bindings::checkpoint_set_pdeath_signal(signal as c_int) };
+    Ok(())
+}
+
+/// PR_GET_DUMPABLE of a task.
+#[doc(alias = "task_exec_state_get_dumpable")]
+pub fn dumpable(task: &Task) -> u32 {
+    // SAFETY: the task is alive.
+    unsafe { bindings::task_exec_state_get_dumpable(task.as_ptr()) }
+}
+
+/// Sets it for the current task, which has an address space of its own; after
+/// its credentials, which change it.
+pub fn set_dumpable(dumpable: u32) -> Result {
+    if dumpable > bindings::task_dumpable_TASK_DUMPABLE_ROOT {
+        return Err(EINVAL);
+    }
+    // SAFETY: called by the current task on its own behalf, with a value that
+    // there is.
+    unsafe { bindings::task_exec_state_set_dumpable(dumpable) };
+    Ok(())
+}
+
+/// Whether a task is confined by seccomp.
+pub fn has_seccomp(task: &Task) -> bool {
+    // SAFETY: the task is alive and does not run.
+    unsafe { bindings::checkpoint_has_seccomp(task.as_ptr()) }
+}
+
+/// Resource limits there are.
+pub const RLIMITS: usize = bindings::RLIM_NLIMITS as usize;
+
+/// A resource limit, soft and hard.
+pub type Rlimit = bindings::rlimit;
+
+/// The limits of the process of a task that stands still.
+pub fn rlimits(task: &Task) -> [Rlimit; RLIMITS] {
+    let mut limits = [Rlimit::default(); RLIMITS];
+    for (resource, limit) in limits.iter_mut().enumerate() {
+        // SAFETY: the task is alive, the resource is one.
+        unsafe {
+            bindings::do_prlimit(
+                task.as_ptr(),
+                resource as c_uint,
+                core::ptr::null_mut(),
+                limit,
+            )
+        };
+    }
+    limits
+}
+
+/// Sets a limit of the current process, with the checks of prlimit(2).
+#[doc(alias = "do_prlimit")]
+pub fn set_rlimit(resource: usize, limit: &Rlimit) -> Result {
+    let mut limit = *limit;
+    let resource = c_uint::try_from(resource).map_err(|_| EINVAL)?;
+    // SAFETY: called by the current task on its own behalf; the limit is valid.
+    to_result(unsafe {
+        bindings::do_prlimit(
+            Task::current_raw(),
+            resource,
+            &mut limit,
+            core::ptr::null_mut(),
+        )
+    })
+}
+
+/// How a task is scheduled.
+#[doc(alias = "sched_attr")]
+pub type SchedAttr = bindings::sched_attr;
+
+/// That of a task that stands still.
+pub fn sched(task: &Task) -> SchedAttr {
+    let mut attr = SchedAttr::default();
+    // SAFETY: the task is alive.
+    unsafe { bindings::checkpoint_get_sched(task.as_ptr(), &mut attr) };
+    attr
+}
+
+/// Sets it for the current task, with the checks of sched_setattr(2).
+#[doc(alias = "sched_setattr")]
+pub fn set_sched(attr: &SchedAttr) -> Result {
+    let attr = SchedAttr {
+        size: core::mem::size_of::<SchedAttr>() as u32,
+        ..*attr
+    };
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::sched_setattr(Task::current_raw(), &attr) })
+}
+
+/// The CPUs that a task asked for, none when it never did; a bit each.
+pub fn affinity(task: &Task) -> Result<Option<KVec<u64>>> {
+    // SAFETY: does not change after boot.
+    let words = (unsafe { bindings::checkpoint_nr_cpus() } as usize).div_ceil(64);
+    let mut bits = KVec::from_elem(0u64, words, GFP_KERNEL)?;
+    // SAFETY: the task is alive, and there is room for as many bits as there
+    // are CPUs.
+    let asked = unsafe { bindings::checkpoint_get_affinity(task.as_ptr(), bits.as_mut_ptr().cast()) };
+    Ok(asked.then_some(bits))
+}
+
+/// Sets it for the current task, with the checks of sched_setaffinity(2).
+#[doc(alias = "sched_setaffinity")]
+pub fn set_affinity(bits: Option<&[u64]>) -> Result {
+    let (at, nr) = match bits {
+        None => (core::ptr::null(), 0),
+        Some(bits) => (
+            bits.as_ptr(),
+            bits.len().checked_mul(64).ok_or(EINVAL)?.try_into()?,
+        ),
+    };
+    // SAFETY: called by the current task on its own behalf; there are as many
+    // bits as it is told, or none.
+    to_result(unsafe { bindings::checkpoint_set_affinity(at.cast(), nr) })
+}
+
+/// Something that a task may have and that can't be saved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Unsupported {
+    /// seccomp(2), other than init.
+    Seccomp = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SECCOMP,
+    /// timer_create(2).
+    PosixTimers = bindings::checkpoint_unsupported_CHECKPOINT_HAS_POSIX_TIMERS,
+    /// setitimer(2), alarm(2).
+    Itimers = bindings::checkpoint_unsupported_CHECKPOINT_HAS_ITIMERS,
+    /// perf_event_open(2).
+    PerfEvents = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PERF_EVENTS,
+    /// User probes.
+    Uprobes = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UPROBES,
+    /// io_uring(7).
+    IoUring = bindings::checkpoint_unsupported_CHECKPOINT_HAS_IO_URING,
+    /// PR_SET_SYSCALL_USER_DISPATCH.
+    UserDispatch = bindings::checkpoint_unsupported_CHECKPOINT_HAS_USER_DISPATCH,
+    /// semop(2) with SEM_UNDO.
+    SemUndo = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SEM_UNDO,
+    /// A controlling terminal that is not that of init.
+    Tty = bindings::checkpoint_unsupported_CHECKPOINT_HAS_TTY,
+    /// set_mempolicy(2).
+    Mempolicy = bindings::checkpoint_unsupported_CHECKPOINT_HAS_MEMPOLICY,
+    /// PR_SET_SPECULATION_CTRL.
+    Speculation = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SPECULATION,
+    /// PR_SCHED_CORE.
+    CoreCookie = bindings::checkpoint_unsupported_CHECKPOINT_HAS_CORE_COOKIE,
+    /// Utilization clamps.
+    Uclamp = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UCLAMP,
+    /// A futex with priority inheritance that somebody waits for.
+    PiFutex = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PI_FUTEX,
+    /// Its parent waits in vfork(2).
+    Vfork = bindings::checkpoint_unsupported_CHECKPOINT_HAS_VFORK,
+    /// Its process is exiting, executing a program or dumping core.
+    Exit = bindings::checkpoint_unsupported_CHECKPOINT_HAS_EXIT,
+    /// It traces others.
+    Tracees = bindings::checkpoint_unsupported_CHECKPOINT_HAS_TRACEES,
+    /// It works under other credentials for the moment.
+    Override = bindings::checkpoint_unsupported_CHECKPOINT_HAS_OVERRIDE,
+    /// user_events.
+    UserEvents = bindings::checkpoint_unsupported_CHECKPOINT_HAS_USER_EVENTS,
+    /// It is in a pid namespace below that of init.
+    PidNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PID_NS,
+    /// Its children will be.
+    PidNsForChildren = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PID_NS_FOR_CHILDREN,
+    /// A UTS namespace other than that of init.
+    UtsNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UTS_NS,
+    /// IPC.
+    IpcNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_IPC_NS,
+    /// Mount.
+    MntNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_MNT_NS,
+    /// Network.
+    NetNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_NET_NS,
+    /// Time, its own or that of its children.
+    TimeNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_TIME_NS,
+    /// Cgroup.
+    CgroupNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_CGROUP_NS,
+}
+
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 27);
+
+/// What a task, which stands still, has that can't be saved; a set of
+/// [`Unsupported`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnsupportedSet(u64);
+
+impl UnsupportedSet {
+    /// That of a task that stands still; called by its init.
+    #[doc(alias = "checkpoint_unsupported")]
+    pub fn of(task: &Task) -> Self {
+        // SAFETY: the task is alive and does not run.
+        Self(unsafe { bindings::checkpoint_unsupported(task.as_ptr()) })
+    }
+
+    /// Whether this is in it.
+    pub fn has(&self, what: Unsupported) -> bool {
+        self.0 & (1 << what as u32) != 0
+    }
+}
