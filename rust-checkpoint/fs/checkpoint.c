@@ -329,6 +329,21 @@ struct file *checkpoint_open(const struct path *path, unsigned int flags)
 }
 
 /**
+ * checkpoint_may_execute - whether a file may become the program of a process
+ * @file: an open file
+ *
+ * Asks what PR_SET_MM_EXE_FILE of prctl(2) asks.
+ *
+ * Return: 0 or -EACCES.
+ */
+int checkpoint_may_execute(struct file *file)
+{
+	if (!S_ISREG(file_inode(file)->i_mode) || path_noexec(&file->f_path))
+		return -EACCES;
+	return file_permission(file, MAY_EXEC);
+}
+
+/**
  * checkpoint_new_files - give the calling task an empty descriptor table
  *
  * Closes what the task got from its parent.

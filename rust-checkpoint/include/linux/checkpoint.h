@@ -142,6 +142,7 @@ char *checkpoint_path_name(const struct path *path, bool *elsewhere, char *buf,
 			   int len);
 bool checkpoint_path_deleted(const struct path *path);
 struct file *checkpoint_open(const struct path *path, unsigned int flags);
+int checkpoint_may_execute(struct file *file);
 int checkpoint_new_files(void);
 int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec);
 const void *checkpoint_get_fs(struct task_struct *task,

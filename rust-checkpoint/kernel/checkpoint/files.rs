@@ -158,7 +158,7 @@ pub(crate) fn find_again(
             return Ok(Ok((name, to_wire(&identity))));
         }
         Ok(_) => (),
-        Err(e) if e == ENOMEM || e == EINTR => return Err(e),
+        Err(e) if e == ENOMEM || e == EINTR || e == ERESTARTSYS => return Err(e),
         Err(_) if elsewhere => return Ok(Err(UNREACHABLE)),
         Err(_) => {
             return Ok(Err((
@@ -195,27 +195,31 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object
             }
         };
     }
-    let found = ctx.objs.id(Class::File, file.as_ptr())?;
-    if let (Found::Old(id) | Found::New(id), Object::Fd(fd)) = (&found, met_as) {
-        ctx.files.add(*id, fd, file)?;
-    }
-    let id = match found {
-        Found::Old(id) => return Ok(id),
-        Found::New(id) => id,
+    let id = match ctx.objs.id(Class::File, file.as_ptr())? {
+        Found::Old(id) => id,
+        Found::New(id) => {
+            ctx.met_as = met_as;
+            ctx.file_id = id;
+            let refusals = ctx.report.refusals();
+            // SAFETY: the hooks of files take a `Checkpoint` as their context
+            // and use it only while they run.
+            match unsafe { file.call_hook(ptr::from_mut(ctx).cast()) } {
+                Some(ret) => ret?,
+                None => refuse_unknown(ctx, file)?,
+            }
+            if refusals == ctx.report.refusals() {
+                ctx.files.add(id, file)?;
+            }
+            id
+        }
     };
-    ctx.met_as = met_as;
-    ctx.file_id = id;
-    // SAFETY: the hooks of files take a `Checkpoint` as their context and use
-    // it only while they run.
-    match unsafe { file.call_hook(ptr::from_mut(ctx).cast()) } {
-        Some(ret) => ret?,
-        None => refuse_unknown(ctx, file)?,
+    if let Object::Fd(fd) = met_as {
+        ctx.files.count(id, fd);
     }
     Ok(id)
 }
 
-/// The open files that descriptors of the job were met for, to find out who
-/// else has them open.
+/// The open files that were saved, to find out who else has them open.
 #[derive(Default)]
 pub(crate) struct Met {
     files: RBTree<u32, MetFile>,
@@ -236,21 +240,27 @@ struct MetFile {
 }
 
 impl Met {
-    fn add(&mut self, id: u32, fd: u32, file: &ARef<File>) -> Result {
-        if let Some(met) = self.files.get_mut(&id) {
-            met.count += 1;
-            return Ok(());
-        }
+    fn add(&mut self, id: u32, file: &ARef<File>) -> Result {
         let met = MetFile {
             file: file.clone(),
-            count: 1,
-            fd,
-            subject: self.subject,
+            count: 0,
+            fd: 0,
+            subject: None,
             shared: false,
         };
         self.files
             .try_create_and_insert(id, met, GFP_KERNEL_ACCOUNT)?;
         Ok(())
+    }
+
+    fn count(&mut self, id: u32, fd: u32) {
+        if let Some(met) = self.files.get_mut(&id) {
+            if met.count == 0 {
+                met.fd = fd;
+                met.subject = self.subject;
+            }
+            met.count += 1;
+        }
     }
 }
 
@@ -260,9 +270,10 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     let mut met = core::mem::take(&mut ctx.files);
     // The job's descriptors and `Met` have a reference each. Who has another
     // one may be a mapping, or somebody who just looks: it takes a closer look.
+    // What is only mapped is not shared in a way that anyone could see.
     let mut suspects = KVec::new();
     for (id, m) in met.files.iter() {
-        if m.file.references() > m.count + 1 {
+        if m.count > 0 && m.file.references() > m.count + 1 {
             suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL)?;
         }
     }
@@ -685,6 +696,27 @@ fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef
         return Err(fail("its position can't be set", "", ESPIPE));
     }
     Ok(file)
+}
+
+/// The file with this id as the program of the current task, none for 0.
+pub(crate) fn program(rs: &mut Restart, id: u32) -> Result<Option<ARef<File>>> {
+    let Some(file) = rs.file(id)? else {
+        return Ok(None);
+    };
+    if let Err(e) = file.may_execute() {
+        let name = name(&file)?;
+        return Err(rs.report.error(
+            Item {
+                object: Object::Path("exe"),
+                kind: "file",
+                name: &name,
+                why: "init may not execute it",
+                remedy: "give init the right, or mount the file system without noexec",
+            },
+            e,
+        ));
+    }
+    Ok(Some(file))
 }
 
 /// In which way a regular file is not what it was, if it is not.

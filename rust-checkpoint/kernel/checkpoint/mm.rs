@@ -781,7 +781,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         }
         words
     };
-    let exe = rs.file(head.exe_file.get())?;
+    let exe = files::program(rs, head.exe_file.get())?;
     mm::set_layout(
         &Layout {
             start_code: head.start_code.get() as usize,

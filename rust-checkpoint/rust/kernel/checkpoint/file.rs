@@ -296,6 +296,9 @@ pub trait FileExt {
     fn pos(&self) -> i64;
     /// Sets the position; whether it took.
     fn seek(&self, pos: i64) -> Result<bool>;
+    /// Whether the current task may have it as its program; `EACCES` if not.
+    #[doc(alias = "PR_SET_MM_EXE_FILE")]
+    fn may_execute(&self) -> Result;
     /// References to it, of descriptors, mappings, and whoever looks at it.
     fn references(&self) -> usize;
 }
@@ -363,6 +366,11 @@ impl FileExt for File {
             return Err(Error::from_errno(ret as c_int));
         }
         Ok(ret == pos && self.pos() == pos)
+    }
+
+    fn may_execute(&self) -> Result {
+        // SAFETY: the file is alive.
+        to_result(unsafe { bindings::checkpoint_may_execute(self.as_ptr()) })
     }
 
     fn references(&self) -> usize {

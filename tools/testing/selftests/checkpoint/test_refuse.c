@@ -426,6 +426,19 @@ SCENARIO(directory_notification, .refused = "\"object\":\"fd\"")
 	job_hold();
 }
 
+/* Standard input is that of whoever started the test, and of init no more. */
+static void close_stdin(struct run *run)
+{
+	if (close(0))
+		run_fail(run, "init has no standard input\n");
+}
+
+SCENARIO(shared_with_outside, .before = close_stdin, .refused = "shared file", .no_plain = true)
+{
+	NEED(fcntl(0, F_GETFD) == 0);
+	job_hold();
+}
+
 /* Descriptors of all the other kinds. */
 
 SCENARIO(pipe, .refused = "\"kind\":\"pipe\"")
