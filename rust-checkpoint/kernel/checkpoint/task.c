@@ -27,6 +27,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/security.h>
+#include <linux/sem.h>
 #include <linux/syscall_user_dispatch.h>
 #include <linux/thread_info.h>
 #include <linux/tty.h>
@@ -226,15 +227,6 @@ static bool has_itimers(struct signal_struct *sig)
 	       sig->it[CPUCLOCK_VIRT].expires || sig->it[CPUCLOCK_VIRT].incr;
 }
 
-static bool has_sem_undo(struct task_struct *task)
-{
-#ifdef CONFIG_SYSVIPC
-	return task->sysvsem.undo_list;
-#else
-	return false;
-#endif
-}
-
 static bool has_other_mempolicy(struct task_struct *task)
 {
 #ifdef CONFIG_NUMA
@@ -360,7 +352,7 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	HAS(UPROBES, has_uprobes(task));
 	HAS(IO_URING, has_io_uring(task));
 	HAS(USER_DISPATCH, test_task_syscall_work(task, SYSCALL_USER_DISPATCH));
-	HAS(SEM_UNDO, has_sem_undo(task));
+	HAS(SEM_UNDO, sem_has_undo(task));
 	HAS(MEMPOLICY, has_other_mempolicy(task));
 	HAS(SPECULATION, has_other_speculation(task));
 	HAS(CORE_COOKIE, has_core_cookie(task));

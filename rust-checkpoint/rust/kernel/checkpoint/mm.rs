@@ -581,9 +581,9 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
         (layout.arg_start, layout.arg_end),
         (layout.env_start, layout.env_end),
         (layout.start_stack, layout.start_stack),
-        (layout.mmap_base, layout.mmap_base),
-        (layout.mmap_compat_base, layout.mmap_compat_base),
     ];
+    // Where mmap(2) looks first may be anywhere: it checks what it finds, and
+    // an ia32 task has a base for 64-bit mappings, too.
     if pairs.iter().any(|(start, end)| start > end || *end > size) {
         return Err(EINVAL);
     }
