@@ -20,5 +20,5 @@ pub mod park;
 pub mod restart_block;
 pub mod signal;
 pub mod task;
-pub mod x86;
 pub mod user_ptrs;
+pub mod x86;

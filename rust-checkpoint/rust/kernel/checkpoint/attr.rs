@@ -150,7 +150,8 @@ pub fn affinity(task: &Task) -> Result<Option<KVec<u64>>> {
     let mut bits = KVec::from_elem(0u64, words, GFP_KERNEL)?;
     // SAFETY: the task is alive, and there is room for as many bits as there
     // are CPUs.
-    let asked = unsafe { bindings::checkpoint_get_affinity(task.as_ptr(), bits.as_mut_ptr().cast()) };
+    let asked =
+        unsafe { bindings::checkpoint_get_affinity(task.as_ptr(), bits.as_mut_ptr().cast()) };
     Ok(asked.then_some(bits))
 }
 
