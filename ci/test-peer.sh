@@ -91,7 +91,7 @@ vm=0
 ci/vm-run.sh -t $((120 + n * 20)) "$stage" "$dir" >"$results/$stage.log" || vm=$?
 
 # The verdict of a program: plain first, then ours, and CRIU's beside it.
-passed=0 failed=0 skipped=0 bad=0 fresh=()
+passed=0 failed=0 skipped=0 bad=0 fresh=() yet=()
 tsv=$results/$stage.tsv
 printf 'program\tresult\tdiffs\treason' >"$tsv"
 [ -z "$criu" ] || printf '\tcriu\tdiffs\treason' >>"$tsv"
@@ -112,13 +112,16 @@ while IFS=$'\t' read -r name _; do
 		grep -qx "$area $width $name" ci/peer/passed.txt || fresh+=("$area $width $name")
 		;;
 	fail)
-		failed=$((failed + 1))
 		if grep -qx "$area $width $name" ci/peer/passed.txt; then
 			note "$name has passed before"
-			bad=1
+			failed=$((failed + 1)) bad=1
 		elif grep -qx "$area $width" ci/peer/required.txt; then
 			note "$name has to pass"
-			bad=1
+			failed=$((failed + 1)) bad=1
+		else
+			# Never passed: in the table a failure, in the sum one that does not count.
+			yet+=("$name")
+			skipped=$((skipped + 1))
 		fi
 		;;
 	skip)
@@ -136,6 +139,7 @@ if [ ${#fresh[@]} -gt 0 ]; then
 	note "passes for the first time; add to ci/peer/passed.txt:"
 	printf '%s\n' "${fresh[@]}" | tee "$results/$stage.fresh" >&2
 fi
+[ ${#yet[@]} = 0 ] || note "do not pass yet: ${yet[*]}"
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped" | tee "$results/$stage.txt"
 if [ -n "$criu" ]; then
 	printf 'CRIU: %d passed, %d failed\n' \
