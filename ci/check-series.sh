@@ -6,6 +6,7 @@
 # - the kernel's own checkpatch.pl --strict has nothing to say on any patch but for two things:
 #   the missing sign-off, which only the person who mails it may add (--no-signoff), and
 #   FILE_PATH_CHANGES, as MAINTAINERS is changed in a patch of its own;
+# - the document on what becomes of each member of a task names all that the base has, and no other;
 # - with the feature off, what the hooks touch still compiles and asks for nothing that only the
 #   feature has. (With it on, it is the kernel that all other tests run.)
 #
@@ -66,6 +67,13 @@ for p in "${patches[@]}"; do
 		bad "checkpatch ${p##*/}"
 	fi
 done
+
+if said=$(tools/checkpoint/check-state.sh "$tree" Documentation/admin-guide/checkpoint-state.rst 2>&1); then
+	ok "it is said of every member of a task what becomes of it"
+else
+	printf '%s\n' "$said"
+	bad "members of a task"
+fi
 
 # The objects of the files that the hooks touch, as far as the test kernel builds them.
 on=$cache/obj-${tree##*/linux-}-test off=$cache/obj-${tree##*/linux-}-off
