@@ -77,7 +77,7 @@ chmod +x "$dir/job"
 
 vm=0
 rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
-ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-1500}" -m "${GUEST_MEMORY:-4G}" -d "$build/disk-$stage.ext4" \
+ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-5400}" -m "${GUEST_MEMORY:-4G}" -d "$build/disk-$stage.ext4" \
 	-r "$build/disk-$stage.raw" "$stage" "$dir" || vm=$?
 rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
 

@@ -88,7 +88,7 @@ echo "plain ckpt ${criu:+criu}" >"$dir/modes"
 
 n=$(wc -l <"$dir/list")
 vm=0
-ci/vm-run.sh -t $((120 + n * 20)) "$stage" "$dir" >"$results/$stage.log" || vm=$?
+ci/vm-run.sh -t $((600 + n * 120)) "$stage" "$dir" >"$results/$stage.log" || vm=$?
 
 # The verdict of a program: plain first, then ours, and CRIU's beside it.
 passed=0 failed=0 skipped=0 bad=0 fresh=() yet=()

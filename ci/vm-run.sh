@@ -11,7 +11,9 @@
 # from the start of init on to standard output; the kernel log goes to
 # build/logs/NAME.dmesg.
 #
-#   -t SECONDS  time limit of the whole run (600)
+#   -t SECONDS  time limit of the whole run (1800)
+#   -s SECONDS  how long nothing may come of it: no line on the console, no file
+#               in DIR (300). Before that the guest tells what its tasks wait for.
 #   -m SIZE     the guest's memory (2G)
 #   -d FILE     a second disk, /scratch in the guest, made if it is not there
 #   -r FILE     one more, of 256 MiB with nothing on it
@@ -29,10 +31,11 @@ set -euo pipefail
 # shellcheck source=ci/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 
-limit=600 memory=2G disk='' raw='' append='' interactive='' quiet=''
-while getopts t:m:d:r:a:iq opt; do
+limit=1800 silence=300 memory=2G disk='' raw='' append='' interactive='' quiet=''
+while getopts t:s:m:d:r:a:iq opt; do
 	case $opt in
 	t) limit=$OPTARG ;;
+	s) silence=$OPTARG ;;
 	m) memory=$OPTARG ;;
 	d) disk=$OPTARG ;;
 	r) raw=$OPTARG ;;
@@ -47,6 +50,7 @@ shift $((OPTIND - 1))
 name=$1 dir=$2
 # Slow machines, and kernels with KASAN, need more of everything.
 limit=$((limit * ${GUEST_TIME_FACTOR:-1}))
+silence=$((silence * ${GUEST_TIME_FACTOR:-1}))
 
 [ -e "$kernel_image" ] || die "no kernel at $kernel_image: 'make kernel' first, or set KERNEL_IMAGE"
 command -v qemu-system-x86_64 >/dev/null || "$top/ci/deps-guest.sh"
@@ -61,12 +65,8 @@ mkdir -p "$dir/out"
 install -m 755 "$top/ci/guest/init" "$dir/init"
 rm -f "$dir/interactive"
 [ -z "$interactive" ] || touch "$dir/interactive"
-# When there are 20 s left the guest tells what its tasks are waiting for.
-if [ "$limit" -gt 40 ] && [ -z "$interactive" ]; then
-	echo $((limit - 20)) >"$dir/watchdog"
-else
-	rm -f "$dir/watchdog"
-fi
+rm -f "$dir/tell" "$dir/watchdog"
+[ -n "$interactive" ] || touch "$dir/watchdog"
 
 if [ -n "$disk" ] && [ ! -e "$disk" ]; then
 	truncate -s 4G "$disk.new"
@@ -122,15 +122,51 @@ fi
 # shellcheck disable=SC2206 # words are wanted
 args+=(${GUEST_QEMU_ARGS:-})
 
+# Ends QEMU when the time is up, or when nothing has come of it for too long.
+watch() {
+	local pid=$1 seen=$build/logs/$name.seen quiet_since=$SECONDS start=$SECONDS
+	touch "$seen"
+	while sleep 2 && kill -0 "$pid" 2>/dev/null; do
+		# Stopped (by job control, say) is not hung.
+		if [ "$(ps -o stat= -p "$pid" | cut -c1)" = T ]; then
+			quiet_since=$SECONDS
+		fi
+		if [ -n "$(find "$console" "$dir" -newer "$seen" ! -path "$dir/tell" -print -quit 2>/dev/null)" ]; then
+			touch "$seen"
+			quiet_since=$SECONDS
+		fi
+		if [ $((SECONDS - quiet_since)) -ge $((silence - 60)) ] && [ ! -e "$dir/tell" ]; then
+			touch "$dir/tell"
+			# What the guest says now is no sign of life.
+			sleep 50
+			touch "$seen"
+		fi
+		if [ $((SECONDS - quiet_since)) -ge "$silence" ] || [ $((SECONDS - start)) -ge "$limit" ]; then
+			kill "$pid" 2>/dev/null
+			sleep 5
+			kill -KILL "$pid" 2>/dev/null
+		fi
+	done
+	rm -f "$seen"
+}
+
 start=$SECONDS
 rc=0
 if [ -n "$interactive" ]; then
 	qemu-system-x86_64 "${args[@]}" || rc=$?
-elif [ -n "$quiet" ]; then
-	timeout -k 10 "$limit" qemu-system-x86_64 "${args[@]}" </dev/null >/dev/null || rc=$?
 else
-	timeout -k 10 "$limit" qemu-system-x86_64 "${args[@]}" </dev/null |
-		sed -u -e '1,/ as init process/d' -e 's/\r//g' || rc=$?
+	: >"$console"
+	if [ -n "$quiet" ]; then
+		qemu-system-x86_64 "${args[@]}" </dev/null >/dev/null &
+	else
+		qemu-system-x86_64 "${args[@]}" </dev/null > >(sed -u -e '1,/ as init process/d' -e 's/\r//g') &
+	fi
+	qemu=$!
+	trap 'kill "$qemu" 2>/dev/null' EXIT
+	watch "$qemu" &
+	{ wait "$qemu"; } 2>/dev/null || rc=$?
+	trap - EXIT
+	wait
 fi
 
 verdict=0
@@ -141,7 +177,7 @@ else
 	{ grep -a -E '\[ *[0-9]+\.[0-9]{6}\]' "$console" || true; } | sed 's/\r//g' >"$dmesg"
 fi
 if [ ! -e "$dir/out/end" ]; then
-	note "guest $name: no clean end after $((SECONDS - start)) s (limit $limit s, QEMU's status $rc); last lines of $console:"
+	note "guest $name: no clean end after $((SECONDS - start)) s (limits $limit s, $silence s of silence; QEMU's status $rc); last lines of $console:"
 	tail -n 20 "$console" >&2 || true
 	verdict=71
 fi
