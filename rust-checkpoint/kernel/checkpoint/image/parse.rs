@@ -350,7 +350,7 @@ impl<'a> RawRecord<'a> {
 ///
 /// # Invariants
 ///
-/// `bytes` is the concatenation of records that [`take`] accepts.
+/// `bytes` is the concatenation of records that `take` accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta<'a> {
     bytes: &'a [u8],
@@ -406,7 +406,7 @@ impl<'a> Meta<'a> {
 ///
 /// # Invariants
 ///
-/// `rest` is the concatenation of records that [`take`] accepts.
+/// `rest` is the concatenation of records that `take` accepts.
 #[derive(Clone, Debug)]
 pub struct RawRecords<'a> {
     rest: &'a [u8],

@@ -344,7 +344,7 @@ pub mod vma_kind {
     pub const FILE: u32 = 2;
     /// Shared anonymous memory, object a Shm id.
     pub const SHM: u32 = 3;
-    /// A page range the kernel provides, [vdso] and its data.
+    /// A page range the kernel provides, the vdso and its data.
     pub const VDSO: u32 = 4;
 }
 
