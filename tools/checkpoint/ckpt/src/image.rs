@@ -15,10 +15,12 @@ use checkpoint_image::{
     parse::{self, Meta},
     verify::{verify, Summary},
 };
-use indicatif::ProgressBar;
 use twox_hash::XxHash64;
 
-use crate::code::{coded, Code};
+use crate::{
+    code::{coded, Code},
+    view::Progress,
+};
 
 /// The hash of the format.
 pub fn hash(bytes: &[u8]) -> u64 {
@@ -129,7 +131,7 @@ impl Image {
     }
 
     /// Reads all page data and compares it with its checksums.
-    pub fn verify_data(&self, bar: Option<&ProgressBar>) -> Result<()> {
+    pub fn verify_data(&self) -> Result<()> {
         let offset = self.header.trailer_offset.get();
         let len = parse::chunks(&self.header) * 8;
         let hashes = read_at(&self.file, offset, len, "can't read the chunk checksums");
@@ -138,6 +140,7 @@ impl Image {
             let what = "chunk checksums are damaged: their checksum differs";
             return Err(self.refuse(Fault::new(offset, what)));
         }
+        let mut progress = Progress::new("verify", self.header.data_len.get());
         let mut buf = vec![0; CHUNK_LEN as usize];
         let mut done = 0;
         for (index, should) in hashes.chunks_exact(8).enumerate() {
@@ -151,9 +154,7 @@ impl Image {
             parse::check_chunk(&self.header, index as u64, hash(chunk), should.into())
                 .map_err(|fault| self.refuse(fault))?;
             done += len;
-            if let Some(bar) = bar {
-                bar.set_position(done);
-            }
+            progress.at(done);
         }
         Ok(())
     }

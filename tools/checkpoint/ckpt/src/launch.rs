@@ -17,7 +17,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use indicatif::ProgressBar;
 use rustix::{
     event::{poll, PollFd, PollFlags, Timespec},
     fs::SeekFrom,
@@ -34,7 +33,7 @@ use crate::{
     runtime::Runtime,
     sys::{self, SignalFd, SignalMask},
     tty::Terminal,
-    view,
+    view::{self, Progress},
 };
 
 /// What to launch, and how.
@@ -113,7 +112,8 @@ struct Running {
     started: bool,
     /// How the init has ended.
     status: Option<ExitStatus>,
-    bar: Option<(ProgressBar, File)>,
+    /// How far a restart has come in the image.
+    progress: Option<(Progress, File)>,
 }
 
 impl Running {
@@ -160,24 +160,23 @@ impl Running {
         };
 
         let mut fds: Vec<BorrowedFd<'_>> = vec![listener.as_fd()];
-        let (argv, work, bar);
+        let (argv, work);
+        let mut progress = None;
         match &launch.start {
             Start::Run(words) => {
                 argv = anonymous("ckpt-argv")?;
                 serde_json::to_writer(&argv, words)?;
                 fds.push(argv.as_fd());
                 work = Work::Run;
-                bar = None;
             }
             Start::Restart { image, path, len } => {
                 fds.extend([image.as_fd(), log.as_fd()]);
                 work = Work::Restart {
                     image: path.clone(),
                 };
-                bar = match len {
-                    Some(len) => view::progress("restart", *len).zip(image.try_clone().ok()),
-                    None => None,
-                };
+                if let (Some(len), Ok(image)) = (len, image.try_clone()) {
+                    progress = Some((Progress::new("restart", *len), image));
+                }
             }
         }
         fds.extend(terminal.as_ref().map(Terminal::job_side));
@@ -202,7 +201,7 @@ impl Running {
             log,
             started: false,
             status: None,
-            bar,
+            progress,
         })
     }
 
@@ -219,7 +218,7 @@ impl Running {
             if let Some(terminal) = &self.terminal {
                 fds.extend(terminal.poll_fds());
             }
-            let timeout = self.bar.as_ref().map(|_| &tick);
+            let timeout = self.progress.as_ref().map(|_| &tick);
             match poll(&mut fds, timeout) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return Err(e).context("poll"),
@@ -230,9 +229,9 @@ impl Running {
             if let (Some(terminal), Some(ready)) = (&mut self.terminal, ready.get(at_terminal..)) {
                 terminal.relay(ready)?;
             }
-            if let Some((bar, image)) = &self.bar {
+            if let Some((progress, image)) = &mut self.progress {
                 if let Ok(at) = rustix::fs::seek(image, SeekFrom::Current(0)) {
-                    bar.set_position(at);
+                    progress.at(at);
                 }
             }
             if self.leash.is_some() && ready.get(1).is_some_and(|r| !r.is_empty()) {
@@ -270,9 +269,7 @@ impl Running {
 
     /// Takes what the init says.
     fn news(&mut self, news: News, launch: &Launch) -> Result<()> {
-        if let Some((bar, _)) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.progress = None;
         match news {
             News::Started { restarted, .. } => {
                 self.started = true;
@@ -359,9 +356,7 @@ impl Running {
         };
         let status = ExitStatus::from_raw(status.as_raw());
         self.status = Some(status);
-        if let Some((bar, _)) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.progress = None;
         // What it has said before it ended, and what the job has written.
         if let (false, Some(leash)) = (self.started, self.leash.take()) {
             if let Ok(Some((news, _))) = proto::receive(&leash) {

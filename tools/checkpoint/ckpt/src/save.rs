@@ -20,7 +20,6 @@ use std::{
 
 use anyhow::{bail, Context, Result};
 use checkpoint_image::{format::HEADER_LEN, parse};
-use indicatif::ProgressBar;
 use rustix::{
     event::{poll, PollFd, PollFlags, Timespec},
     fs::{AtFlags, Mode, OFlags, CWD},
@@ -35,7 +34,7 @@ use crate::{
     report::{anonymous, Log},
     runtime::{Job, Runtime},
     sys::{CheckpointArgs, SignalFd, SignalMask},
-    view,
+    view::{self, Progress},
 };
 
 /// What `ckpt checkpoint` was told.
@@ -205,7 +204,7 @@ fn call(
     };
     job.send(&request, &[image.as_fd(), log.as_fd()])?;
 
-    let mut bar: Option<ProgressBar> = None;
+    let mut progress: Option<Progress> = None;
     let tick = Timespec {
         tv_sec: 0,
         tv_nsec: 100_000_000,
@@ -221,9 +220,7 @@ fn call(
         }
         let [answer, signal] = fds.map(|fd| !fd.revents().is_empty());
         if answer {
-            if let Some(bar) = bar {
-                bar.finish_and_clear();
-            }
+            drop(progress);
             return match job.receive()? {
                 Reply::Checkpoint { errno, args } => Ok(Some((errno, args, Log::read(&log)))),
                 Reply::Failed { why } => bail!("{}: {why}", job.name),
@@ -234,11 +231,11 @@ fn call(
             return Ok(None);
         }
         // The header comes first and says how long the rest will be.
-        if let (None, false) = (&bar, dry_run) {
-            bar = expected_len(image).and_then(|len| view::progress("checkpoint", len));
+        if let (None, false) = (&progress, dry_run) {
+            progress = expected_len(image).map(|len| Progress::new("checkpoint", len));
         }
-        if let (Some(bar), Ok(meta)) = (&bar, image.metadata()) {
-            bar.set_position(meta.len());
+        if let (Some(progress), Ok(meta)) = (&mut progress, image.metadata()) {
+            progress.at(meta.len());
         }
     }
 }
@@ -309,9 +306,7 @@ impl Output {
                 let image = Image::new(draft.file.try_clone()?, &draft.target)
                     .context("the image that was written is refused; the job runs on")?;
                 if verify {
-                    let bar = view::progress("verify", image.header().data_len.get());
-                    image.verify_data(bar.as_ref())?;
-                    bar.iter().for_each(ProgressBar::finish_and_clear);
+                    image.verify_data()?;
                 }
                 mask.block()?;
                 draft.commit()

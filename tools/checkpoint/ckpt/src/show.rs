@@ -106,6 +106,9 @@ struct Memory {
     id: u32,
     program: String,
     ia32: bool,
+    /// Heap, stack and vdso: where the mappings that /proc/PID/maps names after them are.
+    #[serde(skip)]
+    places: [(u64, u64, &'static str); 3],
     mapped_bytes: u64,
     data_bytes: u64,
     maps: Vec<Map>,
@@ -198,12 +201,7 @@ pub fn verify(paths: &[PathBuf]) -> Result<ExitCode> {
 
 fn verify_one(path: &Path) -> Result<String> {
     let image = Image::open(path)?;
-    let bar = view::progress("verify", image.header().data_len.get());
-    let result = image.verify_data(bar.as_ref());
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    result?;
+    image.verify_data()?;
     let summary = image.summary();
     Ok(format!(
         "whole: {}, {}, {} of data, {}",
@@ -274,6 +272,15 @@ impl Shown {
                     id: mm.id.get(),
                     program: self.file_name(mm.exe_file.get()),
                     ia32: mm.flags.get() & mm_flags::IA32 != 0,
+                    places: [
+                        (mm.start_brk.get(), mm.brk.get(), "[heap]"),
+                        (
+                            mm.start_stack.get(),
+                            mm.start_stack.get().saturating_add(1),
+                            "[stack]",
+                        ),
+                        (mm.vdso.get(), mm.vdso.get().saturating_add(1), "[vdso]"),
+                    ],
                     ..Memory::default()
                 });
             }
@@ -330,6 +337,16 @@ impl Shown {
         };
         if !r.tail().is_empty() {
             name = view::name(r.tail());
+        } else if name.is_empty() {
+            let place = |(start, end, _): &&(u64, u64, &str)| {
+                *start < vma.end.get() && *end > vma.start.get()
+            };
+            let memory = self.memories.last();
+            name = match memory.and_then(|memory| memory.places.iter().find(place)) {
+                Some((_, _, name)) => (*name).into(),
+                None if kind == "vdso" => "[vvar]".into(),
+                None => name,
+            };
         }
         Ok(Map {
             start: vma.start.get(),
@@ -389,7 +406,7 @@ impl Shown {
             pgid: task.pgid.get(),
             sid: task.sid.get(),
             command: view::name(task.comm.split(|&b| b == 0).next().unwrap_or_default()),
-            stopped: task.flags.get() & task_flags::STOPPED != 0,
+            stopped: task.flags.get() & (task_flags::STOPPED | task_flags::GROUP_STOPPED) != 0,
             memory: task.mm.get(),
             descriptor_table: task.files.get(),
             root: fs.map_or(String::new(), |fs| directory(fs.root.get())),

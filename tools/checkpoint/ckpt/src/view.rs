@@ -2,24 +2,59 @@
 
 //! How figures, names and progress look.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::sys::CheckpointArgs;
 
-/// A progress bar for `len` bytes, on a terminal.
-pub fn progress(what: &'static str, len: u64) -> Option<ProgressBar> {
-    if !std::io::stderr().is_terminal() || len == 0 {
-        return None;
+/// A progress bar, on a terminal, for what takes longer than half a second. It goes when it is
+/// dropped.
+pub struct Progress {
+    what: &'static str,
+    len: u64,
+    since: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Begins something that goes on to `len` bytes.
+    pub fn new(what: &'static str, len: u64) -> Self {
+        Self {
+            what,
+            len,
+            since: Instant::now(),
+            bar: None,
+        }
     }
-    let bar = ProgressBar::new(len);
-    let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
+
+    /// Says how far it has come.
+    pub fn at(&mut self, position: u64) {
+        let late = self.since.elapsed() > Duration::from_millis(500);
+        if self.bar.is_none() && late && std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new(self.len).with_elapsed(self.since.elapsed());
+            let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar.set_prefix(self.what);
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(position);
+        }
     }
-    bar.set_prefix(what);
-    Some(bar)
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// A length for people.
