@@ -56,7 +56,7 @@ if [[ $nightly ]] && cargo +nightly miri --version >/dev/null 2>&1; then
 	export MIRIFLAGS=-Zmiri-disable-isolation
 	for machine in "$(uname -m)" s390x; do
 		tests "miri ($machine)" env CARGO_TARGET_DIR="$build/cargo-miri" cargo +nightly miri test \
-			--locked --package checkpoint-image --test small --target "$machine-unknown-linux-gnu"
+			--locked --package checkpoint-sample --test small --target "$machine-unknown-linux-gnu"
 	done
 else
 	skipped miri 'no nightly toolchain with miri'

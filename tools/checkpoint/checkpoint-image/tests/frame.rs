@@ -2,7 +2,7 @@
 
 //! The frame: what is whole is read, what is not is refused, wherever it was cut or changed.
 
-// Miri would take hours; it has `small.rs`.
+// Miri would take hours; it has `sample/tests/small.rs`.
 #![cfg(not(miri))]
 
 use checkpoint_image::{

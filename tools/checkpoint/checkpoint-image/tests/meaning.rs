@@ -2,7 +2,7 @@
 
 //! What contradicts itself is refused, and the refusal says which record, and why.
 
-// Miri would take hours; it has `small.rs`.
+// Miri would take hours; it has `sample/tests/small.rs`.
 #![cfg(not(miri))]
 
 use checkpoint_image::{

@@ -2,7 +2,7 @@
 
 //! What holds for any bytes, and any records.
 
-// Miri would take hours; it has `small.rs`.
+// Miri would take hours; it has `sample/tests/small.rs`.
 #![cfg(not(miri))]
 
 use checkpoint_image::{

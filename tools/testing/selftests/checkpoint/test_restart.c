@@ -98,28 +98,28 @@ static void change(struct run *run)
 }
 
 SCENARIO(missing, .no_plain = true, .dead = remove_it, .restart_errno = ENOENT,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	file();
 	job_hold();
 }
 
 SCENARIO(missing_directory, .no_plain = true, .dead = remove_it, .restart_errno = ENOENT,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	NEED(!mkdir("f", 0700) && open("f", O_RDONLY | O_DIRECTORY) >= 0);
 	job_hold();
 }
 
 SCENARIO(missing_working_directory, .no_plain = true, .dead = remove_it,
-	 .restart_errno = ENOENT, .restart_refused = "/f\"")
+	 .restart_errno = ENOENT, .restart_refused = "/f\"", .any_pid = true)
 {
 	NEED(!mkdir("f", 0700) && !chdir("f"));
 	job_hold();
 }
 
 SCENARIO(missing_mapping, .no_plain = true, .dead = remove_it, .restart_errno = ENOENT,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	int fd = file();
 
@@ -129,14 +129,14 @@ SCENARIO(missing_mapping, .no_plain = true, .dead = remove_it, .restart_errno = 
 
 /* Another kind of thing under the name. */
 SCENARIO(now_a_directory, .no_plain = true, .dead = make_directory, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	file();
 	job_hold();
 }
 
 SCENARIO(now_a_file, .no_plain = true, .dead = make_file, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	NEED(!mkdir("f", 0700) && open("f", O_RDONLY | O_DIRECTORY) >= 0);
 	job_hold();
@@ -144,7 +144,7 @@ SCENARIO(now_a_file, .no_plain = true, .dead = make_file, .restart_errno = ESTAL
 
 /* A link planted to somebody else's file. */
 SCENARIO(now_a_symlink, .no_plain = true, .dead = make_symlink, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	file();
 	job_hold();
@@ -152,7 +152,7 @@ SCENARIO(now_a_symlink, .no_plain = true, .dead = make_symlink, .restart_errno =
 
 /* Opening it must not hang. */
 SCENARIO(now_a_fifo, .no_plain = true, .dead = make_fifo, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	file();
 	job_hold();
@@ -160,7 +160,7 @@ SCENARIO(now_a_fifo, .no_plain = true, .dead = make_fifo, .restart_errno = ESTAL
 
 /* A mapping of which private pages were saved over a file that is another. */
 SCENARIO(mapping_replaced, .no_plain = true, .dead = make_again, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	int fd = file();
 	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
@@ -171,7 +171,7 @@ SCENARIO(mapping_replaced, .no_plain = true, .dead = make_again, .restart_errno 
 }
 
 SCENARIO(mapping_changed, .no_plain = true, .dead = change, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	int fd = file();
 	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
@@ -182,7 +182,7 @@ SCENARIO(mapping_changed, .no_plain = true, .dead = change, .restart_errno = EST
 }
 
 SCENARIO(cut_off, .no_plain = true, .dead = cut_short, .restart_errno = ESTALE,
-	 .restart_refused = "/f\"")
+	 .restart_refused = "/f\"", .any_pid = true)
 {
 	file();
 	job_hold();

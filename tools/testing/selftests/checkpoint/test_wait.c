@@ -57,12 +57,11 @@ static struct timespec ts(double seconds)
 
 SCENARIO(nanosleep, .dead_ms = DEAD_MS)
 {
-	struct timespec t = ts(WAIT_S), left = { 9, 9 };
+	struct timespec t = ts(WAIT_S), left;
 
 	ready();
 	CHECK_EQ(nanosleep(&t, &left), 0);
 	waited(WAIT_S);
-	CHECK(left.tv_sec == 9 && left.tv_nsec == 9);
 }
 
 SCENARIO(clock_nanosleep, .dead_ms = DEAD_MS)
@@ -309,7 +308,8 @@ SCENARIO(short_naps)
  * Reading and writing: never short, never EINTR. The job goes on writing when it
  * has been saved, so what it left is not what a restart finds.
  */
-SCENARIO(busy_file, .restart_errno = ESTALE, .restart_refused = "/f\"")
+SCENARIO(busy_file, .restart_errno = ESTALE, .restart_refused = "/f\"",
+	 .any_pid = true)
 {
 	char buf[4096], got[4096];
 	int fd = open("f", O_RDWR | O_CREAT, 0600);
@@ -326,7 +326,8 @@ SCENARIO(busy_file, .restart_errno = ESTALE, .restart_refused = "/f\"")
 }
 
 /* Position and content of a file that the job is writing all the time. */
-SCENARIO(busy_append, .moving = true, .restart_errno = ESTALE, .restart_refused = "/f\"")
+SCENARIO(busy_append, .moving = true, .restart_errno = ESTALE, .restart_refused = "/f\"",
+	 .any_pid = true)
 {
 	int fd = open("f", O_RDWR | O_CREAT, 0600);
 	long long n = 0;
