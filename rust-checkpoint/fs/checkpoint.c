@@ -14,12 +14,17 @@
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
+#include <linux/highmem.h>
+#include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/nsproxy.h>
 #include <linux/path.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/security.h>
+#include <linux/slab.h>
+#include <linux/uidgid.h>
+#include <linux/xattr.h>
 
 #include "internal.h"
 #include "mount.h"
@@ -326,6 +331,291 @@ struct file *checkpoint_open(const struct path *path, unsigned int flags)
 	if (WARN_ON_ONCE(flags & (O_CREAT | O_EXCL | O_TRUNC | __O_TMPFILE)))
 		return ERR_PTR(-EINVAL);
 	return file_open_root(path, "", flags, 0);
+}
+
+/* Whether a file has attributes that it would not have if it were made again. */
+static int checkpoint_has_xattrs(struct dentry *dentry, bool *has)
+{
+	char *list __free(kvfree) = NULL;
+	ssize_t len;
+
+	*has = false;
+	len = vfs_listxattr(dentry, NULL, 0);
+	if (len == -EOPNOTSUPP || !len)
+		return 0;
+	if (len < 0)
+		return len;
+	list = kvmalloc(len, GFP_KERNEL_ACCOUNT);
+	if (!list)
+		return -ENOMEM;
+	len = vfs_listxattr(dentry, list, len);
+	if (len < 0)
+		return len;
+	/* The security module labels a file that is made. */
+	for (char *name = list; name < list + len; name += strlen(name) + 1) {
+		if (strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN) ||
+		    !strcmp(name, XATTR_NAME_CAPS))
+			*has = true;
+	}
+	return 0;
+}
+
+/**
+ * checkpoint_get_attributes - what a regular file has besides its content
+ * @path: the file
+ * @out: out: what it has
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int checkpoint_get_attributes(const struct path *path,
+			      struct checkpoint_attributes *out)
+{
+	struct inode *inode = d_inode(path->dentry);
+	struct kstat stat;
+	int err;
+
+	err = vfs_getattr(path, &stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT);
+	if (err)
+		return err;
+	out->size = stat.size;
+	out->mode = stat.mode;
+	out->uid = from_kuid(current_user_ns(), stat.uid);
+	out->gid = from_kgid(current_user_ns(), stat.gid);
+	out->nlink = stat.nlink;
+	out->atime_sec = stat.atime.tv_sec;
+	out->atime_nsec = stat.atime.tv_nsec;
+	out->mtime_sec = stat.mtime.tv_sec;
+	out->mtime_nsec = stat.mtime.tv_nsec;
+	out->linkable = inode_state_read_once(inode) & I_LINKABLE;
+	return checkpoint_has_xattrs(path->dentry, &out->xattrs);
+}
+
+static int checkpoint_change(struct file *file, struct iattr *attr)
+{
+	struct inode *inode = file_inode(file);
+	int err;
+
+	err = inode_lock_killable(inode);
+	if (err)
+		return err;
+	err = notify_change(file_mnt_idmap(file), file->f_path.dentry, attr, NULL);
+	inode_unlock(inode);
+	return err;
+}
+
+static int checkpoint_change_all(struct file *file,
+				 const struct checkpoint_attributes *in)
+{
+	struct mnt_idmap *idmap = file_mnt_idmap(file);
+	struct inode *inode = file_inode(file);
+	kuid_t uid = make_kuid(current_user_ns(), in->uid);
+	kgid_t gid = make_kgid(current_user_ns(), in->gid);
+	struct iattr attr = {};
+	int err;
+
+	if (!uid_valid(uid) || !gid_valid(gid))
+		return -EINVAL;
+	err = do_truncate(idmap, file->f_path.dentry, in->size, 0, file);
+	if (err)
+		return err;
+
+	if (!vfsuid_eq_kuid(i_uid_into_vfsuid(idmap, inode), uid)) {
+		attr.ia_valid |= ATTR_UID;
+		attr.ia_vfsuid = VFSUIDT_INIT(uid);
+	}
+	if (!vfsgid_eq_kgid(i_gid_into_vfsgid(idmap, inode), gid)) {
+		attr.ia_valid |= ATTR_GID;
+		attr.ia_vfsgid = VFSGIDT_INIT(gid);
+	}
+	if (attr.ia_valid) {
+		err = checkpoint_change(file, &attr);
+		if (err)
+			return err;
+	}
+
+	/* A change of the owner takes rights away, so this is after that. */
+	attr = (struct iattr) {
+		.ia_valid = ATTR_MODE | ATTR_CTIME |
+			    ATTR_ATIME | ATTR_ATIME_SET |
+			    ATTR_MTIME | ATTR_MTIME_SET,
+		.ia_mode = (inode->i_mode & S_IFMT) | (in->mode & S_IALLUGO),
+		.ia_atime = { .tv_sec = in->atime_sec, .tv_nsec = in->atime_nsec },
+		.ia_mtime = { .tv_sec = in->mtime_sec, .tv_nsec = in->mtime_nsec },
+	};
+	err = checkpoint_change(file, &attr);
+	if (err || !in->linkable)
+		return err;
+
+	spin_lock(&inode->i_lock);
+	inode_state_set(inode, I_LINKABLE);
+	spin_unlock(&inode->i_lock);
+	return 0;
+}
+
+/**
+ * checkpoint_set_attributes - set what a regular file has besides its content
+ * @file: the file, without a name, open for writing, known to the caller only
+ * @in: what it is to have
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int checkpoint_set_attributes(struct file *file,
+			      const struct checkpoint_attributes *in)
+{
+	int err = mnt_want_write_file(file);
+
+	if (!err) {
+		err = checkpoint_change_all(file, in);
+		mnt_drop_write_file(file);
+	}
+	return err;
+}
+
+/* Deletes a file that was made just now. */
+static int checkpoint_unlink(const struct path *dir, struct file *file)
+{
+	struct dentry *dentry;
+	int err;
+
+	err = mnt_want_write(dir->mnt);
+	if (err)
+		return err;
+	dentry = start_removing_dentry(dir->dentry, file->f_path.dentry);
+	if (IS_ERR(dentry)) {
+		/* Somebody has done so, or has given it another name. */
+		err = d_unlinked(file->f_path.dentry) ? 0 : PTR_ERR(dentry);
+	} else {
+		err = security_path_unlink(dir, dentry);
+		if (!err)
+			err = vfs_unlink(mnt_idmap(dir->mnt), d_inode(dir->dentry),
+					 dentry, NULL);
+		end_removing(dentry);
+	}
+	mnt_drop_write(dir->mnt);
+	return err;
+}
+
+/**
+ * checkpoint_create_deleted - make a file that was deleted
+ * @dir: the directory to make it in
+ * @name: the name it had
+ *
+ * As /proc/PID/fd shows the name that a deleted file had, it is made with that
+ * name and deleted, where nothing else has the name; and without one by what
+ * O_TMPFILE does otherwise. Makes the checks that open(2) makes.
+ *
+ * Context: may sleep.
+ * Return: the file, open for reading and writing, or an error pointer; -EEXIST
+ * if the name is taken and the file system can't do without.
+ */
+struct file *checkpoint_create_deleted(const struct path *dir, const char *name)
+{
+	const int flags = O_RDWR | O_EXCL | O_LARGEFILE;
+	struct file *file;
+	int err;
+
+	if (!*name || strchr(name, '/') || name_is_dot_dotdot(name, strlen(name)))
+		return ERR_PTR(-EINVAL);
+	file = file_open_root(dir, name, flags | O_CREAT | O_NOFOLLOW, 0600);
+	if (file != ERR_PTR(-EEXIST)) {
+		if (IS_ERR(file))
+			return file;
+		err = checkpoint_unlink(dir, file);
+		if (err) {
+			fput(file);
+			return ERR_PTR(err);
+		}
+		return file;
+	}
+
+	err = mnt_want_write(dir->mnt);
+	if (err)
+		return ERR_PTR(err);
+	file = kernel_tmpfile_open(mnt_idmap(dir->mnt), dir,
+				   S_IFREG | 0600, flags, current_cred());
+	mnt_drop_write(dir->mnt);
+	return file == ERR_PTR(-EOPNOTSUPP) ? ERR_PTR(-EEXIST) : file;
+}
+
+/**
+ * checkpoint_file_data - find data in a regular file
+ * @file: the file, known to the caller only
+ * @offset: in: where to look from, page-aligned; out: the page the data starts in
+ *
+ * Context: may sleep.
+ * Return: length of the pages it is in, 0 if there is none, or a negative errno.
+ */
+loff_t checkpoint_file_data(struct file *file, loff_t *offset)
+{
+	loff_t start, end;
+
+	start = vfs_llseek(file, *offset, SEEK_DATA);
+	if (start == -ENXIO)
+		return 0;
+	if (start < 0)
+		return start;
+	/* Blocks may be smaller than pages. */
+	end = vfs_llseek(file, start, SEEK_HOLE);
+	if (end < 0)
+		return end;
+	*offset = round_down(start, PAGE_SIZE);
+	return round_up(end, PAGE_SIZE) - *offset;
+}
+
+/**
+ * checkpoint_read_page - read a page from a file
+ * @file: the file, open for reading
+ * @pos: where to read
+ * @page: where to; keeps what it has behind the end of the file
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int checkpoint_read_page(struct file *file, loff_t pos, struct page *page)
+{
+	char *to = kmap_local_page(page);
+	size_t done = 0;
+	ssize_t n = 0;
+
+	while (done < PAGE_SIZE) {
+		n = kernel_read(file, to + done, PAGE_SIZE - done, &pos);
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	kunmap_local(to);
+	return n < 0 ? n : 0;
+}
+
+/**
+ * checkpoint_write_page - write from a page to a file
+ * @file: the file, open for writing
+ * @pos: where to write
+ * @page: what to write
+ * @len: how much of it
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int checkpoint_write_page(struct file *file, loff_t pos, struct page *page,
+			  size_t len)
+{
+	char *from = kmap_local_page(page);
+	size_t done = 0;
+	ssize_t n = 1;
+
+	while (done < len) {
+		n = kernel_write(file, from + done, len - done, &pos);
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	kunmap_local(from);
+	if (n < 0)
+		return n;
+	return n ? 0 : -EIO;
 }
 
 /**

@@ -143,6 +143,45 @@ char *checkpoint_path_name(const struct path *path, bool *elsewhere, char *buf,
 bool checkpoint_path_deleted(const struct path *path);
 struct file *checkpoint_open(const struct path *path, unsigned int flags);
 int checkpoint_may_execute(struct file *file);
+
+/**
+ * struct checkpoint_attributes - what a regular file has besides its content
+ * @size: length in bytes
+ * @mode: type and permissions
+ * @uid: owner in the caller's user namespace, -1 if it has no id there
+ * @gid: group in the caller's user namespace, -1 if it has no id there
+ * @nlink: names it has; not set by checkpoint_set_attributes()
+ * @atime_sec: time of last access, seconds
+ * @mtime_sec: time of last modification, seconds
+ * @atime_nsec: time of last access, nanoseconds of the second
+ * @mtime_nsec: time of last modification, nanoseconds of the second
+ * @linkable: without a name, and may be given one (O_TMPFILE without O_EXCL)
+ * @xattrs: has extended attributes that a new file would not have; not set by
+ *	checkpoint_set_attributes()
+ */
+struct checkpoint_attributes {
+	u64 size;
+	u32 mode;
+	u32 uid;
+	u32 gid;
+	u32 nlink;
+	s64 atime_sec;
+	s64 mtime_sec;
+	u32 atime_nsec;
+	u32 mtime_nsec;
+	bool linkable;
+	bool xattrs;
+};
+
+int checkpoint_get_attributes(const struct path *path,
+			      struct checkpoint_attributes *out);
+int checkpoint_set_attributes(struct file *file,
+			      const struct checkpoint_attributes *in);
+struct file *checkpoint_create_deleted(const struct path *dir, const char *name);
+loff_t checkpoint_file_data(struct file *file, loff_t *offset);
+int checkpoint_read_page(struct file *file, loff_t pos, struct page *page);
+int checkpoint_write_page(struct file *file, loff_t pos, struct page *page,
+			  size_t len);
 int checkpoint_new_files(void);
 int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec);
 const void *checkpoint_get_fs(struct task_struct *task,

@@ -75,7 +75,7 @@ pub(crate) const MAX_META: usize = 1 << 30;
 pub(crate) enum Section {
     /// File, Path and Sighand records.
     Objects,
-    /// Shm records with their runs.
+    /// Shm and FileData records with their runs.
     Shm,
     /// Mm records with their mappings and runs.
     Mm,

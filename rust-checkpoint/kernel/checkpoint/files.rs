@@ -12,15 +12,21 @@
 //! the job stands still, to see that the name leads to them. No lock of a job's
 //! task is held then, and mmap_lock is not either.
 //!
-//! Refused, besides what has no hook: deleted files (memfds are such), files
-//! that can't be reached from init's root and mount namespace or that something
-//! is mounted over, locks of all kinds, leases, files that signal somebody
-//! (F_SETOWN, F_NOTIFY), and those that a process outside of the job has open,
-//! too (the same open file, with its position).
+//! A regular file that was deleted while it was open has its content in the
+//! image, copied while the job stands still into memory that is charged to
+//! init: it takes as much as the file has data, and as long as reading it. All
+//! that the job has open of it is one file again after the restart.
+//!
+//! Refused, besides what has no hook: memfds, deleted directories, files that
+//! lost the name they were opened by and have another one, files that can't be
+//! reached from init's root and mount namespace or that something is mounted
+//! over, locks of all kinds, leases, files that signal somebody (F_SETOWN,
+//! F_NOTIFY), and those that a process outside of the job has open, too (the
+//! same open file, with its position, or a deleted file in any way).
 //!
 //! # What a file must be like at a restart
 //!
-//! The content of files is not in the image: the job goes on with what it finds
+//! The content of files that have a name is not in the image: the job goes on with what it finds
 //! behind the names. So that this is what it left, a restart asks:
 //!
 //! - Type, and for a device which one, must be what they were. A link in place
@@ -33,7 +39,11 @@
 //! - It need not be the same inode: a job may come back on another node or
 //!   after a reboot, with files that were copied there together with their
 //!   times (cp -a, rsync -a).
-//! - Directories and devices, and what was opened with O_PATH: nothing further.
+//! - Directories and devices, files of proc, and what was opened with O_PATH:
+//!   nothing further.
+//! - A deleted file is made again in the directory it was in, which must be
+//!   there. It shows for a moment by the name it had, so that /proc/PID/fd reads
+//!   as before; where that name is taken it is made without one.
 //!
 //! All files are looked at before the restart fails, so that the report has all
 //! that are in the way. They are opened with the rights of init, with the flags
@@ -69,20 +79,25 @@ use crate::{
 use core::ptr;
 use kernel::{
     bindings,
-    checkpoint::file::{
-        self,
-        FileExt,
-        Identity,
-        PathRef,
-        OPEN_FLAGS, //
+    checkpoint::{
+        file::{
+            self,
+            Attributes,
+            FileExt,
+            Identity,
+            PathRef,
+            OPEN_FLAGS, //
+        },
+        io::HeldPage, //
     },
     fs::File,
+    page::PAGE_SIZE,
     prelude::*,
     rbtree::RBTree,
     str::CString,
     sync::aref::ARef,
 };
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Whether a device, `major << 32 | minor`, keeps no state for who has it open:
 /// /dev/null, zero, full, random and urandom.
@@ -223,6 +238,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object
 #[derive(Default)]
 pub(crate) struct Met {
     files: RBTree<u32, MetFile>,
+    deleted: KVec<MetDeleted>,
     subject: Option<(i32, [u8; 16])>,
 }
 
@@ -239,7 +255,31 @@ struct MetFile {
     shared: bool,
 }
 
+/// A deleted file of the job.
+struct MetDeleted {
+    inode: *const c_void,
+    met_as: Object,
+    name: KVec<u8>,
+    subject: Option<(i32, [u8; 16])>,
+    shared: bool,
+}
+
 impl Met {
+    fn add_deleted(&mut self, inode: *const c_void, met_as: Object, name: &[u8]) -> Result {
+        let mut copy = KVec::new();
+        copy.extend_from_slice(name, GFP_KERNEL_ACCOUNT)?;
+        let met = MetDeleted {
+            inode,
+            met_as,
+            name: copy,
+            subject: self.subject,
+            shared: false,
+        };
+        self.deleted
+            .push(met, GFP_KERNEL_ACCOUNT)
+            .map_err(Into::into)
+    }
+
     fn add(&mut self, id: u32, file: &ARef<File>) -> Result {
         let met = MetFile {
             file: file.clone(),
@@ -277,14 +317,17 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL)?;
         }
     }
-    if suspects.is_empty() {
+    if suspects.is_empty() && met.deleted.is_empty() {
         return Ok(());
     }
     suspects.sort_unstable();
-    file::for_each_outside(&ctx.ns, |file| {
+    file::for_each_outside(&ctx.ns, |file, inode| {
         let at = suspects.binary_search_by(|(suspect, _)| suspect.cmp(&file));
         let id = at.ok().and_then(|at| suspects.get(at)).map(|(_, id)| *id);
         if let Some(m) = id.and_then(|id| met.files.get_mut(&id)) {
+            m.shared = true;
+        }
+        for m in met.deleted.iter_mut().filter(|m| m.inode == inode) {
             m.shared = true;
         }
         false
@@ -299,6 +342,16 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             remedy: "let init have it open, too, or open it in the job",
         });
     }
+    for m in met.deleted.iter().filter(|m| m.shared) {
+        ctx.report.subject(m.subject);
+        ctx.report.refuse(Item {
+            object: m.met_as,
+            kind: "deleted file",
+            name: &m.name,
+            why: "a process outside of the job has the same deleted file open",
+            remedy: "close it there",
+        });
+    }
     ctx.report.subject(None);
     Ok(())
 }
@@ -310,7 +363,7 @@ fn checkpoint_init_fd(ctx: &mut Checkpoint, file: &File, id: u32, fd: u32) -> Re
     let identity = place.identity().map_or_else(
         |_| wire::Identity {
             mode: file.file_type().into(),
-            ..<wire::Identity as zerocopy::FromZeros>::new_zeroed()
+            ..wire::Identity::new_zeroed()
         },
         |i| to_wire(&i),
     );
@@ -466,12 +519,27 @@ fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
         internal |= bindings::O_NOATIME;
     }
     let flags = file.flags() & !internal;
-    if flags & !OPEN_FLAGS != 0 && !place.is_deleted() {
+    let deleted = place.is_deleted() && file.file_type() == bindings::S_IFREG;
+    let known = if deleted {
+        OPEN_FLAGS | bindings::__O_TMPFILE
+    } else {
+        OPEN_FLAGS
+    };
+    if flags & !known != 0 && (deleted || !place.is_deleted()) {
         let refusal = ("it was opened with a flag that is not supported", "");
         refuse(ctx, "file", &place.display_name()?, refusal);
         refused = true;
     }
-    let found = find_again(&place)?.and_then(|(name, identity)| {
+    if deleted {
+        return checkpoint_deleted(ctx, file, &place, flags, refused);
+    }
+    let found = find_again(&place)?.and_then(|(name, mut identity)| {
+        if place.is_made_up() {
+            identity = wire::Identity {
+                mode: identity.mode,
+                ..wire::Identity::new_zeroed()
+            };
+        }
         let type_of = identity.mode.get() & bindings::S_IFMT;
         let regular_or_dir = type_of == bindings::S_IFREG || type_of == bindings::S_IFDIR;
         let stateless = type_of == bindings::S_IFCHR && is_stateless(identity.rdev.get());
@@ -522,6 +590,146 @@ fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
         },
         &[&name],
     )
+}
+
+/// Saves a regular file that has no name any more, or never had one.
+fn checkpoint_deleted(
+    ctx: &mut Checkpoint,
+    file: &File,
+    place: &PathRef,
+    flags: u32,
+    refused: bool,
+) -> Result {
+    let attributes = place.attributes()?;
+    let (name, pos) = match find_directory(place)?.and_then(|name| {
+        if attributes.nlink != 0 {
+            return Err((
+                "it lost the name it was opened by, and has another one",
+                "open it by the name it has, or delete that, too",
+            ));
+        }
+        if attributes.xattrs {
+            return Err((
+                "it was deleted, and has extended attributes or access control lists",
+                "remove those",
+            ));
+        }
+        if attributes.uid == u32::MAX || attributes.gid == u32::MAX {
+            return Err((
+                "it was deleted, and its owner has no id in the user namespace of init",
+                "change its owner",
+            ));
+        }
+        if file.is_stale_backing() {
+            return Err((
+                "it is mapped from a lower layer, and there is a copy made since",
+                "map the file again",
+            ));
+        }
+        match u64::try_from(file.pos()) {
+            Ok(pos) => Ok((name, pos)),
+            Err(_) => Err(("its position is negative", "")),
+        }
+    }) {
+        Ok(found) => found,
+        Err(refusal) => {
+            refuse(ctx, "deleted file", &place.display_name()?, refusal);
+            return Ok(());
+        }
+    };
+    if refused {
+        return Ok(());
+    }
+    let identity = place.identity()?;
+    let number = match ctx.objs.id(Class::Deleted, place.inode())? {
+        Found::Old(number) => number,
+        Found::New(number) => {
+            let mut copies = KVVec::new();
+            // Not through the file of the job: that may be open for writing
+            // only, and would lose its position.
+            let copied = place
+                .open(bindings::O_LARGEFILE | bindings::O_NOATIME)
+                .or_else(|_| place.open(bindings::O_LARGEFILE))
+                .and_then(|own| {
+                    file::copy_data(&own, |offset, page| {
+                        copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
+                        Ok(())
+                    })
+                });
+            match copied {
+                Ok(()) => (),
+                Err(e) if e == ENOMEM || e == EINTR => return Err(e),
+                Err(_) => {
+                    let refusal = (
+                        "it was deleted, and init can't read its content",
+                        "let init have the right to read it",
+                    );
+                    refuse(ctx, "deleted file", &place.display_name()?, refusal);
+                }
+            }
+            let flags = if attributes.linkable {
+                wire::FILE_LINKABLE
+            } else {
+                0
+            };
+            ctx.pages.add_file(
+                wire::FileData {
+                    id: number.into(),
+                    flags: flags.into(),
+                    size: identity.size.into(),
+                    uid: attributes.uid.into(),
+                    gid: attributes.gid.into(),
+                    atime_sec: (attributes.atime_sec as u64).into(),
+                    atime_nsec: attributes.atime_nsec.into(),
+                    reserved: 0.into(),
+                },
+                copies,
+            )?;
+            ctx.files
+                .add_deleted(place.inode(), ctx.met_as, &place.display_name()?)?;
+            number
+        }
+    };
+    ctx.emit(
+        Section::Objects,
+        Kind::File,
+        &wire::File {
+            id: ctx.file_id.into(),
+            kind: file_kind::DELETED.into(),
+            init_fd: i32::try_from(number)?.into(),
+            flags: flags.into(),
+            pos: pos.into(),
+            identity: to_wire(&identity),
+        },
+        &[&name],
+    )
+}
+
+/// The name that a deleted file had, in a directory that is there still; or why
+/// there is no such directory.
+fn find_directory(place: &PathRef) -> Result<core::result::Result<KVec<u8>, Refusal>> {
+    let directory = place.parent();
+    if directory.is_deleted() {
+        return Ok(Err((
+            "it was deleted while it was open, and so was the directory it was in",
+            "keep the directory until the job closes the file",
+        )));
+    }
+    if let Err(refusal) = find_again(&directory)? {
+        return Ok(Err(refusal));
+    }
+    match place.name() {
+        Ok(Some(name)) => Ok(Ok(name.name)),
+        Ok(None) => Ok(Err((
+            "it was deleted while it was open, and init can't reach the directory it was in",
+            "start the job in the root and mount namespace of init",
+        ))),
+        Err(e) if e == ENAMETOOLONG => Ok(Err((
+            "its path is too long",
+            "use a path of less than 4096 bytes",
+        ))),
+        Err(e) => Err(e),
+    }
 }
 
 /// See include/linux/checkpoint.h.
@@ -607,10 +815,10 @@ pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Res
 /// Reports why it can't be, and changes nothing then.
 pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     let head: wire::File = record.head().map_err(|_| EINVAL)?;
-    let opened = if head.kind.get() == file_kind::INIT_FD {
-        restart_init_fd(rs, &head, record.tail())
-    } else {
-        restart_path(rs, &head, record.tail())
+    let opened = match head.kind.get() {
+        file_kind::INIT_FD => restart_init_fd(rs, &head, record.tail()),
+        file_kind::DELETED => restart_deleted(rs, &head, record.tail()),
+        _ => restart_path(rs, &head, record.tail()),
     };
     rs.files
         .push(opened?, GFP_KERNEL_ACCOUNT)
@@ -671,6 +879,14 @@ fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef
     match type_of {
         bindings::S_IFDIR => (),
         bindings::S_IFREG if head.flags.get() & bindings::O_PATH != 0 => (),
+        bindings::S_IFREG if place.is_made_up() != (was.ino.get() == 0) => {
+            return Err(fail(
+                "one of now and then is a file of proc, and the other one is not",
+                "bring the file back, or mount its file system",
+                ESTALE,
+            ));
+        }
+        bindings::S_IFREG if place.is_made_up() => (),
         bindings::S_IFREG => {
             if let Some(why) = changed(was, &is)? {
                 return Err(fail(
@@ -717,6 +933,179 @@ pub(crate) fn program(rs: &mut Restart, id: u32) -> Result<Option<ARef<File>>> {
         ));
     }
     Ok(Some(file))
+}
+
+/// A deleted file that was made again, open for writing until it is filled.
+pub(crate) struct Deleted {
+    writer: Option<ARef<File>>,
+    mode: u32,
+    mtime: (i64, u32),
+    place: PathRef,
+    name: KVec<u8>,
+}
+
+fn deleted_failed(rs: &mut Restart, name: &[u8], why: &str, remedy: &str, e: Error) -> Error {
+    rs.report.error(
+        Item {
+            object: Object::Path("file"),
+            kind: "deleted file",
+            name,
+            why,
+            remedy,
+        },
+        e,
+    )
+}
+
+/// Makes a deleted file again where this is the first of its open files, and
+/// opens it.
+fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef<File>> {
+    let index = usize::try_from(head.init_fd.get())
+        .ok()
+        .and_then(|n| n.checked_sub(1))
+        .ok_or(EINVAL)?;
+    if index == rs.deleted.len() {
+        let made = create_deleted(rs, head, name);
+        let (made, ret) = match made {
+            Ok(made) => (Some(made), Ok(())),
+            Err(e) => (None, Err(e)),
+        };
+        rs.deleted.push(made, GFP_KERNEL_ACCOUNT)?;
+        ret?;
+    }
+    // Where there is none, the report says why.
+    let deleted = rs.deleted.get(index).ok_or(EINVAL)?;
+    let place = &deleted.as_ref().ok_or(ESTALE)?.place;
+
+    let flags = head.flags.get();
+    // It has been made: these are only there to be seen by F_GETFL.
+    let unnamed = if flags & bindings::__O_TMPFILE != 0 {
+        flags & bindings::O_TMPFILE
+    } else {
+        0
+    };
+    let opened = place.open(flags & !unnamed).and_then(|file| {
+        if file.flags() & OPEN_FLAGS != flags & !unnamed {
+            return Err(EOPNOTSUPP);
+        }
+        let pos = i64::try_from(head.pos.get())?;
+        if pos != 0 && !file.seek(pos)? {
+            return Err(ESPIPE);
+        }
+        Ok(file)
+    });
+    let file =
+        opened.map_err(|e| deleted_failed(rs, name, "it can't be opened as it was", "", e))?;
+    // SAFETY: nobody else knows the file.
+    unsafe { file.add_flags(unnamed) };
+    Ok(file)
+}
+
+/// Makes an empty file without a name, in the directory that the deleted one
+/// was in.
+fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<Deleted> {
+    let slash = path.iter().rposition(|b| *b == b'/').ok_or(EINVAL)?;
+    let directory = match path.get(..slash) {
+        Some([]) | None => b"/",
+        Some(directory) => directory,
+    };
+    let name = path.get(slash + 1..).unwrap_or(&[]);
+    let found = PathRef::lookup(directory).and_then(|directory| {
+        if directory.identity()?.file_type() != bindings::S_IFDIR {
+            return Err(ENOTDIR);
+        }
+        Ok(directory)
+    });
+    let directory = found.map_err(|e| {
+        let why = "the directory it was in is not there";
+        deleted_failed(rs, path, why, "make the directory again", e)
+    })?;
+    let writer = directory.create_deleted(name).map_err(|e| {
+        let (why, remedy) = if e == EEXIST {
+            (
+                "its old name is taken, and its file system can't make files without a name",
+                "move away what has its name",
+            )
+        } else {
+            (
+                "it can't be made in the directory it was in",
+                "let init have the right to make files there",
+            )
+        };
+        deleted_failed(rs, path, why, remedy, e)
+    })?;
+    let identity = &head.identity;
+    let mut copy = KVec::new();
+    copy.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
+    Ok(Deleted {
+        place: PathRef::of_file(&writer),
+        writer: Some(writer),
+        mode: identity.mode.get(),
+        mtime: (identity.mtime_sec.get() as i64, identity.mtime_nsec.get()),
+        name: copy,
+    })
+}
+
+/// Fills a deleted file; called by init, in order.
+pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire::Run]) -> Result {
+    let index = (head.id.get() as usize).checked_sub(1).ok_or(EINVAL)?;
+    let deleted = rs.deleted.get_mut(index).and_then(Option::as_mut);
+    let deleted = deleted.ok_or(EINVAL)?;
+    let writer = deleted.writer.take().ok_or(EINVAL)?;
+    let size = head.size.get();
+    let attributes = Attributes {
+        size,
+        mode: deleted.mode,
+        uid: head.uid.get(),
+        gid: head.gid.get(),
+        atime_sec: head.atime_sec.get() as i64,
+        atime_nsec: head.atime_nsec.get(),
+        mtime_sec: deleted.mtime.0,
+        mtime_nsec: deleted.mtime.1,
+        linkable: head.flags.get() & wire::FILE_LINKABLE != 0,
+        nlink: 0,
+        xattrs: false,
+    };
+    let name = core::mem::take(&mut deleted.name);
+
+    // What fails here is the file, what fails else is the image.
+    let mut failed = false;
+    let mut ret = Ok(());
+    for run in runs {
+        let start = run.start.get();
+        ret = rs.data.read_run_and(
+            u64::from(run.pages.get()),
+            |_, n, batch| {
+                for _ in 0..n {
+                    batch.push(HeldPage::zeroed()?, GFP_KERNEL)?;
+                }
+                Ok(())
+            },
+            |done, batch| {
+                let offset = start + done * PAGE_SIZE as u64;
+                file::write_pages(&writer, offset, size, batch).inspect_err(|_| failed = true)
+            },
+        );
+        if ret.is_err() {
+            break;
+        }
+    }
+    if ret.is_ok() {
+        ret = file::set_attributes(&writer, &attributes);
+        failed = ret.is_err();
+    }
+    // Now, for a program can't be run from a file that is open for writing.
+    file::close_now(writer);
+    ret.map_err(|e| match failed {
+        true => deleted_failed(
+            rs,
+            &name,
+            "its content, owner, mode or times can't be had back",
+            "look at space, limits and what its file system can do",
+            e,
+        ),
+        false => e,
+    })
 }
 
 /// In which way a regular file is not what it was, if it is not.

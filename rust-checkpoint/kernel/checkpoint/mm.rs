@@ -191,15 +191,21 @@ struct Run {
     copied: bool,
 }
 
-/// Shared anonymous memory that was captured.
-struct Shm {
-    head: wire::Shm,
+/// The record of something outside of address spaces whose pages are saved.
+enum Head {
+    Shm(wire::Shm),
+    File(wire::FileData),
+}
+
+/// Shared anonymous memory or a deleted file that was captured.
+struct Content {
+    head: Head,
     copies: KVVec<(u64, HeldPage)>,
 }
 
 /// The page data of an image, in the order of its owners.
 pub(crate) struct Pages {
-    shms: KVVec<Shm>,
+    contents: KVVec<Content>,
     spaces: KVVec<Space>,
     count: u64,
     zero: u64,
@@ -243,11 +249,23 @@ impl Pages {
     /// No pages.
     pub(crate) fn new() -> Self {
         Self {
-            shms: KVVec::new(),
+            contents: KVVec::new(),
             spaces: KVVec::new(),
             count: 0,
             zero: 0,
         }
+    }
+
+    /// Adds the content of a deleted file: pages with their offsets, ascending.
+    pub(crate) fn add_file(
+        &mut self,
+        head: wire::FileData,
+        copies: KVVec<(u64, HeldPage)>,
+    ) -> Result {
+        let head = Head::File(head);
+        self.contents
+            .push(Content { head, copies }, GFP_KERNEL_ACCOUNT)
+            .map_err(Into::into)
     }
 
     /// How many there are.
@@ -267,8 +285,8 @@ impl Pages {
         batch: &mut KVec<HeldPage>,
         flush: &mut impl FnMut(&mut KVec<HeldPage>) -> Result,
     ) -> Result {
-        for shm in core::mem::replace(&mut self.shms, KVVec::new()) {
-            for (_, page) in shm.copies {
+        for content in core::mem::replace(&mut self.contents, KVVec::new()) {
+            for (_, page) in content.copies {
                 batch.push(page, GFP_KERNEL)?;
                 if batch.len() == BATCH {
                     flush(batch)?;
@@ -507,13 +525,13 @@ fn checkpoint_shm(ctx: &mut Checkpoint, file: &ARef<File>) -> Result<u32> {
         Ok(())
     })?;
     let flags = if noreserve { wire::SHM_NORESERVE } else { 0 };
-    ctx.pages.shms.push(
-        Shm {
-            head: wire::Shm {
+    ctx.pages.contents.push(
+        Content {
+            head: Head::Shm(wire::Shm {
                 id: id.into(),
                 flags: flags.into(),
                 size: size.into(),
-            },
+            }),
             copies,
         },
         GFP_KERNEL_ACCOUNT,
@@ -525,12 +543,15 @@ fn checkpoint_shm(ctx: &mut Checkpoint, file: &ARef<File>) -> Result<u32> {
 pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     let mut pages = core::mem::replace(&mut ctx.pages, Pages::new());
 
-    for shm in &pages.shms {
+    for content in &pages.contents {
         let mut runs = KVVec::new();
-        for (offset, _) in &shm.copies {
+        for (offset, _) in &content.copies {
             add_run(&mut runs, 0, *offset, 1, true)?;
         }
-        ctx.emit(Section::Shm, Kind::Shm, &shm.head, &[])?;
+        match &content.head {
+            Head::Shm(head) => ctx.emit(Section::Shm, Kind::Shm, head, &[])?,
+            Head::File(head) => ctx.emit(Section::Shm, Kind::FileData, head, &[])?,
+        }
         emit_runs(ctx, Section::Shm, &runs, &mut pages.count)?;
     }
     for space in &mut pages.spaces {

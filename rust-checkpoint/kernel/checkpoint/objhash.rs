@@ -19,6 +19,8 @@ pub(crate) enum Class {
     Sighand,
     /// Shared anonymous memory, by its inode.
     Shm,
+    /// A deleted file, by its inode.
+    Deleted,
     /// An address space.
     Mm,
     /// A descriptor table.
@@ -27,7 +29,7 @@ pub(crate) enum Class {
     Fs,
 }
 
-const CLASSES: usize = 7;
+const CLASSES: usize = 8;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -103,7 +103,17 @@ impl Data {
     pub(crate) fn read_run(
         &mut self,
         pages: u64,
+        fill: impl FnMut(u64, usize, &mut KVec<HeldPage>) -> Result,
+    ) -> Result {
+        self.read_run_and(pages, fill, |_, _| Ok(()))
+    }
+
+    /// The same; `take(done, batch)` gets each batch when it was read.
+    pub(crate) fn read_run_and(
+        &mut self,
+        pages: u64,
         mut fill: impl FnMut(u64, usize, &mut KVec<HeldPage>) -> Result,
+        mut take: impl FnMut(u64, &[HeldPage]) -> Result,
     ) -> Result {
         let mut done = 0;
         while done < pages {
@@ -119,6 +129,7 @@ impl Data {
             for page in &self.batch {
                 self.hash.update_page(page);
             }
+            take(done, &self.batch)?;
             self.batch.clear();
             self.in_chunk += n;
             self.left = self.left.checked_sub(n as u64).ok_or(EINVAL)?;
@@ -178,6 +189,8 @@ pub(crate) struct Restart {
     pub(crate) init_mm: ARef<MmWithUser>,
     /// Shared anonymous memory, by id - 1.
     pub(crate) shms: KVVec<ARef<File>>,
+    /// Deleted files, by their number - 1; none where one could not be made.
+    pub(crate) deleted: KVVec<Option<files::Deleted>>,
     /// Open files, by id - 1.
     pub(crate) files: KVVec<ARef<File>>,
     /// Places, by id - 1.
@@ -210,14 +223,17 @@ impl Restart {
             match record.kind {
                 Kind::File => ret = ret.and(files::restart(self, &record)),
                 Kind::Path => ret = ret.and(fs::restart_path(self, &record)),
-                Kind::Shm if ret.is_ok() => {
-                    let head: wire::Shm = record.head().map_err(|_| EINVAL)?;
+                Kind::Shm | Kind::FileData if ret.is_ok() => {
                     let runs = match records.next_if(|r| r.kind == Kind::Runs) {
                         Some(r) => r.tail(),
                         None => &[],
                     };
                     let runs = <[wire::Run]>::ref_from_bytes(runs).map_err(|_| EINVAL)?;
-                    mm::restart_shm(self, &head, runs)?;
+                    if record.kind == Kind::Shm {
+                        mm::restart_shm(self, &record.head().map_err(|_| EINVAL)?, runs)?;
+                    } else {
+                        files::restart_data(self, &record.head().map_err(|_| EINVAL)?, runs)?;
+                    }
                 }
                 _ => (),
             }
@@ -412,6 +428,7 @@ fn run(
         data,
         init_mm,
         shms: KVVec::new(),
+        deleted: KVVec::new(),
         files: KVVec::new(),
         paths: KVVec::new(),
     })?;

@@ -13,7 +13,9 @@
 #include <linux/file.h>
 #include <linux/kallsyms.h>
 #include <linux/ktime.h>
+#include <linux/magic.h>
 #include <linux/mman.h>
+#include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/nsproxy.h>
 #include <linux/pid_namespace.h>

@@ -10,12 +10,13 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand)* (Shm Runs?)* (Mm Ldt? Vma* Runs?)*
+//! Job (File | Path | Sighand)* ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)*
 //! FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
 //! Shared objects have an id, counted from 1 within their kind in order of
 //! appearance, and stand before the first record that names them; 0 is "none".
+//! The one exception is the content of deleted files, which is behind the files.
 
 use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -40,7 +41,7 @@ pub enum Kind {
     Ldt = 7,
     /// [`Vma`]; tail: name, if any. Belongs to the Mm before it.
     Vma = 8,
-    /// No head; tail: array of [`Run`]. Belongs to the Mm or Shm before it.
+    /// No head; tail: array of [`Run`]. Belongs to the Mm, Shm or FileData before it.
     Runs = 9,
     /// [`FdTable`]; tail: array of [`Fd`].
     FdTable = 10,
@@ -72,11 +73,13 @@ pub enum Kind {
     UserPtrs = 23,
     /// [`End`]: last record, once.
     End = 24,
+    /// [`FileData`]: content of a deleted file.
+    FileData = 25,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -101,6 +104,7 @@ impl Kind {
         Kind::Sched,
         Kind::UserPtrs,
         Kind::End,
+        Kind::FileData,
     ];
 
     /// The kind with this number, if this library knows it.
@@ -141,10 +145,15 @@ pub mod file_kind {
     pub const PATH: u32 = 1;
     /// The same open file description as a descriptor of init.
     pub const INIT_FD: u32 = 2;
+    /// A regular file without a name, made again with the content in the image.
+    pub const DELETED: u32 = 3;
 }
 
 wire! {
     /// Which object of a file system a path led to.
+    ///
+    /// Of what the kernel makes up when it is looked at (proc) there is only
+    /// the mode; the rest, the inode number first of all, is 0.
     pub struct Identity {
         /// Device number of the file system, `major << 32 | minor`.
         pub dev: U64,
@@ -174,7 +183,9 @@ wire! {
         pub id: U32,
         /// One of [`file_kind`].
         pub kind: U32,
-        /// For INIT_FD: the number of init's descriptor.
+        /// For INIT_FD: the number of init's descriptor. For DELETED: which
+        /// deleted file it is, counted from 1 in order of appearance, the id of
+        /// its FileData.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -245,6 +256,32 @@ wire! {
 
 /// [`Shm::flags`]: created with MAP_NORESERVE.
 pub const SHM_NORESERVE: u32 = 1;
+
+wire! {
+    /// Content of a deleted file, and what its File record does not say of it.
+    pub struct FileData {
+        /// Id among the FileData records.
+        pub id: U32,
+        /// [`FILE_LINKABLE`].
+        pub flags: U32,
+        /// Length in bytes.
+        pub size: U64,
+        /// Owner, in the user namespace of init.
+        pub uid: U32,
+        /// Group, in the user namespace of init.
+        pub gid: U32,
+        /// Time of last access, seconds.
+        pub atime_sec: U64,
+        /// Time of last access, nanoseconds of the second.
+        pub atime_nsec: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+/// [`FileData::flags`]: never had a name and may be given one with linkat(2),
+/// as it was opened with O_TMPFILE and without O_EXCL.
+pub const FILE_LINKABLE: u32 = 1;
 
 wire! {
     /// An address space.
@@ -428,7 +465,7 @@ wire! {
 wire! {
     /// Consecutive pages whose content is in the image.
     pub struct Run {
-        /// First address in an Mm, offset in bytes in a Shm.
+        /// First address in an Mm, offset in bytes in a Shm or FileData.
         pub start: U64,
         /// How many pages.
         pub pages: U32,

@@ -40,6 +40,7 @@ use super::{
         Fd,
         FdTable,
         File,
+        FileData,
         Fs,
         Identity,
         Job,
@@ -61,6 +62,7 @@ use super::{
         ThreadX86,
         UserPtrs,
         Vma,
+        FILE_LINKABLE,
         RSEQ_SLICE,
         SHM_NORESERVE,
         SIGINFO_LEN,
@@ -105,6 +107,8 @@ pub struct Summary {
     pub sighands: u32,
     /// Shared anonymous memories.
     pub shms: u32,
+    /// Deleted files, whose content is in the image.
+    pub deleted: u32,
     /// Address spaces.
     pub mms: u32,
     /// Mappings.
@@ -135,6 +139,7 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         parts: 0,
         notes: [0; MAX_REGSETS],
         regsets: 0,
+        contents: 0,
         sum: Summary::default(),
     };
     let mut records = meta.raw_records();
@@ -175,7 +180,7 @@ enum Stage {
 #[derive(Clone, Debug)]
 enum Owner<'a> {
     None,
-    /// A Shm record, and its length.
+    /// A Shm or FileData record, and its length.
     Shm(u64),
     Mm(MmState<'a>),
     Task,
@@ -205,6 +210,8 @@ struct Verify<'a> {
     /// Register sets that it has had.
     notes: [u32; MAX_REGSETS],
     regsets: usize,
+    /// FileData records.
+    contents: u32,
     sum: Summary,
 }
 
@@ -217,6 +224,7 @@ impl<'a> Verify<'a> {
             Kind::Path => self.enter(r, Stage::Objects).and_then(|()| self.path(r)),
             Kind::Sighand => self.enter(r, Stage::Objects).and_then(|()| self.sighand(r)),
             Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
+            Kind::FileData => self.enter(r, Stage::Shm).and_then(|()| self.file_data(r)),
             Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
             Kind::Ldt => self.ldt(r),
             Kind::Vma => self.vma(r),
@@ -289,6 +297,15 @@ impl<'a> Verify<'a> {
                 }
                 string(r, MAX_PATH)?;
             }
+            file_kind::DELETED => {
+                path(r)?;
+                // Another one of those before, or the next.
+                match u32::try_from(file.init_fd.get()) {
+                    Ok(id) if (1..=self.sum.deleted).contains(&id) => {}
+                    Ok(id) => define(r, id, &mut self.sum.deleted)?,
+                    Err(_) => return Err(r.fault("number of a deleted file is negative")),
+                }
+            }
             kind => return Err(r.fault_with("unknown kind of file", kind.into())),
         }
         if file.pos.get() > MAX_OFFSET {
@@ -323,6 +340,24 @@ impl<'a> Verify<'a> {
         let size = shm.size.get();
         if size == 0 || size > MAX_OFFSET {
             return Err(r.fault_with("impossible length of shared memory", size));
+        }
+        self.owner = Owner::Shm(size);
+        Ok(())
+    }
+
+    fn file_data(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let data: FileData = r.head()?;
+        define(r, data.id.get(), &mut self.contents)?;
+        refer(r, data.id.get(), self.sum.deleted)?;
+        bits(r, data.flags.get().into(), FILE_LINKABLE.into())?;
+        reserved(r, data.reserved.get())?;
+        no_tail(r)?;
+        if data.atime_nsec.get() >= 1_000_000_000 {
+            return Err(r.fault("impossible time of last access"));
+        }
+        let size = data.size.get();
+        if size > MAX_OFFSET {
+            return Err(r.fault_with("impossible length of a file", size));
         }
         self.owner = Owner::Shm(size);
         Ok(())
@@ -605,6 +640,9 @@ impl<'a> Verify<'a> {
         }
         if self.job.map_or(0, |job| job.tasks.get()) != self.sum.tasks {
             return Err(r.fault_with("wrong number of tasks", self.sum.tasks.into()));
+        }
+        if self.contents != self.sum.deleted {
+            return Err(r.fault_with("content of deleted files is missing", self.contents.into()));
         }
         let page_size = u64::from(self.header.page_size.get());
         if end.pages.get() != self.sum.pages

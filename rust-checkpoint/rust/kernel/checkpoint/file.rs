@@ -8,6 +8,7 @@
 
 use crate::{
     bindings,
+    checkpoint::io::HeldPage,
     error::{
         from_err_ptr,
         to_result, //
@@ -16,6 +17,7 @@ use crate::{
         File,
         LocalFile, //
     },
+    page::PAGE_SIZE,
     pid_namespace::PidNamespace,
     prelude::*,
     str::CStr,
@@ -189,6 +191,65 @@ impl PathRef {
         unsafe { bindings::checkpoint_path_deleted(&self.0) }
     }
 
+    /// The directory its name is in, or was in when it had one.
+    #[doc(alias = "dget_parent")]
+    pub fn parent(&self) -> Self {
+        // INVARIANT: referenced just now; what has something below it is
+        // a directory, and so is what has nothing above it.
+        // SAFETY: by the type invariant mount and dentry are valid.
+        Self(unsafe {
+            bindings::path {
+                mnt: bindings::mntget(self.0.mnt),
+                dentry: bindings::dget_parent(self.0.dentry),
+            }
+        })
+    }
+
+    /// What tells one file from another while both are held.
+    pub fn inode(&self) -> *const c_void {
+        // SAFETY: by the type invariant the dentry is valid.
+        unsafe { bindings::d_inode(self.0.dentry) }
+            .cast_const()
+            .cast()
+    }
+
+    /// Whether it is made up by the kernel when it is looked at: in proc.
+    pub fn is_made_up(&self) -> bool {
+        // SAFETY: by the type invariant the dentry is valid, and its super
+        // block lives as long.
+        unsafe { (*(*self.0.dentry).d_sb).s_magic == bindings::PROC_SUPER_MAGIC as c_ulong }
+    }
+
+    /// What else stat(2) and others say, in the terms of the caller's user
+    /// namespace.
+    pub fn attributes(&self) -> Result<Attributes> {
+        let mut found = Attributes::default();
+        // SAFETY: by the type invariant the path is valid; `found` is valid
+        // for writes.
+        to_result(unsafe { bindings::checkpoint_get_attributes(&self.0, &mut found) })?;
+        Ok(found)
+    }
+
+    /// Makes a file without a name in this directory, open for reading and
+    /// writing: one of the given name, that is deleted again, or one that
+    /// never had a name where the given one is taken.
+    #[doc(alias = "vfs_tmpfile")]
+    pub fn create_deleted(&self, name: &[u8]) -> Result<ARef<File>> {
+        let mut with_nul = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+        with_nul.extend_from_slice(name, GFP_KERNEL)?;
+        with_nul.push(0, GFP_KERNEL)?;
+        let name = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
+        // SAFETY: by the type invariant the path is valid; the name ends with
+        // a NUL.
+        let file = from_err_ptr(unsafe {
+            bindings::checkpoint_create_deleted(&self.0, name.as_ptr().cast())
+        })?;
+        let file = NonNull::new(file).ok_or(ENOENT)?;
+        // SAFETY: the reference comes with the result; nobody else knows the
+        // file, so nobody holds its position.
+        Ok(unsafe { ARef::from_raw(file.cast()) })
+    }
+
     /// Whether both are the same file.
     pub fn is_same_file(&self, other: &PathRef) -> bool {
         // SAFETY: by the type invariant both dentries are valid.
@@ -257,6 +318,76 @@ pub const OPEN_FLAGS: u32 = bindings::O_ACCMODE
     | bindings::O_NOATIME
     | bindings::O_PATH;
 
+/// What a regular file has besides its content.
+#[doc(alias = "struct kstat")]
+pub type Attributes = bindings::checkpoint_attributes;
+
+/// Copies the pages of a regular file that hold data, as they are now; what is
+/// behind its end is zero.
+///
+/// `f` gets the offset in bytes and the copy, in ascending order. The file must
+/// be open for reading, and known to the caller only: its position changes.
+pub fn copy_data(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Result {
+    let mut offset: i64 = 0;
+    loop {
+        // SAFETY: the file is alive, and `offset` valid for writes.
+        let data = unsafe { bindings::checkpoint_file_data(file.as_ptr(), &mut offset) };
+        if data < 0 {
+            return Err(Error::from_errno(data as c_int));
+        }
+        if data == 0 {
+            return Ok(());
+        }
+        let end = offset.saturating_add(data);
+        while offset < end {
+            let page = HeldPage::zeroed()?;
+            // SAFETY: the file is alive; nobody else knows the page.
+            to_result(unsafe {
+                bindings::checkpoint_read_page(file.as_ptr(), offset, page.as_ptr())
+            })?;
+            f(offset as u64, page)?;
+            offset = offset.saturating_add(PAGE_SIZE as i64);
+        }
+    }
+}
+
+/// Writes pages to a file that is open for writing, at an offset; nothing at or
+/// behind `end`.
+#[doc(alias = "kernel_write")]
+pub fn write_pages(file: &File, offset: u64, end: u64, pages: &[HeldPage]) -> Result {
+    let mut offset = offset;
+    for page in pages {
+        let len = end.saturating_sub(offset).min(PAGE_SIZE as u64) as usize;
+        // SAFETY: the file is alive, and so is the page, which has that length.
+        to_result(unsafe {
+            bindings::checkpoint_write_page(
+                file.as_ptr(),
+                i64::try_from(offset)?,
+                page.as_ptr(),
+                len,
+            )
+        })?;
+        offset = offset.saturating_add(PAGE_SIZE as u64);
+    }
+    Ok(())
+}
+
+/// Sets length, owner, mode and times of a regular file that is open for
+/// writing, and whether it may be given a name; with the checks that
+/// ftruncate(2), fchown(2), fchmod(2) and utimensat(2) make.
+#[doc(alias = "notify_change")]
+pub fn set_attributes(file: &File, attributes: &Attributes) -> Result {
+    // SAFETY: the file is alive.
+    to_result(unsafe { bindings::checkpoint_set_attributes(file.as_ptr(), attributes) })
+}
+
+/// Closes a file before the current task returns to user mode.
+#[doc(alias = "__fput_sync")]
+pub fn close_now(file: ARef<File>) {
+    // SAFETY: gives up the reference that `file` was.
+    unsafe { bindings::__fput_sync(ARef::into_raw(file).as_ptr().cast()) };
+}
+
 /// Things that processes attach to an open file.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Attached {
@@ -299,6 +430,12 @@ pub trait FileExt {
     /// Whether the current task may have it as its program; `EACCES` if not.
     #[doc(alias = "PR_SET_MM_EXE_FILE")]
     fn may_execute(&self) -> Result;
+    /// Adds flags of open(2) that have no effect, to be seen by F_GETFL.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else knows the file.
+    unsafe fn add_flags(&self, flags: u32);
     /// References to it, of descriptors, mappings, and whoever looks at it.
     fn references(&self) -> usize;
 }
@@ -373,6 +510,12 @@ impl FileExt for File {
         to_result(unsafe { bindings::checkpoint_may_execute(self.as_ptr()) })
     }
 
+    unsafe fn add_flags(&self, flags: u32) {
+        // SAFETY: the file is alive, and by the requirements of this function
+        // nobody else uses the field.
+        unsafe { (*self.as_ptr()).f_flags |= flags };
+    }
+
     fn references(&self) -> usize {
         // SAFETY: the file is alive.
         unsafe { bindings::file_count(self.as_ptr()) }
@@ -438,18 +581,24 @@ pub fn find_in_current(file: &File, like: u32) -> Option<u32> {
 }
 
 /// Calls `f` for each descriptor of each task that `ns` does not see, with the
-/// address of the open file, until it returns true.
+/// addresses of the open file and its inode, until it returns true.
 ///
-/// `f` must not sleep. The address is only good to be compared with that of a
-/// file that the caller holds.
-pub fn for_each_outside<F: FnMut(*const bindings::file) -> bool>(ns: &PidNamespace, mut f: F) {
-    unsafe extern "C" fn call<F: FnMut(*const bindings::file) -> bool>(
+/// `f` must not sleep. The addresses are only good to be compared with those of
+/// a file that the caller holds.
+pub fn for_each_outside<F: FnMut(*const bindings::file, *const c_void) -> bool>(
+    ns: &PidNamespace,
+    mut f: F,
+) {
+    unsafe extern "C" fn call<F: FnMut(*const bindings::file, *const c_void) -> bool>(
         arg: *mut c_void,
         file: *mut bindings::file,
     ) -> bool {
+        // SAFETY: the memory of a file is that of one while the walk is under
+        // RCU, whose inode may be read at any time.
+        let inode = unsafe { core::ptr::addr_of!((*file).f_inode).read_volatile() };
         // SAFETY: `arg` is the closure passed below, used by nobody else
         // meanwhile.
-        unsafe { (*arg.cast::<F>())(file) }
+        unsafe { (*arg.cast::<F>())(file, inode.cast_const().cast()) }
     }
 
     // SAFETY: the namespace is alive, and `call()` takes what is passed as its

@@ -9,8 +9,9 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        Attr, Creds, End, Fd, FdTable, File, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Regset,
-        RestartBlock, Run, Sched, Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
+        file_kind, Attr, Creds, End, Fd, FdTable, File, FileData, Fs, Job, Kind, LdtEntry, Mm,
+        Path, Pending, Regset, RestartBlock, Run, Sched, Shm, Sighand, Signals, Task, ThreadX86,
+        UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -47,6 +48,7 @@ fn fine(change: impl FnOnce(&mut Sample)) {
 }
 
 const ORDER: &str = "record is out of order (number of its kind)";
+const NEXT: &str = "id is not the next of its kind";
 
 #[test]
 fn order() {
@@ -73,7 +75,7 @@ fn order() {
         let job = s.bytes_of(Kind::Job, 0);
         s.insert(Kind::File, 0, &job);
     });
-    refused(Kind::File, 3, ORDER, |s| {
+    refused(Kind::File, 4, ORDER, |s| {
         let file = s.bytes_of(Kind::File, 0);
         s.insert(Kind::Mm, 0, &file);
     });
@@ -116,6 +118,19 @@ fn counts() {
     bad::<Job>(Kind::Job, 0, "job without tasks", |job| {
         job.tasks = 0.into();
     });
+    refused(Kind::End, 0, "content of deleted files is missing", |s| {
+        s.replace(Kind::FileData, 0, &[]);
+        s.edit::<End>(Kind::End, 0, |x| x.records = (x.records.get() - 1).into());
+    });
+    // Content that no file has.
+    refused(
+        Kind::FileData,
+        0,
+        "reference to an object that is not defined",
+        |s| {
+            s.replace(Kind::File, 3, &[]);
+        },
+    );
     refused(Kind::End, 0, "wrong number of tasks", |s| {
         s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 2.into());
     });
@@ -151,7 +166,6 @@ fn counts() {
 
 #[test]
 fn ids() {
-    const NEXT: &str = "id is not the next of its kind";
     bad::<File>(Kind::File, 0, NEXT, |x| x.id = 0.into());
     bad::<File>(Kind::File, 1, NEXT, |x| x.id = 1.into());
     bad::<File>(Kind::File, 2, NEXT, |x| x.id = 4.into());
@@ -164,9 +178,9 @@ fn ids() {
 
     const UNDEFINED: &str = "reference to an object that is not defined";
     const NOTHING: &str = "reference to nothing";
-    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 4.into());
+    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 5.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.exe_file = 0.into()));
-    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 4.into());
+    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 5.into());
     bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
     bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
     bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 2.into());
@@ -338,6 +352,26 @@ fn values() {
         x.size = 0.into();
     });
     bad::<Shm>(Kind::Shm, 0, BITS, |x| x.flags = 2.into());
+    bad::<File>(Kind::File, 3, NEXT, |x| x.init_fd = 2.into());
+    bad::<File>(Kind::File, 3, NEXT, |x| x.init_fd = 0.into());
+    bad::<File>(Kind::File, 3, "number of a deleted file is negative", |x| {
+        x.init_fd = (-1).into();
+    });
+    // A second description of the same deleted file.
+    fine(|s| {
+        s.edit::<File>(Kind::File, 2, |x| {
+            x.kind = file_kind::DELETED.into();
+            x.init_fd = 1.into();
+        });
+    });
+    bad::<FileData>(Kind::FileData, 0, NEXT, |x| x.id = 2.into());
+    bad::<FileData>(Kind::FileData, 0, BITS, |x| x.flags = 2.into());
+    bad::<FileData>(Kind::FileData, 0, "impossible length of a file", |x| {
+        x.size = u64::MAX.into();
+    });
+    bad::<FileData>(Kind::FileData, 0, "impossible time of last access", |x| {
+        x.atime_nsec = 1_000_000_000.into();
+    });
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.flags = (1 << 30).into());
     bad::<Mm>(
         Kind::Mm,

@@ -45,6 +45,9 @@ struct Shown {
     memories: Vec<Memory>,
     shared_memories: Vec<Shared>,
     files: Vec<File>,
+    /// Which of `files` the content that comes belongs to.
+    #[serde(skip)]
+    content_of: Option<usize>,
     directories: Vec<Directory>,
     descriptor_tables: Vec<Table>,
     unknown_records: Vec<Unknown>,
@@ -139,11 +142,15 @@ struct File {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     init_fd: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<i32>,
     path: String,
     flags: u32,
     access: &'static str,
     offset: u64,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -260,11 +267,20 @@ impl Shown {
             }),
             Kind::Shm => {
                 let shm: record::Shm = r.head()?;
+                self.content_of = None;
                 self.shared_memories.push(Shared {
                     id: shm.id.get(),
                     bytes: shm.size.get(),
                     data_bytes: 0,
                 });
+            }
+            Kind::FileData => {
+                let data: record::FileData = r.head()?;
+                let id = i32::try_from(data.id.get()).ok();
+                self.content_of = self.files.iter().position(|file| file.deleted == id);
+                if let Some(file) = self.content_of.and_then(|at| self.files.get_mut(at)) {
+                    file.data_bytes = Some(0);
+                }
             }
             Kind::Mm => {
                 let mm: record::Mm = r.head()?;
@@ -376,8 +392,13 @@ impl Shown {
         let page_size = u64::from(self.page_size);
         for run in runs {
             let len = u64::from(run.pages.get()) * page_size;
-            match (self.memories.last_mut(), self.shared_memories.last_mut()) {
-                (Some(memory), _) => {
+            let file = self.content_of.and_then(|at| self.files.get_mut(at));
+            match (
+                self.memories.last_mut(),
+                file,
+                self.shared_memories.last_mut(),
+            ) {
+                (Some(memory), _, _) => {
                     memory.data_bytes += len;
                     let at = memory
                         .maps
@@ -386,8 +407,9 @@ impl Shown {
                         map.data_bytes += len;
                     }
                 }
-                (None, Some(shared)) => shared.data_bytes += len,
-                (None, None) => {}
+                (None, Some(file), _) => *file.data_bytes.get_or_insert(0) += len,
+                (None, None, Some(shared)) => shared.data_bytes += len,
+                (None, None, None) => {}
             }
         }
     }
@@ -516,11 +538,17 @@ fn note_name(note: u32) -> String {
 
 fn file(r: &Record<'_>) -> Result<File, Fault> {
     let file: record::File = r.head()?;
-    let of_init = file.kind.get() == file_kind::INIT_FD;
+    let kind = file.kind.get();
+    let number = |of: u32| (kind == of).then_some(file.init_fd.get());
     Ok(File {
         id: file.id.get(),
-        kind: if of_init { "init" } else { "path" },
-        init_fd: of_init.then_some(file.init_fd.get()),
+        kind: match kind {
+            file_kind::INIT_FD => "init",
+            file_kind::DELETED => "deleted",
+            _ => "path",
+        },
+        init_fd: number(file_kind::INIT_FD),
+        deleted: number(file_kind::DELETED),
         path: view::name(r.tail()),
         flags: file.flags.get(),
         access: match file.flags.get() as i32 & libc::O_ACCMODE {
@@ -531,6 +559,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
         },
         offset: file.pos.get(),
         bytes: file.identity.size.get(),
+        data_bytes: None,
     })
 }
 
@@ -632,6 +661,7 @@ impl fmt::Display for Shown {
             let what = match file.init_fd {
                 Some(fd) if file.path.is_empty() => format!("init's descriptor {fd}"),
                 Some(fd) => format!("init's descriptor {fd} (was {})", file.path),
+                None if file.deleted.is_some() => format!("{} (deleted)", file.path),
                 None => file.path.clone(),
             };
             writeln!(

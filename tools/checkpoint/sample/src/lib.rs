@@ -284,6 +284,13 @@ fn objects(r: &mut Records) {
         ..file
     };
     r.add(Kind::File, &stdin, b"/dev/null");
+    let deleted = record::File {
+        id: 4.into(),
+        kind: file_kind::DELETED.into(),
+        init_fd: 1.into(),
+        ..file
+    };
+    r.add(Kind::File, &deleted, b"/var/tmp/scratch");
     let mut path = record::Path {
         id: 1.into(),
         reserved: 0.into(),
@@ -305,6 +312,17 @@ fn objects(r: &mut Records) {
     };
     r.add(Kind::Shm, &shm, &[]);
     r.add(Kind::Runs, &(), run(2 * PAGE, 1).as_bytes());
+    let data = record::FileData {
+        id: 1.into(),
+        flags: record::FILE_LINKABLE.into(),
+        size: (PAGE + 100).into(),
+        uid: 1000.into(),
+        gid: 1000.into(),
+        atime_sec: 1_700_000_000.into(),
+        atime_nsec: 7.into(),
+        reserved: 0.into(),
+    };
+    r.add(Kind::FileData, &data, &[]);
 }
 
 /// A run of pages.

@@ -550,13 +550,172 @@ SCENARIO(on_9p)
 	CHECK(pwrite(fd, "x", 1, 0) == 1);
 }
 
-SCENARIO(proc_files, .refused = "\"kind\":\"proc\"")
+/* Some data, a hole, data that ends within a page, and a hole behind it. */
+static void make_holes(int fd)
+{
+	NEED(pwrite(fd, "start", 5, 0) == 5);
+	NEED(pwrite(fd, "middle", 6, 1 << 20) == 6);
+	NEED(!ftruncate(fd, (1 << 20) + 12345));
+}
+
+static void check_holes(int fd)
+{
+	struct stat st;
+	char buf[16] = "";
+
+	CHECK(!fstat(fd, &st));
+	CHECK_EQ(st.st_size, (1 << 20) + 12345);
+	CHECK_EQ(st.st_nlink, 0);
+	CHECK(st.st_blocks <= 64);
+	CHECK(pread(fd, buf, 6, 0) == 6 && !memcmp(buf, "start\0", 6));
+	CHECK(pread(fd, buf, 7, 1 << 20) == 7 && !memcmp(buf, "middle\0", 7));
+	CHECK_EQ(pread(fd, buf, 1, (1 << 20) + 12345), 0);
+}
+
+/* One file: two descriptors of one description, and a description of its own. */
+SCENARIO(deleted)
+{
+	int fd = make("f", ""), other = open("f", O_RDONLY), twin = dup(fd);
+	struct timespec times[] = { { 1000, 1 }, { 2000, 2 } };
+	struct stat was, now, st;
+	char buf[8] = "";
+
+	make_holes(fd);
+	NEED(!fchown(fd, 1000, 1001) && !fchmod(fd, 04751) && !futimens(fd, times));
+	NEED(!unlink("f") && !fstat(fd, &was));
+	NEED(lseek(fd, 3, SEEK_SET) == 3 && lseek(other, 1 << 20, SEEK_SET) == 1 << 20);
+	job_hold();
+	CHECK(!fstat(fd, &now));
+	CHECK_EQ(now.st_uid, 1000);
+	CHECK_EQ(now.st_gid, 1001);
+	CHECK_EQ(now.st_mode, was.st_mode);
+	CHECK(now.st_atim.tv_sec == 1000 && now.st_atim.tv_nsec == 1);
+	CHECK(now.st_mtim.tv_sec == 2000 && now.st_mtim.tv_nsec == 2);
+	CHECK(access("f", F_OK) < 0 && errno == ENOENT);
+	check_holes(fd);
+	CHECK(!fstat(other, &st) && st.st_ino == now.st_ino && st.st_dev == was.st_dev);
+	CHECK_EQ(at(twin), 3);
+	CHECK(write(fd, "X", 1) == 1);
+	CHECK_EQ(at(twin), 4);
+	CHECK_EQ(at(other), 1 << 20);
+	CHECK(pread(other, buf, 5, 0) == 5 && !memcmp(buf, "staXt", 5));
+	CHECK(write(other, "x", 1) < 0 && errno == EBADF);
+}
+
+/* The name is there again; it is somebody else's, and stays that. */
+SCENARIO(deleted_and_replaced, .may_differ = { "#" })
+{
+	int fd = make("f", ""), other;
+	char c;
+
+	make_holes(fd);
+	NEED(!unlink("f"));
+	other = make("f", "abc");
+	job_hold();
+	check_holes(fd);
+	CHECK(pread(other, &c, 1, 2) == 1 && c == 'c');
+	CHECK_EQ(lseek(other, 0, SEEK_END), 3);
+}
+
+SCENARIO(deleted_empty)
+{
+	int fd = make("f", "");
+
+	NEED(!unlink("f") && lseek(fd, 77, SEEK_SET) == 77);
+	job_hold();
+	CHECK_EQ(at(fd), 77);
+	CHECK_EQ(pread(fd, &(char){ 0 }, 1, 0), 0);
+	CHECK(write(fd, "x", 1) == 1);
+}
+
+/* Access was checked at open, and is not what the mode grants. */
+SCENARIO(deleted_write_only)
+{
+	int fd;
+
+	close(make("f", "0123456789"));
+	fd = open("f", O_WRONLY | O_APPEND);
+	NEED(fd >= 0 && !fchmod(fd, 0) && !unlink("f"));
+	job_hold();
+	CHECK(read(fd, &(char){ 0 }, 1) < 0 && errno == EBADF);
+	CHECK(fcntl(fd, F_GETFL) & O_APPEND);
+	CHECK(write(fd, "x", 1) == 1);
+	CHECK_EQ(at(fd), 11);
+}
+
+SCENARIO(deleted_mapping)
+{
+	int fd = make("f", "");
+	char *shared, *private;
+	char c;
+
+	make_holes(fd);
+	shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	private = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	NEED(shared != MAP_FAILED && private != MAP_FAILED);
+	private[1] = 'P';
+	shared[0] = 'S';
+	NEED(!unlink("f"));
+	job_hold();
+	CHECK(!memcmp(shared, "Start", 5));
+	CHECK(private[1] == 'P' && private[4] == 't');
+	shared[4] = 'T';
+	CHECK(pread(fd, &c, 1, 4) == 1 && c == 'T');
+	CHECK(pwrite(fd, "start", 5, 0) == 5 && shared[0] == 's');
+	check_holes(fd);
+}
+
+/* What never had a name gets the number back that it showed by. */
+static void unnamed(int flags)
+{
+	int fd = open(".", O_RDWR | O_TMPFILE | flags, 0640), was;
+	char path[32];
+
+	if (fd < 0)
+		JOB_SKIP("no O_TMPFILE");
+	make_holes(fd);
+	was = fcntl(fd, F_GETFL);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	job_hold();
+	check_holes(fd);
+	CHECK_EQ(fcntl(fd, F_GETFL), was);
+	if (flags & O_EXCL)
+		CHECK(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW) < 0);
+	else if (CHECK(!linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW)))
+		CHECK(!unlink("named"));
+}
+
+SCENARIO(without_name)
+{
+	unnamed(0);
+}
+
+SCENARIO(without_name_ever)
+{
+	unnamed(O_EXCL);
+}
+
+SCENARIO(deleted_on_tmpfs)
+{
+	int fd;
+
+	NEED(!mkdir("fs", 0700) && !mount("tmpfs", "fs", "tmpfs", 0, NULL) && !chdir("fs"));
+	fd = make("f", "");
+	make_holes(fd);
+	NEED(!unlink("f"));
+	job_hold();
+	check_holes(fd);
+	CHECK(pwrite(fd, "x", 1, 0) == 1);
+}
+
+SCENARIO(proc_files)
 {
 	int fd = open("/proc/sys/kernel/ostype", O_RDONLY);
 	char buf[16] = "";
 
-	NEED(fd >= 0);
+	NEED(fd >= 0 && read(fd, buf, 2) == 2);
 	job_hold();
+	CHECK(read(fd, buf, 15) == 4 && !strcmp(buf, "nux\n"));
 	CHECK(pread(fd, buf, 15, 0) == 6 && !strcmp(buf, "Linux\n"));
 }
 
