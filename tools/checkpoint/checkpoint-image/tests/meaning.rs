@@ -195,7 +195,7 @@ fn ids() {
         bad::<Task>(Kind::Task, 0, UNDEFINED, change);
     }
     refused(Kind::FdTable, 0, UNDEFINED, |s| {
-        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 4);
+        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 5);
     });
 }
 
