@@ -23,36 +23,30 @@ for e in "${entries[@]}" 0000-cover-letter.msg; do
 	[[ -f $f ]] || { wrong "$f: missing"; continue; }
 	[[ $(entry_field "$f" Subject) ]] || wrong "$f: no Subject"
 	[[ $(entry_body "$f") ]] || wrong "$f: no message"
-	case $e in
-	0000-*)	;;
-	*.patch)
-		[[ ! $(entry_field "$f" Files) ]] || wrong "$f: a hook patch adds no files"
+	[[ $e == *.patch || $e == *.msg ]] || { wrong "$f: neither .patch nor .msg"; continue; }
+	if [[ $e == *.patch ]]; then
 		while read -r path; do
 			git -C "$tree" cat-file -e "base:$path" 2>/dev/null ||
 				wrong "$f: $path is not in the base"
 		done < <(entry_diff "$f" | git apply --numstat | cut -f3)
-		;;
-	*.msg)
-		read -ra patterns <<<"$(entry_field "$f" Files)"
-		((${#patterns[@]})) || wrong "$f: no Files"
-		but=()
-		for p in "${patterns[@]}"; do
-			[[ $p != !* ]] || but+=(":(exclude,glob)${p#!}")
-		done
-		for p in "${patterns[@]}"; do
-			[[ $p != !* ]] || continue
-			hit=
-			while read -r file; do
-				[[ ${from[$file]:-} ]] || { wrong "$f: $file is not part of the kernel tree"; continue; }
-				[[ ${owner[$file]:-$e} == "$e" ]] || wrong "$file: in ${owner[$file]} and in $e"
-				owner[$file]=$e
-				hit=1
-			done < <(source_files ":(glob)$p" "${but[@]}")
-			[[ $hit ]] || wrong "$f: $p matches no file"
-		done
-		;;
-	*)	wrong "$f: neither .patch nor .msg" ;;
-	esac
+	fi
+	read -ra patterns <<<"$(entry_field "$f" Files)"
+	((${#patterns[@]})) || [[ $e == *.patch || $e == 0000-* ]] || wrong "$f: no Files"
+	but=()
+	for p in "${patterns[@]}"; do
+		[[ $p != !* ]] || but+=(":(exclude,glob)${p#!}")
+	done
+	for p in "${patterns[@]}"; do
+		[[ $p != !* ]] || continue
+		hit=
+		while read -r file; do
+			[[ ${from[$file]:-} ]] || { wrong "$f: $file is not part of the kernel tree"; continue; }
+			[[ ${owner[$file]:-$e} == "$e" ]] || wrong "$file: in ${owner[$file]} and in $e"
+			owner[$file]=$e
+			hit=1
+		done < <(source_files ":(glob)$p" "${but[@]}")
+		[[ $hit ]] || wrong "$f: $p matches no file"
+	done
 done
 for f in linux-patches/*.patch linux-patches/*.msg; do
 	[[ ! -e $f || " ${entries[*]} 0000-cover-letter.msg " == *" ${f##*/} "* ]] || wrong "$f: not in linux-patches/series"
@@ -79,14 +73,12 @@ kgit read-tree base
 tip=$(kgit rev-parse 'base^{commit}')
 for e in "${entries[@]}"; do
 	f=linux-patches/$e
-	case $e in
-	*.patch) entry_diff "$f" | kgit apply --cached --whitespace=nowarn || die "$f does not apply" ;;
-	*.msg)	for file in "${!owner[@]}"; do
-			[[ ${owner[$file]} == "$e" ]] || continue
-			printf '%s %s\t%s\n' "$([[ -x $file ]] && echo 100755 || echo 100644)" \
-				"$(kgit hash-object -w "$top/$file")" "${from[$file]}"
-		done | kgit update-index --index-info ;;
-	esac
+	[[ $e == *.msg ]] || entry_diff "$f" | kgit apply --cached --whitespace=nowarn || die "$f does not apply"
+	for file in "${!owner[@]}"; do
+		[[ ${owner[$file]} == "$e" ]] || continue
+		printf '%s %s\t%s\n' "$([[ -x $file ]] && echo 100755 || echo 100644)" \
+			"$(kgit hash-object -w "$top/$file")" "${from[$file]}"
+	done | kgit update-index --index-info
 	tip=$(message "$f" | git stripspace | kgit commit-tree -p "$tip" "$(kgit write-tree)")
 done
 unset GIT_INDEX_FILE
