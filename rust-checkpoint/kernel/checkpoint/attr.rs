@@ -89,7 +89,9 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
                 object: Object::Task,
                 kind: "seccomp",
                 name: b"",
-                why: "it was confined by the filters of init, and this init has none, or the other way round",
+                why:
+                    "it was confined by the filters of init, and this init has none, or the other \
+                     way round",
                 remedy: "restart under an init with the same filters",
             },
             EPERM,

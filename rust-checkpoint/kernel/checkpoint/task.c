@@ -366,13 +366,15 @@ u64 checkpoint_unsupported(struct task_struct *task)
 		      task->fs != task->real_fs);
 
 	if (thread_group_leader(task)) {
-		HAS(POSIX_TIMERS, !hlist_empty(&sig->posix_timers) ||
-				  !hlist_empty(&sig->ignored_posix_timers));
+		HAS(POSIX_TIMERS,
+		    !hlist_empty(&sig->posix_timers) ||
+		    !hlist_empty(&sig->ignored_posix_timers));
 		HAS(ITIMERS, has_itimers(sig));
 		HAS(TTY, sig->tty && !checkpoint_has_tty_of(task, current));
 	}
-	HAS(EXIT, sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
-		  sig->core_state);
+	HAS(EXIT,
+	    sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
+	    sig->core_state);
 
 	HAS(PID_NS, task_active_pid_ns(task) != task_active_pid_ns(current));
 	HAS(PID_NS_FOR_CHILDREN,
@@ -381,8 +383,9 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	HAS(IPC_NS, ns->ipc_ns != like->ipc_ns);
 	HAS(MNT_NS, ns->mnt_ns != like->mnt_ns);
 	HAS(NET_NS, ns->net_ns != like->net_ns);
-	HAS(TIME_NS, ns->time_ns != like->time_ns ||
-		     ns->time_ns_for_children != like->time_ns_for_children);
+	HAS(TIME_NS,
+	    ns->time_ns != like->time_ns ||
+	    ns->time_ns_for_children != like->time_ns_for_children);
 	HAS(CGROUP_NS, ns->cgroup_ns != like->cgroup_ns);
 #undef HAS
 	return has;

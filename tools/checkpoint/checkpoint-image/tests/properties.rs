@@ -81,7 +81,10 @@ proptest! {
     /// Records of any content in any order: an answer, and no panic.
     #[test]
     fn any_records(
-        records in vec((0usize..Kind::ALL.len(), vec(any::<u8>(), 0..64), vec(any::<u8>(), 0..64)), 0..30)
+        records in vec(
+            (0usize..Kind::ALL.len(), vec(any::<u8>(), 0..64), vec(any::<u8>(), 0..64)),
+            0..30,
+        )
     ) {
         let mut emitted = Records::default();
         for (kind, head, tail) in &records {
@@ -105,7 +108,9 @@ proptest! {
 
     /// The sample with its records shuffled: refused, unless they happen to stand as they did.
     #[test]
-    fn shuffled_samples(swaps in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..5)) {
+    fn shuffled_samples(
+        swaps in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..5)
+    ) {
         let Sample { records, data } = Sample::default();
         let mut ends = records.starts[1..].to_vec();
         ends.push(records.bytes.len());
@@ -124,8 +129,16 @@ proptest! {
 
     /// A header that is accepted says where everything is, within bounds.
     #[test]
-    fn layouts(page in prop::sample::select(vec![4096u32, 16384, 65536, 1, 0, 12345]), meta: u64, data: u64) {
-        for (meta, data) in [(meta, data), (meta & !7, data & !65535), (meta >> 20 & !7, data >> 20 & !65535)] {
+    fn layouts(
+        page in prop::sample::select(vec![4096u32, 16384, 65536, 1, 0, 12345]),
+        meta: u64,
+        data: u64
+    ) {
+        for (meta, data) in [
+            (meta, data),
+            (meta & !7, data & !65535),
+            (meta >> 20 & !7, data >> 20 & !65535),
+        ] {
             if let Some(layout) = Layout::new(page, meta, data) {
                 prop_assert_eq!(layout.data_offset % u64::from(page), 0);
                 prop_assert!(layout.data_offset >= meta + HEADER_LEN as u64);

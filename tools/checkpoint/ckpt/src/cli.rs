@@ -138,7 +138,7 @@ in between, a line written or a message sent, has been done and is not in the im
     #[command(after_help = "\
 Examples:
   ckpt restart sim.img > output.txt
-  ckpt restart --detach --name sim sim.img
+  ckpt restart --detach sim.img --name sim
   zstd -dc sim.img.zst | ckpt restart - --name sim")]
     Restart {
         /// The image; - is the standard input

@@ -84,7 +84,10 @@ pub fn explain(call: &str, errno: i32) -> String {
         libc::ENOSYS => {
             "this kernel does not have it; it takes a kernel built with CONFIG_CHECKPOINT=y"
         }
-        libc::EPERM => "not permitted; it takes CAP_CHECKPOINT_RESTORE, and the right to ptrace every task of the job",
+        libc::EPERM => {
+            "not permitted; it takes CAP_CHECKPOINT_RESTORE, and the right to ptrace every task \
+             of the job"
+        }
         libc::EOPNOTSUPP => "the job holds something that can't be saved",
         libc::ETIMEDOUT => "a task did not stop in time; --timeout gives it longer",
         libc::EINTR => "interrupted: a task or the init was killed meanwhile",

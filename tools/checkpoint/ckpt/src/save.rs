@@ -2,8 +2,9 @@
 
 //! `ckpt checkpoint` and `ckpt check`: asking a job's init to call checkpoint(2).
 //!
-//! An image is written beside its target, without a name where the file system can do that, checked,
-//! made durable, and renamed over the target: there is the whole new image or what there was before.
+//! An image is written beside its target, without a name where the file system can do that,
+//! checked, made durable, and renamed over the target: there is the whole new image or what there
+//! was before.
 
 use std::{
     ffi::OsString,

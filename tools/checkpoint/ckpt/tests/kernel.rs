@@ -319,10 +319,16 @@ fn whole() -> Answer {
     }
 }
 
-const REFUSALS: &str = r#"{"call":"checkpoint","level":"refuse","pid":2,"comm":"sleep","object":"fd","id":"5","kind":"io_uring","name":"anon_inode:[io_uring]","why":"an io_uring instance can't be saved","remedy":"start the job with IO_URING off","errno":"EOPNOTSUPP"}
-{"call":"checkpoint","level":"refuse","pid":2,"object":"vma","id":"0x7f0000000000","kind":"device","why":"maps a device","errno":"EOPNOTSUPP","new_key":[1]}
-this is no JSON
-"#;
+const REFUSALS: &str = concat!(
+    r#"{"call":"checkpoint","level":"refuse","pid":2,"comm":"sleep","object":"fd","id":"5","#,
+    r#""kind":"io_uring","name":"anon_inode:[io_uring]","#,
+    r#""why":"an io_uring instance can't be saved","remedy":"start the job with IO_URING off","#,
+    r#""errno":"EOPNOTSUPP"}"#,
+    "\n",
+    r#"{"call":"checkpoint","level":"refuse","pid":2,"object":"vma","id":"0x7f0000000000","#,
+    r#""kind":"device","why":"maps a device","errno":"EOPNOTSUPP","new_key":[1]}"#,
+    "\nthis is no JSON\n",
+);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into()
@@ -562,7 +568,10 @@ fn a_restart_gets_the_image_and_says_what_failed() {
     };
     let failing = Answer {
         errno: libc::EEXIST,
-        log: r#"{"call":"restart","level":"error","object":"task","pid":2,"kind":"pid","why":"pid 2 is taken","errno":"EEXIST"}"#,
+        log: concat!(
+            r#"{"call":"restart","level":"error","object":"task","pid":2,"kind":"pid","#,
+            r#""why":"pid 2 is taken","errno":"EEXIST"}"#,
+        ),
         ..Answer::default()
     };
     let Some((output, call)) = ask(&["restart", image, "-n", "job"], Stdio::null(), failing) else {

@@ -14,7 +14,9 @@
 
 #define ROUNDS	3
 
-enum { FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE, FIGURES };
+enum {
+	FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE, FIGURES
+};
 
 static const char *const title[] = {
 	"fork", "write", "read", "freeze", "checkpoint", "restart", "CRIU frozen", "CRIU dump",
@@ -112,7 +114,8 @@ static bool criu(struct run *run, int round)
 	char cmd[512];
 	double start;
 
-	snprintf(cmd, sizeof(cmd), "mkdir -p /mnt/criu && setsid criu dump -t %d -D /mnt/criu -o dump.log </dev/null >/dev/null 2>&1",
+	snprintf(cmd, sizeof(cmd),
+		 "mkdir -p /mnt/criu && setsid criu dump -t %d -D /mnt/criu -o dump.log </dev/null >/dev/null 2>&1",
 		 run->pid);
 	start = now_ms();
 	if (system(cmd))

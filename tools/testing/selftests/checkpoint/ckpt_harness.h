@@ -465,7 +465,8 @@ static inline bool log_names(struct run *run, const char *needle)
 	bool found = false;
 
 	snprintf(pid, sizeof(pid), "\"pid\":%d,", run->pid);
-	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save))
+	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l;
+	     l = strtok_r(NULL, "\n", &save))
 		found = found || (strstr(l, needle) && (run->s->any_pid || strstr(l, pid)) &&
 				  strstr(l, "\"call\":\"") && strstr(l, "\"level\":\"") &&
 				  strstr(l, "\"object\":\"") && strstr(l, "\"kind\":\"") &&
@@ -523,7 +524,8 @@ static inline int save(struct run *run)
 				 (unsigned long long)run->args.image_bytes, (long long)st.st_size);
 		if (!tasks_right(run) || run->args.root_pid != run->pid || run->args.refusals ||
 		    !run->args.freeze_ns || !run->args.total_ns || !run->args.pages_data)
-			run_fail(run, "statistics: %llu tasks, root %d, %llu refusals, %llu and %llu ns, %llu pages\n",
+			run_fail(run,
+				 "statistics: %llu tasks, root %d, %llu refusals, %llu and %llu ns, %llu pages\n",
 				 (unsigned long long)run->args.tasks, run->args.root_pid,
 				 (unsigned long long)run->args.refusals,
 				 (unsigned long long)run->args.freeze_ns,
@@ -601,16 +603,18 @@ static inline bool one_round(struct run *run)
 	if (want) {
 		/* The dry run says the same, and writes nothing. */
 		err = call_checkpoint(run, -1, CHECKPOINT_F_DRY_RUN);
-		if (s->refused && (err != want || !run->args.refusals || !log_names(run, s->refused))) {
-			run_fail(run, "dry run: %s, %llu refusals; records:\n", strerrorname_np(err),
-				 (unsigned long long)run->args.refusals);
+		if (s->refused &&
+		    (err != want || !run->args.refusals || !log_names(run, s->refused))) {
+			run_fail(run, "dry run: %s, %llu refusals; records:\n",
+				 strerrorname_np(err), (unsigned long long)run->args.refusals);
 			say_log(run, LOG_PATH);
 		}
 		compare(run, &before, "after a dry run");
 	}
 	err = save(run);
 	if (err != want) {
-		run_fail(run, "checkpoint: %s; records:\n", err ? strerrorname_np(err) : "succeeds");
+		run_fail(run, "checkpoint: %s; records:\n",
+			 err ? strerrorname_np(err) : "succeeds");
 		say_log(run, LOG_PATH);
 		snap_free(&before);
 		return false;

@@ -139,7 +139,7 @@ static inline void snap_stat(struct snap *s, const char *prefix, char *text)
 
 	if (!p)
 		return;
-	for (char *w = strtok_r(p + 1, " \n", &save); w; w = strtok_r(NULL, " \n", &save), nr++) {
+	for (char *w = strtok_r(p + 1, "\n ", &save); w; w = strtok_r(NULL, "\n ", &save), nr++) {
 		/* Running and sleeping come and go; stopped and dead do not. */
 		if (nr == 3 && strchr("TtZX", *w)) {
 			snprintf(key, sizeof(key), "%s state", prefix);

@@ -321,8 +321,9 @@ static void first_record(const char *log, char *out, size_t size)
 	free(text);
 }
 
-static const char *one_call(const char *what, long (*call)(int, unsigned int,
-			    struct checkpoint_args *, size_t), const char *image, int flags)
+static const char *
+one_call(const char *what, long (*call)(int, unsigned int, struct checkpoint_args *, size_t),
+	 const char *image, int flags)
 {
 	struct checkpoint_args args = { 0 };
 	char log[512], record[400];
@@ -491,7 +492,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (argc - optind < 2) {
-		fprintf(stderr, "usage: %s [-m MODE] [-r RESULT] [-s SCRATCH] [-t SECONDS] [-U] NAME COMMAND...\n",
+		fprintf(stderr,
+			"usage: %s [-m MODE] [-r RESULT] [-s SCRATCH] [-t SECONDS] [-U] NAME COMMAND...\n",
 			argv[0]);
 		return 64;
 	}

@@ -122,7 +122,8 @@ INIT_TEST(argument_structure, plain)
 	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, NULL, sizeof(*args)), EFAULT);
 	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, (void *)-4096L, sizeof(*args)), EFAULT);
 	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, args, 0), EINVAL);
-	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, args, CHECKPOINT_ARGS_SIZE_VER0 - 1), EINVAL);
+	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, args, CHECKPOINT_ARGS_SIZE_VER0 - 1),
+		 EINVAL);
 	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, args, 4097), E2BIG);
 	big.more[100] = 1;
 	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, args, 4096), E2BIG);

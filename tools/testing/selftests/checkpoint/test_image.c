@@ -340,9 +340,9 @@ INIT_TEST(not_an_image, small)
 static void hostile(struct run *run, uint64_t seed, int rounds)
 {
 	static const uint64_t odd[] = {
-		0, 1, 2, 7, 8, 63, 64, 127, 128, 255, 4095, 4096, 65535, 1ULL << 31, (1ULL << 32) - 1,
-		1ULL << 47, (1ULL << 47) - 4096, 0xffff800000000000ULL, 1ULL << 62, 1ULL << 63,
-		~0ULL, ~0ULL - 4095,
+		0, 1, 2, 7, 8, 63, 64, 127, 128, 255, 4095, 4096, 65535, 1ULL << 31,
+		(1ULL << 32) - 1, 1ULL << 47, (1ULL << 47) - 4096, 0xffff800000000000ULL,
+		1ULL << 62, 1ULL << 63, ~0ULL, ~0ULL - 4095,
 	};
 	struct image im = load(run), was = im;
 	int made = 0;

@@ -72,7 +72,8 @@ static void count(struct counts *c)
 	c->files = text ? atol(text) : -1;
 	free(text);
 	text = proc_read("/proc/slabinfo", NULL);
-	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save)) {
+	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l;
+	     l = strtok_r(NULL, "\n", &save)) {
 		if (c->slabs < 400 && l[0] != '#' &&
 		    sscanf(l, "%47s %ld", c->slab[c->slabs].name, &c->slab[c->slabs].objects) == 2)
 			c->slabs++;
@@ -132,11 +133,14 @@ INIT_TEST(rounds, resident)
 	unlink(IMAGE_PATH);
 	count(&after);
 	run_say(run, "%d rounds: freeze %.3f ms, checkpoint %.3f ms, restart %.3f ms each\n", n,
-		freeze / 1e6 / (n + warm), saving / 1e6 / (n + warm), restarting / 1e6 / (n + warm));
-	run_say(run, "before: free %ld kB, slab %ld kB, unreclaimable %ld kB, page tables %ld kB, %ld tasks, %ld files\n",
+		freeze / 1e6 / (n + warm), saving / 1e6 / (n + warm),
+		restarting / 1e6 / (n + warm));
+	run_say(run,
+		"before: free %ld kB, slab %ld kB, unreclaimable %ld kB, page tables %ld kB, %ld tasks, %ld files\n",
 		before.free_kb, before.slab_kb, before.unreclaim_kb, before.page_tables_kb,
 		before.tasks, before.files);
-	run_say(run, "after:  free %ld kB, slab %ld kB, unreclaimable %ld kB, page tables %ld kB, %ld tasks, %ld files\n",
+	run_say(run,
+		"after:  free %ld kB, slab %ld kB, unreclaimable %ld kB, page tables %ld kB, %ld tasks, %ld files\n",
 		after.free_kb, after.slab_kb, after.unreclaim_kb, after.page_tables_kb,
 		after.tasks, after.files);
 	for (int i = 0; i < after.slabs; i++) {
@@ -150,14 +154,17 @@ INIT_TEST(rounds, resident)
 		long more = objects(&after, watched[i]) - objects(&before, watched[i]);
 
 		if (more >= n / 2 && more > 100)
-			run_fail(run, "%s: %ld more objects after %d rounds\n", watched[i], more, n);
+			run_fail(run, "%s: %ld more objects after %d rounds\n", watched[i], more,
+				 n);
 	}
 	if (n >= 200) {
 		/* 1 kB a round, and 8 MiB for caches. */
 		if (before.free_kb - after.free_kb > n + 8192)
-			run_fail(run, "%ld kB of memory are gone\n", before.free_kb - after.free_kb);
+			run_fail(run, "%ld kB of memory are gone\n",
+				 before.free_kb - after.free_kb);
 		if (after.unreclaim_kb - before.unreclaim_kb > n / 2 + 2048)
-			run_fail(run, "slab grew by %ld kB\n", after.unreclaim_kb - before.unreclaim_kb);
+			run_fail(run, "slab grew by %ld kB\n",
+				 after.unreclaim_kb - before.unreclaim_kb);
 		if (after.tasks - before.tasks > 10)
 			run_fail(run, "%ld more tasks\n", after.tasks - before.tasks);
 		if (after.files - before.files > 100)
