@@ -29,12 +29,17 @@ toolchain
 lock_cache
 tree=$(ci/kernel-src.sh sync)
 asked=("${fragments[@]}")
-if [[ ${KERNEL_COMMIT:-} ]]; then	# half the series need not know the feature yet
-	asked=(ci/kernel.config)
+if [[ ${KERNEL_COMMIT:-} ]]; then
 	[[ -e $tree-each ]] || git -C "$tree" worktree add -q --detach "$tree-each" base
 	tree=$tree-each
 	git -C "$tree" checkout -q --detach --force "$KERNEL_COMMIT"
 	image=
+	# The first half of the series does not know the feature yet. The second has to grant it, or
+	# what builds is not what is asked for.
+	git -C "$tree" grep -qF kernel/checkpoint/Kconfig -- init/Kconfig ||
+		for i in "${!asked[@]}"; do
+			[[ ${asked[i]} != ci/checkpoint.config ]] || unset "asked[i]"
+		done
 fi
 obj=$cache/obj-${tree##*/linux-}-$config
 log=$build/logs/kernel-$config.log
