@@ -32,8 +32,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 am_gives_the_tree() {
+	local -x GIT_CONFIG_GLOBAL=/dev/null	# signing, hooks, whitespace: not a matter of taste
 	# Only the index is filled, and of the files those that the patches touch.
-	git clone -q --shared --no-checkout "$tree" "$work/am"
+	git -c init.defaultBranch=am clone -q --shared --no-checkout "$tree" "$work/am"
 	git -C "$work/am" config user.name am
 	git -C "$work/am" config user.email am@localhost
 	git -C "$work/am" sparse-checkout set --no-cone /COPYING
@@ -80,33 +81,41 @@ on=$cache/obj-${tree##*/linux-}-test off=$cache/obj-${tree##*/linux-}-off
 objects() { sed -n 's/\.[cS]$/.o/p' | while read -r o; do [[ ! -e $on/$o ]] || echo "$o"; done; }
 
 off_compiles() {
-	local touched own
+	local touched all own
+	mapfile -t all < <(git -C "$tree" diff --name-only --diff-filter=M base series |
+		sed -n 's/\.[cS]$/.o/p')
 	mapfile -t touched < <(git -C "$tree" diff --name-only --diff-filter=M base series | objects)
 	mapfile -t own < <(git -C "$tree" diff --name-only --diff-filter=A base series |
-		sed 's/\.rs$/.c/' | objects)
-	((${#touched[@]})) || { echo "nothing touched; is the kernel built?"; return 1; }
+		sed 's/\.rs$/.c/' | sort -u | objects)
+	((${#touched[@]} && ${#own[@]})) || { echo "nothing touched; is the kernel built?"; return 1; }
+	if ((${#touched[@]} < ${#all[@]})); then
+		note "hooks that no kernel here builds:" \
+			"$(printf '%s\n' "${all[@]}" "${touched[@]}" | sort | uniq -u | paste -sd ' ')"
+	fi
 	ci/kernel-build.sh off "${touched[@]}" || return
 	# What those objects ask for and only the feature's own objects have.
-	comm -12 <(cd "$off" && nm -u "${touched[@]}" | awk 'NF == 2 { print $2 }' | sort -u) \
-		<(cd "$on" && nm --defined-only -g "${own[@]}" /dev/null 2>/dev/null |
-			awk 'NF == 3 { print $3 }' | sort -u) >"$work/asked"
-	comm -23 "$work/asked" <(cd "$off" && nm --defined-only "${touched[@]}" |
-		awk 'NF == 3 { print $3 }' | sort -u) >"$work/missing"
+	(cd "$off" && nm -u "${touched[@]}") | awk 'NF == 2 { print $2 }' | sort -u >"$work/wanted"
+	(cd "$off" && nm --defined-only "${touched[@]}") | awk 'NF == 3 { print $3 }' | sort -u >"$work/have"
+	(cd "$on" && nm --defined-only -g "${own[@]}") | awk 'NF == 3 { print $3 }' | sort -u >"$work/own"
+	[[ -s $work/wanted && -s $work/have && -s $work/own ]] || { echo "objects without symbols"; return 1; }
+	comm -12 "$work/wanted" "$work/own" | comm -23 - "$work/have" >"$work/missing"
 	[[ ! -s $work/missing ]] || { echo "missing with the feature off:"; cat "$work/missing"; return 1; }
 }
 
 each_patch_builds() {
-	local commit subject config n=0
-	while read -r commit subject; do
-		n=$((n + 1))
+	local commits commit subject config n=0
+	mapfile -t commits < <(git -C "$tree" log --reverse --format='%H %s' base..series)
+	for commit in "${commits[@]}"; do
+		n=$((n + 1)) subject=${commit#* } commit=${commit%% *}
 		for config in test off; do
-			if KERNEL_COMMIT=$commit ci/kernel-build.sh "$config"; then
+			if KERNEL_COMMIT=$commit ci/kernel-build.sh "$config" </dev/null; then
 				ok "builds after patch $n, $config: $subject"
 			else
 				bad "builds after patch $n, $config: $subject"
 			fi
 		done
-	done < <(git -C "$tree" log --reverse --format='%H %s' base..series)
+		export SKIP_DEPS=1	# they are there now
+	done
 }
 
 if [[ $stage == series-long ]]; then
