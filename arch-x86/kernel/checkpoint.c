@@ -38,6 +38,9 @@
 #include <asm/shstk.h>
 #include <asm/syscall.h>
 #include <asm/syscalls.h>
+#ifdef CONFIG_IA32_EMULATION
+#include <asm/unistd_32_ia32.h>
+#endif
 #include <asm/vdso.h>
 #include <asm/vdso/vsyscall.h>
 
@@ -244,16 +247,10 @@ int checkpoint_x86_set_thread(struct task_struct *task,
 
 	update_tsk_thread_flag(task, TIF_NOTSC, x86->notsc);
 	update_tsk_thread_flag(task, TIF_NOCPUID, x86->nocpuid);
-	/*
-	 * Says how the result of the system call is to be understood, and
-	 * which restart_syscall() continues it.
-	 */
+	/* Says how the result of the system call is to be understood. */
 	task->thread_info.status &= ~(TS_COMPAT | TS_I386_REGS_POKED);
-	task->restart_block.arch_data = 0;
-	if (x86->compat_syscall) {
+	if (x86->compat_syscall)
 		task->thread_info.status |= TS_COMPAT;
-		task->restart_block.arch_data = TS_COMPAT;
-	}
 	task->thread.cr2 = x86->cr2;
 	task->thread.trap_nr = x86->trap_nr;
 	task->thread.error_code = x86->error_code;
@@ -531,11 +528,67 @@ void checkpoint_x86_set_ax(unsigned long ax)
 	current_pt_regs()->ax = ax;
 }
 
-/*
- * See include/linux/checkpoint.h.
+#ifdef CONFIG_IA32_EMULATION
+/* The same for an ia32 system call. */
+static bool waits_for_ever_ia32(int nr, const unsigned long *args)
+{
+	switch (nr) {
+	case __NR_ia32_io_getevents:
+		return !args[4];
+	default:
+		return false;
+	}
+}
+#endif
+
+/* Whether a system call that gave EINTR is one that waits without a limit. */
+static bool waits_for_ever(int nr, const unsigned long *args)
+{
+	switch (nr) {
+	case __NR_io_getevents:
+		return !args[4];
+	default:
+		return false;
+	}
+}
+
+/**
+ * arch_checkpoint_park - undo what a freeze does to an interrupted system call
+ *
+ * Most calls that task work has woken come back as a restart, which is what
+ * nobody notices: they return one of the ERESTART codes, or, with a signal
+ * pending in truth, what they would return anyway. A few return EINTR on any
+ * wake-up. Of these, epoll_wait(), semtimedop(), rt_sigtimedwait() and their
+ * kin see that there is no signal, and go on until the same time. What waits
+ * without a limit can simply be called again, and is made to be here.
+ *
+ * What remains, as nobody knows when it was to end: io_getevents() with
+ * a time-out, which comes back with EINTR, and so do calls on sockets with
+ * SO_RCVTIMEO or SO_SNDTIMEO. A write to a pipe or socket that had moved
+ * a part of its data says so.
+ *
+ * Context: the caller is at its task-work point, before it looks at signals.
  */
 void arch_checkpoint_park(void)
 {
+	struct pt_regs *regs = current_pt_regs();
+	int nr = syscall_get_nr(current, regs);
+	unsigned long args[6];
+	bool again;
+
+	if (nr == -1 || syscall_get_error(current, regs) != -EINTR ||
+	    task_sigpending(current))
+		return;
+
+	syscall_get_arguments(current, regs, args);
+#ifdef CONFIG_IA32_EMULATION
+	if (in_ia32_syscall())
+		again = waits_for_ever_ia32(nr, args);
+	else
+#endif
+		again = waits_for_ever(nr, args);
+	if (again)
+		regs->ax = -ERESTARTNOHAND;
 }
 
 /* Whether the call that @block continues was an ia32 one. */

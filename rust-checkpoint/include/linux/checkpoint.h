@@ -196,16 +196,23 @@ enum checkpoint_restart_kind {
 	CHECKPOINT_RESTART_NANOSLEEP,
 	CHECKPOINT_RESTART_POLL,
 	CHECKPOINT_RESTART_FUTEX,
+	CHECKPOINT_RESTART_EPOLL,
+	CHECKPOINT_RESTART_SEM,
+	CHECKPOINT_RESTART_SIGWAIT,
 	CHECKPOINT_RESTART_OTHER,
 };
 
 /**
  * struct checkpoint_restart_block - how an interrupted system call goes on
  * @kind: which call; what it means to the other members:
- * @word: nanosleep: clock, poll: number of descriptors, futex: value
- * @uptr: nanosleep: where the time left goes, poll: descriptors, futex: word
- * @flags: nanosleep: enum timespec_type, futex: FUTEX2_*, FUTEX_CLOCK_REALTIME
- * @bitset: futex
+ * @word: nanosleep: clock, poll: number of descriptors, futex: value, epoll:
+ *	descriptor, sem: id
+ * @uptr: nanosleep: where the time left goes, poll: descriptors, futex: word,
+ *	epoll: events, sem: operations, sigwait: set of signals
+ * @uptr2: epoll: signal mask, sigwait: where the siginfo goes
+ * @flags: nanosleep: enum timespec_type, futex: FUTEX2_*, FUTEX_CLOCK_REALTIME,
+ *	epoll, sem: number of events or operations
+ * @bitset: futex: bitset, epoll: size of the signal mask
  * @timed: @expires counts
  * @compat: it was an ia32 system call
  * @clock: CLOCK_* of @expires
@@ -216,6 +223,7 @@ struct checkpoint_restart_block {
 	enum checkpoint_restart_kind kind;
 	u32 word;
 	unsigned long uptr;
+	unsigned long uptr2;
 	u32 flags;
 	u32 bitset;
 	bool timed;

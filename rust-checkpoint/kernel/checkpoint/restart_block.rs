@@ -36,7 +36,8 @@ use kernel::{
             Clock,
             Expiry,
             Remaining,
-            RestartBlock, //
+            RestartBlock,
+            Wait, //
         },
         task::{
             Clocks,
@@ -82,6 +83,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         left_ns: 0.into(),
         compat: u32::from(block.compat).into(),
         reserved: 0.into(),
+        uptr2: 0.into(),
     };
     let expiry = match block.call {
         Call::None => None,
@@ -116,6 +118,28 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             head.flags = flags.into();
             head.bitset = bitset.into();
             expiry
+        }
+        Call::Wait {
+            what,
+            id,
+            uptr,
+            uptr2,
+            count,
+            size,
+            expiry,
+        } => {
+            head.kind = match what {
+                Wait::Epoll => restart_kind::EPOLL,
+                Wait::Sem => restart_kind::SEM,
+                Wait::Signal => restart_kind::SIGWAIT,
+            }
+            .into();
+            head.word = id.into();
+            head.uptr = (uptr as u64).into();
+            head.uptr2 = (uptr2 as u64).into();
+            head.flags = count.into();
+            head.bitset = size.into();
+            Some(expiry)
         }
     };
     if let Some(expiry) = expiry {
@@ -178,7 +202,20 @@ fn block(rs: &Restart, head: &wire::RestartBlock) -> Result<RestartBlock> {
             bitset: head.bitset.get(),
             expiry,
         },
-        _ => return Err(EINVAL),
+        kind => Call::Wait {
+            what: match kind {
+                restart_kind::EPOLL => Wait::Epoll,
+                restart_kind::SEM => Wait::Sem,
+                restart_kind::SIGWAIT => Wait::Signal,
+                _ => return Err(EINVAL),
+            },
+            id: head.word.get(),
+            uptr,
+            uptr2: head.uptr2.get() as usize,
+            count: head.flags.get(),
+            size: head.bitset.get(),
+            expiry: expiry.ok_or(EINVAL)?,
+        },
     };
     Ok(RestartBlock {
         call,

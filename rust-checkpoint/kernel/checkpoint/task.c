@@ -53,6 +53,30 @@ static u32 futex_flags_to_uapi(unsigned int flags)
 	return uapi;
 }
 
+static enum checkpoint_restart_kind wait_kind(const struct restart_block *block)
+{
+	if (IS_ENABLED(CONFIG_EPOLL) && block->fn == ep_wait_restart)
+		return CHECKPOINT_RESTART_EPOLL;
+	if (IS_ENABLED(CONFIG_SYSVIPC) && block->fn == semtimedop_restart)
+		return CHECKPOINT_RESTART_SEM;
+	if (block->fn == sigtimedwait_restart)
+		return CHECKPOINT_RESTART_SIGWAIT;
+	return CHECKPOINT_RESTART_OTHER;
+}
+
+static void set_wait(struct restart_block *block,
+		     const struct checkpoint_restart_block *in,
+		     long (*fn)(struct restart_block *))
+{
+	block->wait.id = in->word;
+	block->wait.uptr = (void __user *)in->uptr;
+	block->wait.uptr2 = (void __user *)in->uptr2;
+	block->wait.count = in->flags;
+	block->wait.size = in->bitset;
+	block->wait.expires = ns_to_ktime(in->expires);
+	block->fn = fn;
+}
+
 /**
  * checkpoint_get_restart_block - how an interrupted system call goes on
  * @task: a task that stands still
@@ -99,6 +123,16 @@ void checkpoint_get_restart_block(struct task_struct *task,
 		out->timed = flags & FLAGS_HAS_TIMEOUT;
 		out->clock = flags & FLAGS_CLOCKRT ? CLOCK_REALTIME : CLOCK_MONOTONIC;
 		out->expires = ktime_to_ns(block->futex.time);
+	} else if (wait_kind(block) != CHECKPOINT_RESTART_OTHER) {
+		out->kind = wait_kind(block);
+		out->word = block->wait.id;
+		out->uptr = (unsigned long)block->wait.uptr;
+		out->uptr2 = (unsigned long)block->wait.uptr2;
+		out->flags = block->wait.count;
+		out->bitset = block->wait.size;
+		out->timed = true;
+		out->clock = CLOCK_MONOTONIC;
+		out->expires = ktime_to_ns(block->wait.expires);
 	} else {
 		out->kind = CHECKPOINT_RESTART_OTHER;
 		out->fn = (unsigned long)block->fn;
@@ -145,6 +179,19 @@ void checkpoint_set_restart_block(const struct checkpoint_restart_block *in)
 		if (in->timed)
 			block->futex.flags |= FLAGS_HAS_TIMEOUT;
 		block->fn = futex_wait_restart;
+		break;
+#ifdef CONFIG_EPOLL
+	case CHECKPOINT_RESTART_EPOLL:
+		set_wait(block, in, ep_wait_restart);
+		break;
+#endif
+#ifdef CONFIG_SYSVIPC
+	case CHECKPOINT_RESTART_SEM:
+		set_wait(block, in, semtimedop_restart);
+		break;
+#endif
+	case CHECKPOINT_RESTART_SIGWAIT:
+		set_wait(block, in, sigtimedwait_restart);
 		break;
 	default:
 		break;

@@ -711,6 +711,12 @@ pub mod restart_kind {
     pub const POLL: u32 = 2;
     /// futex(2), FUTEX_WAIT.
     pub const FUTEX: u32 = 3;
+    /// epoll_wait(2), epoll_pwait(2), epoll_pwait2(2).
+    pub const EPOLL: u32 = 4;
+    /// semtimedop(2).
+    pub const SEM: u32 = 5;
+    /// rt_sigtimedwait(2).
+    pub const SIGWAIT: u32 = 6;
 }
 
 wire! {
@@ -718,13 +724,16 @@ wire! {
     pub struct RestartBlock {
         /// One of [`restart_kind`].
         pub kind: U32,
-        /// NANOSLEEP: clock; POLL: number of descriptors; FUTEX: value.
+        /// NANOSLEEP: clock; POLL: number of descriptors; FUTEX: value; EPOLL: descriptor;
+        /// SEM: id of the semaphores.
         pub word: U32,
-        /// NANOSLEEP: where the time left goes; POLL: the descriptors; FUTEX: the word waited on.
+        /// NANOSLEEP: where the time left goes; POLL: the descriptors; FUTEX: the word waited on;
+        /// EPOLL: where events go; SEM: the operations; SIGWAIT: the signals.
         pub uptr: U64,
-        /// NANOSLEEP: 0 nowhere, 1 struct timespec, 2 struct old_timespec32; FUTEX: FUTEX2_* flags.
+        /// NANOSLEEP: 0 nowhere, 1 struct timespec, 2 struct old_timespec32; FUTEX: FUTEX2_* flags;
+        /// EPOLL: number of events; SEM: number of operations.
         pub flags: U32,
-        /// FUTEX: bitset.
+        /// FUTEX: bitset; EPOLL: size of the signal mask.
         pub bitset: U32,
         /// 1: [`RestartBlock::left_ns`] counts, 0: no time-out.
         pub timed: U32,
@@ -737,6 +746,8 @@ wire! {
         pub compat: U32,
         /// Zero.
         pub reserved: U32,
+        /// EPOLL: the signal mask; SIGWAIT: where the siginfo goes.
+        pub uptr2: U64,
     }
 }
 

@@ -734,7 +734,7 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
         }
         Kind::RestartBlock => {
             let block: RestartBlock = r.head()?;
-            if block.kind.get() > restart_kind::FUTEX {
+            if block.kind.get() > restart_kind::SIGWAIT {
                 return Err(r.fault_with("unknown kind of restart", block.kind.get().into()));
             }
             bits(r, block.timed.get().into(), 1)?;

@@ -63,6 +63,17 @@ pub struct Expiry {
     pub at: i64,
 }
 
+/// What a wait of [`Call::Wait`] is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// epoll_wait(2), epoll_pwait(2), epoll_pwait2(2).
+    Epoll,
+    /// semtimedop(2).
+    Sem,
+    /// rt_sigtimedwait(2).
+    Signal,
+}
+
 /// A system call to go on with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
@@ -97,7 +108,40 @@ pub enum Call {
         /// Its end.
         expiry: Option<Expiry>,
     },
+    /// A wait that goes on with the arguments that it had.
+    Wait {
+        /// For what.
+        what: Wait,
+        /// Descriptor or id.
+        id: u32,
+        /// Address of the events, operations or signals.
+        uptr: usize,
+        /// Address of the signal mask or siginfo.
+        uptr2: usize,
+        /// Number of events or operations.
+        count: u32,
+        /// Size of the signal mask.
+        size: u32,
+        /// Its end on CLOCK_MONOTONIC.
+        expiry: Expiry,
+    },
 }
+
+/// The kinds of [`Wait`] in C.
+const WAITS: [(Wait, bindings::checkpoint_restart_kind); 3] = [
+    (
+        Wait::Epoll,
+        bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_EPOLL,
+    ),
+    (
+        Wait::Sem,
+        bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_SEM,
+    ),
+    (
+        Wait::Signal,
+        bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_SIGWAIT,
+    ),
+];
 
 /// The restart block of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,6 +189,18 @@ pub fn of<'a>(task: &Task, name: &'a mut [u8; WCHAN_LEN]) -> Result<RestartBlock
             value: c.word,
             flags: c.flags & !bindings::FUTEX_CLOCK_REALTIME,
             bitset: c.bitset,
+            expiry,
+        },
+        (kind, Some(expiry)) if WAITS.iter().any(|w| w.1 == kind) => Call::Wait {
+            what: WAITS
+                .iter()
+                .find(|w| w.1 == kind)
+                .map_or(Wait::Signal, |w| w.0),
+            id: c.word,
+            uptr: c.uptr as usize,
+            uptr2: c.uptr2 as usize,
+            count: c.flags,
+            size: c.bitset,
             expiry,
         },
         _ => return Err(symbol(c.fn_ as usize, name)),
@@ -214,6 +270,26 @@ pub fn set(block: &RestartBlock) -> Result {
                 _ => return Err(EINVAL),
             }
             expiry
+        }
+        Call::Wait {
+            what,
+            id,
+            uptr,
+            uptr2,
+            count,
+            size,
+            expiry,
+        } => {
+            if expiry.clock != Clock::Monotonic {
+                return Err(EINVAL);
+            }
+            c.kind = WAITS.iter().find(|w| w.0 == what).ok_or(EINVAL)?.1;
+            c.word = id;
+            c.uptr = uptr as c_ulong;
+            c.uptr2 = uptr2 as c_ulong;
+            c.flags = count;
+            c.bitset = size;
+            Some(expiry)
         }
     };
     if let Some(expiry) = expiry {

@@ -480,6 +480,9 @@ impl Task {
                     restart_kind::NANOSLEEP => "nanosleep",
                     restart_kind::POLL => "poll",
                     restart_kind::FUTEX => "futex",
+                    restart_kind::EPOLL => "epoll_wait",
+                    restart_kind::SEM => "semtimedop",
+                    restart_kind::SIGWAIT => "sigtimedwait",
                     _ => return Ok(()),
                 };
                 let left = match block.timed.get() {
