@@ -15,10 +15,12 @@
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/highmem.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/nsproxy.h>
 #include <linux/path.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/security.h>
@@ -404,46 +406,56 @@ static int checkpoint_change(struct file *file, struct iattr *attr)
 	return err;
 }
 
-static int checkpoint_change_all(struct file *file,
-				 const struct checkpoint_attributes *in)
+/* Sets owner and group, and after them the mode, and what else @attr says. */
+static int checkpoint_change_owner(struct file *file,
+				   const struct checkpoint_attributes *in,
+				   struct iattr *attr)
 {
 	struct mnt_idmap *idmap = file_mnt_idmap(file);
 	struct inode *inode = file_inode(file);
 	kuid_t uid = make_kuid(current_user_ns(), in->uid);
 	kgid_t gid = make_kgid(current_user_ns(), in->gid);
-	struct iattr attr = {};
+	struct iattr owner = {};
 	int err;
 
 	if (!uid_valid(uid) || !gid_valid(gid))
 		return -EINVAL;
-	err = do_truncate(idmap, file->f_path.dentry, in->size, 0, file);
-	if (err)
-		return err;
-
 	if (!vfsuid_eq_kuid(i_uid_into_vfsuid(idmap, inode), uid)) {
-		attr.ia_valid |= ATTR_UID;
-		attr.ia_vfsuid = VFSUIDT_INIT(uid);
+		owner.ia_valid |= ATTR_UID;
+		owner.ia_vfsuid = VFSUIDT_INIT(uid);
 	}
 	if (!vfsgid_eq_kgid(i_gid_into_vfsgid(idmap, inode), gid)) {
-		attr.ia_valid |= ATTR_GID;
-		attr.ia_vfsgid = VFSGIDT_INIT(gid);
+		owner.ia_valid |= ATTR_GID;
+		owner.ia_vfsgid = VFSGIDT_INIT(gid);
 	}
-	if (attr.ia_valid) {
-		err = checkpoint_change(file, &attr);
+	if (owner.ia_valid) {
+		err = checkpoint_change(file, &owner);
 		if (err)
 			return err;
 	}
-
 	/* A change of the owner takes rights away, so this is after that. */
-	attr = (struct iattr) {
-		.ia_valid = ATTR_MODE | ATTR_CTIME |
-			    ATTR_ATIME | ATTR_ATIME_SET |
+	attr->ia_valid |= ATTR_MODE;
+	attr->ia_mode = (inode->i_mode & S_IFMT) | (in->mode & S_IALLUGO);
+	return checkpoint_change(file, attr);
+}
+
+static int checkpoint_change_all(struct file *file,
+				 const struct checkpoint_attributes *in)
+{
+	struct inode *inode = file_inode(file);
+	struct iattr times = {
+		.ia_valid = ATTR_CTIME | ATTR_ATIME | ATTR_ATIME_SET |
 			    ATTR_MTIME | ATTR_MTIME_SET,
-		.ia_mode = (inode->i_mode & S_IFMT) | (in->mode & S_IALLUGO),
 		.ia_atime = { .tv_sec = in->atime_sec, .tv_nsec = in->atime_nsec },
 		.ia_mtime = { .tv_sec = in->mtime_sec, .tv_nsec = in->mtime_nsec },
 	};
-	err = checkpoint_change(file, &attr);
+	int err;
+
+	err = do_truncate(file_mnt_idmap(file), file->f_path.dentry, in->size, 0,
+			  file);
+	if (err)
+		return err;
+	err = checkpoint_change_owner(file, in, &times);
 	if (err || !in->linkable)
 		return err;
 
@@ -619,6 +631,113 @@ int checkpoint_write_page(struct file *file, loff_t pos, struct page *page,
 }
 
 /**
+ * checkpoint_is_anonymous_pipe - whether an open pipe is one of pipe(2)
+ * @file: an open pipe or FIFO
+ */
+bool checkpoint_is_anonymous_pipe(struct file *file)
+{
+	return file_inode(file)->i_sb->s_magic == PIPEFS_MAGIC;
+}
+
+/**
+ * checkpoint_peek_pipe - look at what is in a pipe
+ * @file: an end of it
+ * @capacity: out: what F_GETPIPE_SZ says
+ * @fn: called for each buffer in the order of reading, with @arg; @packet says
+ *	that it is read by itself (O_DIRECT); ends the walk if it is not 0
+ * @arg: for @fn
+ *
+ * Context: may sleep; @fn is called under the mutex of the pipe.
+ * Return: 0, what @fn returned, -EOPNOTSUPP if it is a pipe for notifications,
+ * or another negative errno.
+ */
+int checkpoint_peek_pipe(struct file *file, u32 *capacity,
+			 checkpoint_pipe_fn fn, void *arg)
+{
+	struct pipe_inode_info *pipe = get_pipe_info(file, false);
+	unsigned int head, tail;
+	int err;
+
+	if (!pipe || pipe_has_watch_queue(pipe))
+		return -EOPNOTSUPP;
+	err = mutex_lock_killable(&pipe->mutex);
+	if (err)
+		return err;
+	*capacity = pipe->max_usage * PAGE_SIZE;
+	head = pipe->head;
+	for (tail = pipe->tail; tail != head && !err; tail++) {
+		struct pipe_buffer *buf = pipe_buf(pipe, tail);
+		char *data;
+
+		err = pipe_buf_confirm(pipe, buf);
+		if (err || !buf->len)
+			continue;
+		data = kmap_local_page(buf->page);
+		err = fn(arg, data + buf->offset, buf->len,
+			 buf->flags & PIPE_BUF_FLAG_PACKET);
+		kunmap_local(data);
+	}
+	mutex_unlock(&pipe->mutex);
+	return err;
+}
+
+/**
+ * checkpoint_new_pipe - make a pipe
+ * @ends: out: its ends, for reading and for writing
+ * @capacity: as for F_SETPIPE_SZ
+ * @uid: owner, in the user namespace of the caller
+ * @gid: group, in the user namespace of the caller
+ * @mode: access mode
+ *
+ * Return: 0 or a negative errno; what pipe(2), F_SETPIPE_SZ, fchown(2) and
+ * fchmod(2) return.
+ */
+int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
+			umode_t mode)
+{
+	struct checkpoint_attributes attributes = {
+		.uid = uid, .gid = gid, .mode = mode,
+	};
+	struct iattr attr = {};
+	long ret;
+
+	ret = create_pipe_files(ends, 0);
+	if (ret)
+		return ret;
+	ret = pipe_fcntl(ends[1], F_SETPIPE_SZ, capacity);
+	if (ret >= 0)
+		ret = checkpoint_change_owner(ends[1], &attributes, &attr);
+	if (ret) {
+		fput(ends[0]);
+		fput(ends[1]);
+	}
+	return ret;
+}
+
+/**
+ * checkpoint_fill_pipe - put data into a pipe
+ * @file: its end for writing, known to the caller only
+ * @data: what to write
+ * @len: how much of it
+ * @packet: it is to be read by itself, as with O_DIRECT
+ *
+ * Return: 0 or a negative errno, -EAGAIN if there is no room.
+ */
+int checkpoint_fill_pipe(struct file *file, const void *data, size_t len,
+			 bool packet)
+{
+	unsigned int flags = file->f_flags;
+	ssize_t ret;
+
+	file->f_flags |= O_NONBLOCK | (packet ? O_DIRECT : 0);
+	ret = kernel_write(file, data, len, NULL);
+	file->f_flags = flags;
+	if (ret < 0)
+		return ret;
+	return ret == len ? 0 : -EAGAIN;
+}
+
+/**
  * checkpoint_may_execute - whether a file may become the program of a process
  * @file: an open file
  *
@@ -662,6 +781,80 @@ int checkpoint_new_files(void)
 		close_fd(fd++);
 	}
 	return 0;
+}
+
+/**
+ * checkpoint_share_files - share the descriptor table of another task
+ * @owner: the other task
+ *
+ * As CLONE_FILES would have it. Closes what only the caller had.
+ *
+ * Return: 0, or -ESRCH if @owner has exited.
+ */
+int checkpoint_share_files(struct task_struct *owner)
+{
+	struct files_struct *files;
+
+	task_lock(owner);
+	files = owner->files;
+	if (files)
+		atomic_inc(&files->count);
+	task_unlock(owner);
+	if (!files)
+		return -ESRCH;
+
+	task_lock(current);
+	swap(current->files, files);
+	task_unlock(current);
+	put_files_struct(files);
+	return 0;
+}
+
+/**
+ * checkpoint_share_fs - share root, working directory and umask with a task
+ * @owner: the other task
+ *
+ * As CLONE_FS would have it.
+ *
+ * Return: 0, -ESRCH if @owner has exited.
+ */
+int checkpoint_share_fs(struct task_struct *owner)
+{
+	struct fs_struct *fs, *old;
+	bool last;
+
+	task_lock(owner);
+	fs = owner->real_fs;
+	if (fs) {
+		read_seqlock_excl(&fs->seq);
+		fs->users++;
+		read_sequnlock_excl(&fs->seq);
+	}
+	task_unlock(owner);
+	if (!fs)
+		return -ESRCH;
+
+	task_lock(current);
+	old = current->real_fs;
+	current->fs = fs;
+	current->real_fs = fs;
+	read_seqlock_excl(&old->seq);
+	last = !--old->users;
+	read_sequnlock_excl(&old->seq);
+	task_unlock(current);
+	if (last)
+		free_fs_struct(old);
+	return 0;
+}
+
+/**
+ * checkpoint_new_fs - root, working directory and umask of the caller's own
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int checkpoint_new_fs(void)
+{
+	return current->real_fs->users == 1 ? 0 : unshare_fs_struct();
 }
 
 /**

@@ -11,6 +11,7 @@
 #include <linux/mm_inline.h>
 #include <linux/module.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_context.h>
 #include <linux/pagewalk.h>
 #include <linux/pid_namespace.h>
 #include <linux/pkeys.h>
@@ -187,6 +188,41 @@ int checkpoint_new_mm(struct user_namespace *user_ns)
 	up_write(&current->signal->exec_update_lock);
 	if (old)
 		exec_mm_put_old(old);
+	sched_mm_cid_after_execve(current);
+	return 0;
+}
+
+/**
+ * checkpoint_share_mm - share the address space of another process
+ * @owner: a task of the other process
+ *
+ * As CLONE_VM would have it.
+ *
+ * Context: process context of a task that shares its mm with its parent.
+ * Return: 0, or -ESRCH if @owner has exited.
+ */
+int checkpoint_share_mm(struct task_struct *owner)
+{
+	struct mm_struct *old = current->mm, *mm = get_task_mm(owner);
+
+	if (!mm)
+		return -ESRCH;
+
+	sched_mm_cid_before_execve(current);
+	down_write(&current->signal->exec_update_lock);
+	task_lock(current);
+	/* Holds off IPIs that would flush the TLB of the other one. */
+	local_irq_disable();
+	current->active_mm = mm;
+	current->mm = mm;
+	membarrier_update_current_mm(mm);
+	switch_mm_irqs_off(old, mm, current);
+	local_irq_enable();
+	task_unlock(current);
+	/* As in kthread_use_mm(): what membarrier(2) relies on. */
+	smp_mb();
+	up_write(&current->signal->exec_update_lock);
+	exec_mm_put_old(old);
 	sched_mm_cid_after_execve(current);
 	return 0;
 }

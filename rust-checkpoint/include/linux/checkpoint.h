@@ -59,6 +59,19 @@ bool security_cred_same(const struct cred *a, const struct cred *b);
 int generic_file_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 
 /**
+ * pipe_checkpoint - save an end of a pipe
+ * @ctx: the running checkpoint
+ * @file: the end
+ *
+ * For ->checkpoint in struct file_operations. The first end of a pipe that is
+ * met has the content saved as well.
+ *
+ * Context: the job stands still. May sleep.
+ * Return: as generic_file_checkpoint().
+ */
+int pipe_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+
+/**
  * filemap_checkpoint - save a mapping whose pages are had back from its file
  * @ctx: the running checkpoint
  * @vma: the mapping
@@ -103,6 +116,7 @@ int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 void checkpoint_set_exit_signal(struct task_struct *task, int sig);
 int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid);
 int checkpoint_new_mm(struct user_namespace *user_ns);
+int checkpoint_share_mm(struct task_struct *owner);
 int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 		    unsigned long prot, unsigned long flags,
 		    unsigned long pgoff, bool lock);
@@ -182,7 +196,22 @@ loff_t checkpoint_file_data(struct file *file, loff_t *offset);
 int checkpoint_read_page(struct file *file, loff_t pos, struct page *page);
 int checkpoint_write_page(struct file *file, loff_t pos, struct page *page,
 			  size_t len);
+
+typedef int (*checkpoint_pipe_fn)(void *arg, const char *data, size_t len,
+				  bool packet);
+
+bool checkpoint_is_anonymous_pipe(struct file *file);
+int checkpoint_peek_pipe(struct file *file, u32 *capacity,
+			 checkpoint_pipe_fn fn, void *arg);
+int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
+			umode_t mode);
+int checkpoint_fill_pipe(struct file *file, const void *data, size_t len,
+			 bool packet);
+
 int checkpoint_new_files(void);
+int checkpoint_share_files(struct task_struct *owner);
+int checkpoint_new_fs(void);
+int checkpoint_share_fs(struct task_struct *owner);
 int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec);
 const void *checkpoint_get_fs(struct task_struct *task,
 			      struct pid_namespace *ns, struct path *root,
@@ -268,6 +297,7 @@ enum checkpoint_unsupported {
 	CHECKPOINT_HAS_NR
 };
 
+int checkpoint_share_sighand(struct task_struct *owner);
 u64 checkpoint_unsupported(struct task_struct *task);
 bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other);
 int checkpoint_set_tty(bool keep);

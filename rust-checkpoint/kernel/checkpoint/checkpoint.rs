@@ -73,7 +73,7 @@ pub(crate) const MAX_META: usize = 1 << 30;
 /// image.
 #[derive(Clone, Copy)]
 pub(crate) enum Section {
-    /// File, Path and Sighand records.
+    /// File, Path and Sighand records, and those of pipes.
     Objects,
     /// Shm and FileData records with their runs.
     Shm,
@@ -140,8 +140,6 @@ pub(crate) struct Checkpoint {
     pub(crate) ns: ARef<PidNamespace>,
     /// Pids of all tasks that are saved, ascending.
     pub(crate) pids: KVVec<i32>,
-    /// What the processes saved so far have.
-    pub(crate) processes: KVVec<task::Owns>,
     /// When the job stood still.
     pub(crate) clocks: Clocks,
     /// Features that the image uses ([`crate::image::format`]).
@@ -167,7 +165,6 @@ impl Checkpoint {
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
             pids: KVVec::new(),
-            processes: KVVec::new(),
             ns,
             clocks: Clocks::default(),
             features: 0,

@@ -17,6 +17,8 @@
 //! init: it takes as much as the file has data, and as long as reading it. All
 //! that the job has open of it is one file again after the restart.
 //!
+//! Pipes are in [`crate::pipes`].
+//!
 //! Refused, besides what has no hook: memfds, deleted directories, files that
 //! lost the name they were opened by and have another one, files that can't be
 //! reached from init's root and mount namespace or that something is mounted
@@ -67,6 +69,7 @@ use crate::{
         Class,
         Found, //
     },
+    pipes,
     report::{
         Item,
         Object, //
@@ -113,7 +116,7 @@ pub(crate) fn name(file: &File) -> Result<KVec<u8>> {
     PathRef::of_file(file).display_name()
 }
 
-fn to_wire(identity: &Identity) -> wire::Identity {
+pub(crate) fn to_wire(identity: &Identity) -> wire::Identity {
     wire::Identity {
         dev: identity.dev.into(),
         ino: identity.ino.into(),
@@ -238,7 +241,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object
 #[derive(Default)]
 pub(crate) struct Met {
     files: RBTree<u32, MetFile>,
-    deleted: KVec<MetDeleted>,
+    inodes: KVec<MetInode>,
     subject: Option<(i32, [u8; 16])>,
 }
 
@@ -255,9 +258,11 @@ struct MetFile {
     shared: bool,
 }
 
-/// A deleted file of the job.
-struct MetDeleted {
+/// A file that the job must have for itself, in whatever way it is open.
+struct MetInode {
     inode: *const c_void,
+    kind: &'static str,
+    refusal: Refusal,
     met_as: Object,
     name: KVec<u8>,
     subject: Option<(i32, [u8; 16])>,
@@ -265,17 +270,25 @@ struct MetDeleted {
 }
 
 impl Met {
-    fn add_deleted(&mut self, inode: *const c_void, met_as: Object, name: &[u8]) -> Result {
-        let mut copy = KVec::new();
-        copy.extend_from_slice(name, GFP_KERNEL_ACCOUNT)?;
-        let met = MetDeleted {
-            inode,
+    /// Adds a file that is refused as `kind` where somebody outside of the job,
+    /// init too, has it open.
+    pub(crate) fn add_inode(
+        &mut self,
+        place: &PathRef,
+        met_as: Object,
+        kind: &'static str,
+        refusal: Refusal,
+    ) -> Result {
+        let met = MetInode {
+            inode: place.inode(),
+            kind,
+            refusal,
             met_as,
-            name: copy,
+            name: place.display_name()?,
             subject: self.subject,
             shared: false,
         };
-        self.deleted
+        self.inodes
             .push(met, GFP_KERNEL_ACCOUNT)
             .map_err(Into::into)
     }
@@ -317,7 +330,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL)?;
         }
     }
-    if suspects.is_empty() && met.deleted.is_empty() {
+    if suspects.is_empty() && met.inodes.is_empty() {
         return Ok(());
     }
     suspects.sort_unstable();
@@ -327,11 +340,19 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
         if let Some(m) = id.and_then(|id| met.files.get_mut(&id)) {
             m.shared = true;
         }
-        for m in met.deleted.iter_mut().filter(|m| m.inode == inode) {
+        for m in met.inodes.iter_mut().filter(|m| m.inode == inode) {
             m.shared = true;
         }
         false
     });
+    let mut from = 0;
+    while let Some(d) = file::next_fd(current!(), from) {
+        let inode = PathRef::of_file(&d.file).inode();
+        for m in met.inodes.iter_mut().filter(|m| m.inode == inode) {
+            m.shared = true;
+        }
+        from = d.fd.saturating_add(1);
+    }
     for m in met.files.values().filter(|m| m.shared) {
         ctx.report.subject(m.subject);
         ctx.report.refuse(Item {
@@ -342,14 +363,14 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             remedy: "let init have it open, too, or open it in the job",
         });
     }
-    for m in met.deleted.iter().filter(|m| m.shared) {
+    for m in met.inodes.iter().filter(|m| m.shared) {
         ctx.report.subject(m.subject);
         ctx.report.refuse(Item {
             object: m.met_as,
-            kind: "deleted file",
+            kind: m.kind,
             name: &m.name,
-            why: "a process outside of the job has the same deleted file open",
-            remedy: "close it there",
+            why: m.refusal.0,
+            remedy: m.refusal.1,
         });
     }
     ctx.report.subject(None);
@@ -401,7 +422,7 @@ fn refuse_unknown(ctx: &mut Checkpoint, file: &File) -> Result {
             ),
             bindings::S_IFIFO => (
                 "pipe",
-                "pipes are not supported yet, but for those that init has open, too",
+                "this kind of pipe is not supported yet, but for those that init has open, too",
                 "let init keep it open, or close it before the checkpoint",
             ),
             bindings::S_IFCHR => (
@@ -458,7 +479,7 @@ fn anonymous_kind(name: &[u8]) -> Option<&'static str> {
 }
 
 /// Refuses the file that is being saved.
-fn refuse(ctx: &mut Checkpoint, kind: &str, name: &[u8], (why, remedy): Refusal) {
+pub(crate) fn refuse(ctx: &mut Checkpoint, kind: &str, name: &[u8], (why, remedy): Refusal) {
     ctx.report.refuse(Item {
         object: ctx.met_as,
         kind,
@@ -469,7 +490,7 @@ fn refuse(ctx: &mut Checkpoint, kind: &str, name: &[u8], (why, remedy): Refusal)
 }
 
 /// What of an open file is not in its record, and so is in the way.
-fn attachments(file: &File) -> impl Iterator<Item = (&'static str, Refusal)> {
+pub(crate) fn attachments(file: &File) -> impl Iterator<Item = (&'static str, Refusal)> {
     let attached = file.attached();
     [
         (
@@ -685,8 +706,15 @@ fn checkpoint_deleted(
                 },
                 copies,
             )?;
-            ctx.files
-                .add_deleted(place.inode(), ctx.met_as, &place.display_name()?)?;
+            ctx.files.add_inode(
+                place,
+                ctx.met_as,
+                "deleted file",
+                (
+                    "a process outside of the job has the same deleted file open",
+                    "close it there",
+                ),
+            )?;
             number
         }
     };
@@ -818,6 +846,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     let opened = match head.kind.get() {
         file_kind::INIT_FD => restart_init_fd(rs, &head, record.tail()),
         file_kind::DELETED => restart_deleted(rs, &head, record.tail()),
+        file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
         _ => restart_path(rs, &head, record.tail()),
     };
     rs.files
@@ -997,7 +1026,7 @@ fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
     let file =
         opened.map_err(|e| deleted_failed(rs, name, "it can't be opened as it was", "", e))?;
     // SAFETY: nobody else knows the file.
-    unsafe { file.add_flags(unnamed) };
+    unsafe { file.set_flags(unnamed, unnamed) };
     Ok(file)
 }
 
@@ -1129,8 +1158,15 @@ fn changed(was: &wire::Identity, is: &Identity) -> Result<Option<CString>> {
     Ok(None)
 }
 
-/// Rebuilds the descriptor table of the current task.
+/// Gives the current task its descriptor table: that of the task which had it
+/// first, or one of its own.
 pub(crate) fn restart_table(rs: &mut Restart, part: &Part) -> Result {
+    let id = part.task.files.get();
+    if let Some(owner) = rs.owner(Class::FdTable, id) {
+        return file::share_table(&owner.task);
+    }
+    rs.own(Class::FdTable, id, part)?;
+    file::new_table_for_current()?;
     let image = rs.image.clone();
     let meta = image.meta()?;
     let record = meta

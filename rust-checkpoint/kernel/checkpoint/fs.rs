@@ -138,8 +138,15 @@ pub(crate) fn restart_path(rs: &mut Restart, record: &Record<'_>) -> Result {
     rs.paths.push(place, GFP_KERNEL_ACCOUNT).map_err(Into::into)
 }
 
-/// Gives the current task what it had.
+/// Gives the current task what it had: that of the task which had it first, or
+/// a set of its own.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    let id = part.task.fs.get();
+    if let Some(owner) = rs.owner(Class::Fs, id) {
+        return file::share_fs(&owner.task);
+    }
+    rs.own(Class::Fs, id, part)?;
+    file::new_fs_for_current()?;
     let image = rs.image.clone();
     let fs = image
         .meta()?

@@ -726,6 +726,10 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let flags = head.flags.get();
 
     arch::restart_personality(flags)?;
+    if let Some(owner) = rs.owner(Class::Mm, head.id.get()) {
+        return mm::share_with_current(&owner.task);
+    }
+    rs.own(Class::Mm, head.id.get(), part)?;
     mm::new_for_current()?;
     if flags & mm_flags::BINFMT != 0 && flags & mm_flags::IA32 == 0 {
         mm::inherit_binfmt(&rs.init_mm);

@@ -27,9 +27,11 @@ pub(crate) enum Class {
     FdTable,
     /// Root, working directory, umask.
     Fs,
+    /// A pipe, by its inode.
+    Pipe,
 }
 
-const CLASSES: usize = 8;
+const CLASSES: usize = 9;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -28,12 +28,13 @@ use crate::{
         },
         record::{
             self as wire,
-            file_kind,
             Kind, //
         },
         verify, //
     },
     mm,
+    objhash::Class,
+    pipes,
     report::{
         Item,
         Object,
@@ -60,10 +61,12 @@ use kernel::{
     mm::MmWithUser,
     page::PAGE_SIZE,
     prelude::*,
+    rbtree::RBTree,
     sync::{
         aref::ARef,
         Arc, //
     },
+    task::Task,
 };
 use zerocopy::FromBytes;
 
@@ -195,6 +198,19 @@ pub(crate) struct Restart {
     pub(crate) files: KVVec<ARef<File>>,
     /// Places, by id - 1.
     pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
+    /// Pipes, by id - 1, until all of their ends were opened.
+    pub(crate) pipes: KVVec<pipes::Made>,
+    /// What tasks share, and who has rebuilt it.
+    owners: RBTree<(Class, u32), Owner>,
+}
+
+/// The task that has rebuilt something that others share.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    /// The task.
+    pub(crate) task: ARef<Task>,
+    /// The id of its address space.
+    pub(crate) mm: u32,
 }
 
 impl Restart {
@@ -204,6 +220,24 @@ impl Restart {
             None => Ok(None),
             Some(i) => Ok(Some(self.files.get(i as usize).ok_or(EINVAL)?.clone())),
         }
+    }
+
+    /// Who has rebuilt an object, if somebody has.
+    pub(crate) fn owner(&self, class: Class, id: u32) -> Option<Owner> {
+        self.owners.get(&(class, id)).cloned()
+    }
+
+    /// Says that the current task, that of `part`, is about to rebuild an object.
+    pub(crate) fn own(&mut self, class: Class, id: u32, part: &Part) -> Result {
+        let current = current!();
+        let task: &Task = &current;
+        let owner = Owner {
+            task: task.into(),
+            mm: part.task.mm.get(),
+        };
+        self.owners
+            .try_create_and_insert((class, id), owner, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
     }
 
     /// The shared memory with this id.
@@ -223,6 +257,8 @@ impl Restart {
             match record.kind {
                 Kind::File => ret = ret.and(files::restart(self, &record)),
                 Kind::Path => ret = ret.and(fs::restart_path(self, &record)),
+                Kind::Pipe => pipes::restart(self, &record)?,
+                Kind::PipeData => pipes::restart_data(self, &record)?,
                 Kind::Shm | Kind::FileData if ret.is_ok() => {
                     let runs = match records.next_if(|r| r.kind == Kind::Runs) {
                         Some(r) => r.tail(),
@@ -238,6 +274,8 @@ impl Restart {
                 _ => (),
             }
         }
+        // An end that nobody has is closed.
+        self.pipes.clear();
         ret
     }
 }
@@ -431,6 +469,8 @@ fn run(
         deleted: KVVec::new(),
         files: KVVec::new(),
         paths: KVVec::new(),
+        pipes: KVVec::new(),
+        owners: RBTree::new(),
     })?;
 
     let ret = job.state.lock().prepare();
@@ -481,9 +521,4 @@ unsafe extern "C" fn checkpoint_restart(
         Ok(()) => 0,
         Err(e) => e.to_errno() as c_long,
     }
-}
-
-/// What a File record says of how it is had back.
-pub(crate) fn is_init_fd(file: &wire::File) -> bool {
-    file.kind.get() == file_kind::INIT_FD
 }

@@ -98,9 +98,18 @@ pub(crate) fn checkpoint_actions(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> R
     Ok(id)
 }
 
-/// Gives the current task its actions. Where several share them, each writes
-/// the same.
+/// Gives the current process its actions: those of the process which had them
+/// first, or actions of its own.
 pub(crate) fn restart_actions(rs: &mut Restart, part: &Part) -> Result {
+    let id = part.task.sighand.get();
+    if let Some(owner) = rs.owner(Class::Sighand, id) {
+        // clone(2) asks the same.
+        if owner.mm != part.task.mm.get() {
+            return Err(EINVAL);
+        }
+        return signal::share_actions(&owner.task);
+    }
+    rs.own(Class::Sighand, id, part)?;
     let image = rs.image.clone();
     let meta = image.meta()?;
     let record = meta

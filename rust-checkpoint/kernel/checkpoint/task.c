@@ -373,6 +373,39 @@ int checkpoint_set_tty(bool keep)
 }
 
 /**
+ * checkpoint_share_sighand - share the signal actions of another process
+ * @owner: a task of the other process, which has the same address space
+ *
+ * As CLONE_SIGHAND would have it.
+ *
+ * Context: the only thread of a process that has not been to user mode.
+ * Return: 0, or -ESRCH if @owner has exited.
+ */
+int checkpoint_share_sighand(struct task_struct *owner)
+{
+	struct sighand_struct *sighand, *old = current->sighand;
+	unsigned long flags;
+
+	sighand = lock_task_sighand(owner, &flags);
+	if (!sighand)
+		return -ESRCH;
+	refcount_inc(&sighand->count);
+	unlock_task_sighand(owner, &flags);
+	if (sighand == old) {
+		__cleanup_sighand(sighand);
+		return 0;
+	}
+
+	write_lock_irq(&tasklist_lock);
+	spin_lock(&old->siglock);
+	rcu_assign_pointer(current->sighand, sighand);
+	spin_unlock(&old->siglock);
+	write_unlock_irq(&tasklist_lock);
+	__cleanup_sighand(old);
+	return 0;
+}
+
+/**
  * checkpoint_unsupported - what a task has that can't be saved
  * @task: a task that stands still
  *

@@ -89,14 +89,6 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let files = files::checkpoint_table(ctx, frozen)?;
     let fs = fs::checkpoint(ctx, frozen)?;
     let sighand = signal::checkpoint_actions(ctx, frozen)?;
-    check_sharing(
-        ctx,
-        Owns {
-            pid: pids.tgid,
-            objects: [mm, files, fs, sighand],
-        },
-        pids.pid == pids.tgid,
-    )?;
     let (mut flags, stop_signal) = signal::checkpoint_stop(frozen)?;
     if task.is_forked() {
         flags |= task_flags::FORKED;
@@ -136,49 +128,12 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     user_ptrs::checkpoint(ctx, frozen)
 }
 
-/// What a process has: ids of its Mm, FdTable, Fs and Sighand.
-pub(crate) struct Owns {
-    pid: i32,
-    objects: [u32; 4],
-}
-
-/// A process has its own of everything, and its threads share all of it; other
-/// mixtures can't be restored yet.
-fn check_sharing(ctx: &mut Checkpoint, owns: Owns, leader: bool) -> Result {
-    const WHAT: [&str; 4] = [
-        "it does not share its memory as processes and threads do (vfork or CLONE_VM)",
-        "it does not share its descriptors as processes and threads do (CLONE_FILES)",
-        "it does not share its working directory as processes and threads do (CLONE_FS)",
-        "it does not share its signal actions as processes and threads do (CLONE_SIGHAND)",
-    ];
-
-    for (i, (&id, why)) in owns.objects.iter().zip(WHAT).enumerate() {
-        let of = |p: &&Owns| p.objects.get(i) == Some(&id);
-        let owner = ctx.processes.iter().find(of);
-        let ok = if leader {
-            owner.is_none()
-        } else {
-            owner.is_some_and(|p| p.pid == owns.pid)
-        };
-        if !ok {
-            ctx.report.refuse(Item {
-                object: Object::Task,
-                kind: "shared",
-                name: b"",
-                why,
-                remedy: "not supported yet",
-            });
-        }
-    }
-    if leader {
-        ctx.processes.push(owns, GFP_KERNEL_ACCOUNT)?;
-    }
-    Ok(())
-}
-
-/// Rebuilds what is a thread's own in the current one.
+/// Rebuilds what is a thread's own in the current one, which was created sharing
+/// all with its leader.
 pub(crate) fn restart_thread(rs: &mut Restart, part: &Part) -> Result {
     arch::restart_own(rs, part)?;
+    files::restart_table(rs, part)?;
+    fs::restart(rs, part)?;
     task::set_comm(&part.task.comm);
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     signal::restart(rs, part)?;

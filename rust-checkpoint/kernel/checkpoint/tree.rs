@@ -317,7 +317,13 @@ impl Tree {
             child.born.wait_killable().map_err(|_| EINTR)?;
             child.result()?;
         }
-        let leaders = self.children.iter().filter(|c| c.part.is_group_leader());
+        // Page data is in the order of the address spaces. Of those that share
+        // something the first one here rebuilds it.
+        let mut leaders = KVec::new();
+        for child in self.children.iter().filter(|c| c.part.is_group_leader()) {
+            leaders.push(child, GFP_KERNEL_ACCOUNT)?;
+        }
+        leaders.sort_unstable_by_key(|c| (c.part.task.mm.get(), c.pid()));
         for leader in leaders {
             for child in Iterator::chain(core::iter::once(leader), leader.kids(true)) {
                 child.turn.happen_for_all();

@@ -17,6 +17,7 @@ pub mod file;
 pub mod io;
 pub mod mm;
 pub mod park;
+pub mod pipe;
 pub mod restart_block;
 pub mod signal;
 pub mod task;

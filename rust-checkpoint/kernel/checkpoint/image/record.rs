@@ -10,7 +10,7 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand)* ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)*
+//! Job (File | Path | Sighand | Pipe PipeData*)* ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)*
 //! FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
@@ -75,11 +75,15 @@ pub enum Kind {
     End = 24,
     /// [`FileData`]: content of a deleted file.
     FileData = 25,
+    /// [`Pipe`].
+    Pipe = 26,
+    /// [`PipeData`]; tail: the bytes. Belongs to the Pipe before it.
+    PipeData = 27,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 25] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -105,6 +109,8 @@ impl Kind {
         Kind::UserPtrs,
         Kind::End,
         Kind::FileData,
+        Kind::Pipe,
+        Kind::PipeData,
     ];
 
     /// The kind with this number, if this library knows it.
@@ -147,6 +153,8 @@ pub mod file_kind {
     pub const INIT_FD: u32 = 2;
     /// A regular file without a name, made again with the content in the image.
     pub const DELETED: u32 = 3;
+    /// An end of a pipe.
+    pub const PIPE: u32 = 4;
 }
 
 wire! {
@@ -185,7 +193,7 @@ wire! {
         pub kind: U32,
         /// For INIT_FD: the number of init's descriptor. For DELETED: which
         /// deleted file it is, counted from 1 in order of appearance, the id of
-        /// its FileData.
+        /// its FileData. For PIPE: the id of its Pipe.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -278,6 +286,37 @@ wire! {
         pub reserved: U32,
     }
 }
+
+wire! {
+    /// A pipe of pipe(2).
+    pub struct Pipe {
+        /// Id among the Pipe records.
+        pub id: U32,
+        /// What F_GETPIPE_SZ says, bytes.
+        pub capacity: U32,
+        /// Owner, in the user namespace of init.
+        pub uid: U32,
+        /// Group, in the user namespace of init.
+        pub gid: U32,
+        /// Type and permission bits.
+        pub mode: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+wire! {
+    /// What is in a pipe, a part of it.
+    pub struct PipeData {
+        /// [`PIPE_PACKET`].
+        pub flags: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+/// [`PipeData::flags`]: is read by itself, as it was written with O_DIRECT.
+pub const PIPE_PACKET: u32 = 1;
 
 /// [`FileData::flags`]: never had a name and may be given one with linkat(2),
 /// as it was opened with O_TMPFILE and without O_EXCL.

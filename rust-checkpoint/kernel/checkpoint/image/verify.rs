@@ -49,6 +49,8 @@ use super::{
         Mm,
         Path,
         Pending,
+        Pipe,
+        PipeData,
         Regset,
         RestartBlock,
         Rlimit,
@@ -63,6 +65,7 @@ use super::{
         UserPtrs,
         Vma,
         FILE_LINKABLE,
+        PIPE_PACKET,
         RSEQ_SLICE,
         SHM_NORESERVE,
         SIGINFO_LEN,
@@ -109,6 +112,8 @@ pub struct Summary {
     pub shms: u32,
     /// Deleted files, whose content is in the image.
     pub deleted: u32,
+    /// Pipes.
+    pub pipes: u32,
     /// Address spaces.
     pub mms: u32,
     /// Mappings.
@@ -182,6 +187,8 @@ enum Owner<'a> {
     None,
     /// A Shm or FileData record, and its length.
     Shm(u64),
+    /// A Pipe record, and the bytes there is room for.
+    Pipe(u64),
     Mm(MmState<'a>),
     Task,
 }
@@ -223,6 +230,8 @@ impl<'a> Verify<'a> {
             Kind::File => self.enter(r, Stage::Objects).and_then(|()| self.file(r)),
             Kind::Path => self.enter(r, Stage::Objects).and_then(|()| self.path(r)),
             Kind::Sighand => self.enter(r, Stage::Objects).and_then(|()| self.sighand(r)),
+            Kind::Pipe => self.enter(r, Stage::Objects).and_then(|()| self.pipe(r)),
+            Kind::PipeData => self.pipe_data(r),
             Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
             Kind::FileData => self.enter(r, Stage::Shm).and_then(|()| self.file_data(r)),
             Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
@@ -306,12 +315,53 @@ impl<'a> Verify<'a> {
                     Err(_) => return Err(r.fault("number of a deleted file is negative")),
                 }
             }
+            file_kind::PIPE => {
+                string(r, MAX_PATH)?;
+                match u32::try_from(file.init_fd.get()) {
+                    Ok(id) => refer(r, id, self.sum.pipes)?,
+                    Err(_) => return Err(r.fault("number of a pipe is negative")),
+                }
+            }
             kind => return Err(r.fault_with("unknown kind of file", kind.into())),
         }
         if file.pos.get() > MAX_OFFSET {
             return Err(r.fault_with("file offset is too large", file.pos.get()));
         }
         identity(r, &file.identity)
+    }
+
+    fn pipe(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let pipe: Pipe = r.head()?;
+        define(r, pipe.id.get(), &mut self.sum.pipes)?;
+        reserved(r, pipe.reserved.get())?;
+        no_tail(r)?;
+        let capacity = pipe.capacity.get();
+        if !capacity.is_power_of_two() || capacity < self.header.page_size.get() {
+            return Err(r.fault_with("impossible capacity of a pipe", capacity.into()));
+        }
+        self.owner = Owner::Pipe(capacity.into());
+        Ok(())
+    }
+
+    fn pipe_data(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let Owner::Pipe(room) = self.owner else {
+            return Err(out_of_order(r));
+        };
+        let data: PipeData = r.head()?;
+        bits(r, data.flags.get().into(), PIPE_PACKET.into())?;
+        reserved(r, data.reserved.get())?;
+        // What stands in a buffer is in one page; a packet has it for itself.
+        let page_size = u64::from(self.header.page_size.get());
+        let len = r.tail().len() as u64;
+        let takes = match data.flags.get() {
+            PIPE_PACKET => page_size,
+            _ => len,
+        };
+        if len == 0 || len > page_size || takes > room {
+            return Err(r.fault_with("impossible content of a pipe (bytes)", len));
+        }
+        self.owner = Owner::Pipe(room.saturating_sub(takes));
+        Ok(())
     }
 
     fn path(&mut self, r: &Record<'_>) -> Result<(), Fault> {
@@ -488,7 +538,7 @@ impl<'a> Verify<'a> {
                     to: 0,
                 }
             }
-            Owner::None | Owner::Task => return Err(out_of_order(r)),
+            Owner::None | Owner::Pipe(_) | Owner::Task => return Err(out_of_order(r)),
         };
 
         let page_size = u64::from(self.header.page_size.get());

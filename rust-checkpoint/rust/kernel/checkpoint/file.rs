@@ -430,12 +430,13 @@ pub trait FileExt {
     /// Whether the current task may have it as its program; `EACCES` if not.
     #[doc(alias = "PR_SET_MM_EXE_FILE")]
     fn may_execute(&self) -> Result;
-    /// Adds flags of open(2) that have no effect, to be seen by F_GETFL.
+    /// Sets those flags of open(2) that are in `mask` to what they are in `flags`,
+    /// without what open(2) or fcntl(2) would do about it.
     ///
     /// # Safety
     ///
     /// Nobody else knows the file.
-    unsafe fn add_flags(&self, flags: u32);
+    unsafe fn set_flags(&self, mask: u32, flags: u32);
     /// References to it, of descriptors, mappings, and whoever looks at it.
     fn references(&self) -> usize;
 }
@@ -510,10 +511,10 @@ impl FileExt for File {
         to_result(unsafe { bindings::checkpoint_may_execute(self.as_ptr()) })
     }
 
-    unsafe fn add_flags(&self, flags: u32) {
+    unsafe fn set_flags(&self, mask: u32, flags: u32) {
         // SAFETY: the file is alive, and by the requirements of this function
         // nobody else uses the field.
-        unsafe { (*self.as_ptr()).f_flags |= flags };
+        unsafe { (*self.as_ptr()).f_flags = (self.flags() & !mask) | (flags & mask) };
     }
 
     fn references(&self) -> usize {
@@ -634,6 +635,32 @@ pub fn has_posix_lock(task: &Task, file: &File) -> bool {
 pub fn new_table_for_current() -> Result {
     // SAFETY: may be called by any task in process context.
     to_result(unsafe { bindings::checkpoint_new_files() })
+}
+
+/// Has the current task share the descriptor table of `owner`.
+///
+/// `ESRCH`: that one has exited.
+#[doc(alias = "CLONE_FILES")]
+pub fn share_table(owner: &Task) -> Result {
+    // SAFETY: the task is alive.
+    to_result(unsafe { bindings::checkpoint_share_files(owner.as_ptr()) })
+}
+
+/// Has the current task share root, working directory and umask of `owner`.
+///
+/// `ESRCH`: that one has exited.
+#[doc(alias = "CLONE_FS")]
+pub fn share_fs(owner: &Task) -> Result {
+    // SAFETY: the task is alive.
+    to_result(unsafe { bindings::checkpoint_share_fs(owner.as_ptr()) })
+}
+
+/// Gives the current task root, working directory and umask of its own, the
+/// same as before.
+#[doc(alias = "unshare_fs_struct")]
+pub fn new_fs_for_current() -> Result {
+    // SAFETY: may be called by any task.
+    to_result(unsafe { bindings::checkpoint_new_fs() })
 }
 
 /// Makes `file` a descriptor of the current task.

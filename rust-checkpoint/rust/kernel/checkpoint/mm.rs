@@ -264,6 +264,16 @@ pub fn new_for_current() -> Result {
     to_result(unsafe { bindings::checkpoint_new_mm(bindings::current_user_ns()) })
 }
 
+/// Has the current task, which must not have been to user mode, share the
+/// address space of `owner`.
+///
+/// `ESRCH`: that one has exited.
+#[doc(alias = "CLONE_VM")]
+pub fn share_with_current(owner: &Task) -> Result {
+    // SAFETY: called by a task created by `clone_with_pid()`, in process context.
+    to_result(unsafe { bindings::checkpoint_share_mm(owner.as_ptr()) })
+}
+
 /// A mapping to be made in the current address space.
 pub struct MapRequest<'a> {
     /// First address, page-aligned.

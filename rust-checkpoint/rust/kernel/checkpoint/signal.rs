@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    error::to_result,
     prelude::*,
     task::Task,
     types::NotThreadSafe, //
@@ -347,6 +348,16 @@ impl Drop for SigLock<'_> {
         // where it was taken.
         unsafe { bindings::unlock_task_sighand(self.task.as_ptr(), &mut self.flags) };
     }
+}
+
+/// Has the current process, which has one thread and has not been to user mode,
+/// share the actions of the process of `owner`, whose address space it shares.
+///
+/// `ESRCH`: that one has exited.
+#[doc(alias = "CLONE_SIGHAND")]
+pub fn share_actions(owner: &Task) -> Result {
+    // SAFETY: the task is alive.
+    to_result(unsafe { bindings::checkpoint_share_sighand(owner.as_ptr()) })
 }
 
 /// Gives the current task, and whoever shares the table with it, its actions;

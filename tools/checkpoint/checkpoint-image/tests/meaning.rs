@@ -10,8 +10,8 @@ use checkpoint_image::{
     format::HEADER_LEN,
     record::{
         file_kind, Attr, Creds, End, Fd, FdTable, File, FileData, Fs, Job, Kind, LdtEntry, Mm,
-        Path, Pending, Regset, RestartBlock, Run, Sched, Shm, Sighand, Signals, Task, ThreadX86,
-        UserPtrs, Vma,
+        Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Shm, Sighand, Signals,
+        Task, ThreadX86, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -75,7 +75,7 @@ fn order() {
         let job = s.bytes_of(Kind::Job, 0);
         s.insert(Kind::File, 0, &job);
     });
-    refused(Kind::File, 4, ORDER, |s| {
+    refused(Kind::File, 5, ORDER, |s| {
         let file = s.bytes_of(Kind::File, 0);
         s.insert(Kind::Mm, 0, &file);
     });
@@ -128,6 +128,7 @@ fn counts() {
         0,
         "reference to an object that is not defined",
         |s| {
+            s.replace(Kind::File, 4, &[]);
             s.replace(Kind::File, 3, &[]);
         },
     );
@@ -178,9 +179,9 @@ fn ids() {
 
     const UNDEFINED: &str = "reference to an object that is not defined";
     const NOTHING: &str = "reference to nothing";
-    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 5.into());
+    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 6.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.exe_file = 0.into()));
-    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 5.into());
+    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 6.into());
     bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
     bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
     bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 2.into());
@@ -195,7 +196,7 @@ fn ids() {
         bad::<Task>(Kind::Task, 0, UNDEFINED, change);
     }
     refused(Kind::FdTable, 0, UNDEFINED, |s| {
-        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 5);
+        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 6);
     });
 }
 
@@ -363,6 +364,32 @@ fn values() {
             x.kind = file_kind::DELETED.into();
             x.init_fd = 1.into();
         });
+    });
+    bad::<File>(Kind::File, 4, "number of a pipe is negative", |x| {
+        x.init_fd = (-1).into();
+    });
+    bad::<File>(
+        Kind::File,
+        4,
+        "reference to an object that is not defined",
+        |x| x.init_fd = 2.into(),
+    );
+    bad::<Pipe>(Kind::Pipe, 0, NEXT, |x| x.id = 2.into());
+    const CAPACITY: &str = "impossible capacity of a pipe";
+    bad::<Pipe>(Kind::Pipe, 0, CAPACITY, |x| x.capacity = 2048.into());
+    bad::<Pipe>(Kind::Pipe, 0, CAPACITY, |x| x.capacity = 12288.into());
+    // Room for one page only, and a packet takes one.
+    refused(
+        Kind::PipeData,
+        1,
+        "impossible content of a pipe (bytes)",
+        |s| {
+            s.edit::<Pipe>(Kind::Pipe, 0, |x| x.capacity = 4096.into());
+        },
+    );
+    bad::<PipeData>(Kind::PipeData, 0, BITS, |x| x.flags = 2.into());
+    refused(Kind::PipeData, 0, ORDER, |s| {
+        s.replace(Kind::Pipe, 0, &[]);
     });
     bad::<FileData>(Kind::FileData, 0, NEXT, |x| x.id = 2.into());
     bad::<FileData>(Kind::FileData, 0, BITS, |x| x.flags = 2.into());

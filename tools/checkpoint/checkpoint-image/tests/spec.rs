@@ -161,7 +161,7 @@ fn kinds_are_as_specified() {
 }
 
 /// Modules of constants, and the sections that they are in.
-const NAMED: [(&str, &str); 7] = [
+const NAMED: [(&str, &str); 8] = [
     ("mm_flags", "Mm"),
     ("vma_flags", "Vma"),
     ("task_flags", "Task"),
@@ -169,6 +169,7 @@ const NAMED: [(&str, &str); 7] = [
     ("file_kind", "File"),
     ("vma_kind", "Vma"),
     ("restart_kind", "RestartBlock"),
+    ("attr_flags", "Attr"),
 ];
 
 #[test]

@@ -548,6 +548,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
         kind: match kind {
             file_kind::INIT_FD => "init",
             file_kind::DELETED => "deleted",
+            file_kind::PIPE => "pipe",
             _ => "path",
         },
         init_fd: number(file_kind::INIT_FD),

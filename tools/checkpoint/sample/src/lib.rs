@@ -291,6 +291,33 @@ fn objects(r: &mut Records) {
         ..file
     };
     r.add(Kind::File, &deleted, b"/var/tmp/scratch");
+    let pipe = record::Pipe {
+        id: 1.into(),
+        capacity: (2 * PAGE as u32).into(),
+        uid: 1000.into(),
+        gid: 1000.into(),
+        mode: 0o10600.into(),
+        reserved: 0.into(),
+    };
+    r.add(Kind::Pipe, &pipe, &[]);
+    let data = record::PipeData {
+        flags: 0.into(),
+        reserved: 0.into(),
+    };
+    r.add(Kind::PipeData, &data, b"to be read");
+    let packet = record::PipeData {
+        flags: record::PIPE_PACKET.into(),
+        ..data
+    };
+    r.add(Kind::PipeData, &packet, b"by itself");
+    let end = record::File {
+        id: 5.into(),
+        kind: file_kind::PIPE.into(),
+        init_fd: 1.into(),
+        pos: 0.into(),
+        ..file
+    };
+    r.add(Kind::File, &end, b"pipe:[1234]");
     let mut path = record::Path {
         id: 1.into(),
         reserved: 0.into(),

@@ -225,6 +225,8 @@ static inline void snap_link(struct snap *s, const char *key, const char *path)
 	if (n < 0)
 		return;
 	target[n] = 0;
+	if (!strncmp(target, "pipe:[", 6))
+		strcpy(target, "pipe");
 	snap_add(s, key, target);
 }
 

@@ -708,6 +708,116 @@ SCENARIO(deleted_on_tmpfs)
 	CHECK(pwrite(fd, "x", 1, 0) == 1);
 }
 
+/* Pipes. Those between processes are in test_tasks.c. */
+
+SCENARIO(pipe_content)
+{
+	char buf[32] = "";
+	struct stat st;
+	int p[2];
+
+	NEED(!pipe2(p, O_CLOEXEC | O_NONBLOCK) && fcntl(p[1], F_SETPIPE_SZ, 16384) == 16384);
+	NEED(!fcntl(p[1], F_SETFL, O_APPEND) && !fchown(p[0], 1000, 1001));
+	NEED(write(p[1], "0123456789", 10) == 10 && read(p[0], buf, 4) == 4);
+	job_hold();
+	CHECK_EQ(fcntl(p[0], F_GETPIPE_SZ), 16384);
+	CHECK_EQ(fcntl(p[0], F_GETFL), O_RDONLY | O_NONBLOCK);
+	CHECK_EQ(fcntl(p[1], F_GETFL), O_WRONLY | O_APPEND);
+	CHECK_EQ(fcntl(p[0], F_GETFD), FD_CLOEXEC);
+	CHECK(!fstat(p[1], &st) && st.st_uid == 1000 && st.st_gid == 1001);
+	CHECK(S_ISFIFO(st.st_mode) && (st.st_mode & 0777) == 0600);
+	CHECK(write(p[1], "x", 1) == 1);
+	CHECK(read(p[0], buf, sizeof(buf)) == 7 && !memcmp(buf, "456789x", 7));
+	CHECK(read(p[0], buf, 1) < 0 && errno == EAGAIN);
+	close(p[1]);
+	CHECK(read(p[0], buf, 1) == 0);
+}
+
+/* To the last byte, with holes from what was read. */
+SCENARIO(pipe_full)
+{
+	static char in[65536], out[65536];
+	size_t n = 0;
+	ssize_t r;
+	int p[2];
+
+	fill(in, sizeof(in), 7);
+	NEED(!pipe2(p, O_NONBLOCK));
+	while ((r = write(p[1], in + n, n + 777 < sizeof(in) ? 777 : sizeof(in) - n)) > 0)
+		n += r;
+	NEED(n == sizeof(in) && read(p[0], out, 5000) == 5000);
+	job_hold();
+	for (n = 5000; (r = read(p[0], out + n, sizeof(out) - n)) > 0;)
+		n += r;
+	CHECK_EQ(n, sizeof(in));
+	CHECK(!memcmp(in, out, sizeof(in)));
+}
+
+/* What is written with O_DIRECT is read as it was written. */
+SCENARIO(pipe_packets)
+{
+	char buf[64];
+	int p[2];
+
+	NEED(!pipe2(p, O_DIRECT | O_NONBLOCK));
+	NEED(write(p[1], "one", 3) == 3 && write(p[1], "three", 5) == 5);
+	NEED(!fcntl(p[1], F_SETFL, O_NONBLOCK) && write(p[1], "str", 3) == 3);
+	NEED(write(p[1], "eam", 3) == 3 && !fcntl(p[1], F_SETFL, O_NONBLOCK | O_DIRECT));
+	NEED(write(p[1], "end", 3) == 3);
+	job_hold();
+	CHECK(fcntl(p[1], F_GETFL) == (O_WRONLY | O_NONBLOCK | O_DIRECT));
+	CHECK(read(p[0], buf, 64) == 3 && !memcmp(buf, "one", 3));
+	CHECK(read(p[0], buf, 2) == 2 && !memcmp(buf, "th", 2));
+	CHECK(read(p[0], buf, 64) == 9 && !memcmp(buf, "streamend", 9));
+	CHECK(read(p[0], buf, 64) < 0 && errno == EAGAIN);
+}
+
+/* Nobody has the other end. */
+SCENARIO(pipe_without_writer)
+{
+	char buf[8];
+	int p[2];
+
+	NEED(!pipe(p) && write(p[1], "rest", 4) == 4 && !close(p[1]));
+	job_hold();
+	CHECK(read(p[0], buf, 8) == 4 && !memcmp(buf, "rest", 4));
+	CHECK(read(p[0], buf, 8) == 0);
+}
+
+SCENARIO(pipe_without_reader)
+{
+	int p[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	NEED(!pipe(p) && !close(p[0]));
+	job_hold();
+	CHECK(write(p[1], "x", 1) < 0 && errno == EPIPE);
+}
+
+/* More ends than pipe(2) makes: opened again, and the same one twice. */
+SCENARIO(pipe_opened_again)
+{
+	char path[32], buf[8];
+	int p[2], both, again, same;
+
+	NEED(!pipe(p));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p[0]);
+	both = open(path, O_RDWR);
+	again = open(path, O_RDONLY | O_NONBLOCK);
+	same = dup(p[1]);
+	NEED(both >= 0 && again >= 0 && same >= 0 && write(both, "abc", 3) == 3);
+	job_hold();
+	CHECK(read(p[0], buf, 1) == 1 && *buf == 'a');
+	CHECK(read(again, buf, 1) == 1 && *buf == 'b');
+	CHECK(read(both, buf, 8) == 1 && *buf == 'c');
+	CHECK(read(again, buf, 1) < 0 && errno == EAGAIN);
+	CHECK(!fcntl(same, F_SETFL, O_NONBLOCK) && fcntl(p[1], F_GETFL) == (O_WRONLY | O_NONBLOCK));
+	close(p[1]);
+	close(same);
+	close(both);
+	CHECK(read(again, buf, 1) == 0);
+}
+
 SCENARIO(proc_files)
 {
 	int fd = open("/proc/sys/kernel/ostype", O_RDONLY);

@@ -61,45 +61,6 @@ SCENARIO(zombie, .refused = "\"kind\":\"zombie\"", .any_pid = true)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 5 << 8);
 }
 
-/* A child that shares what only threads may share. */
-static int sharing_child(void *arg)
-{
-	while (!arg)
-		pause();
-	return 0;
-}
-
-static void sharing(int flags)
-{
-	static char stack[65536] __attribute__((aligned(16)));
-	pid_t pid = clone(sharing_child, stack + sizeof(stack), flags | SIGCHLD, NULL);
-	int status;
-
-	NEED(pid > 0);
-	job_hold();
-	CHECK(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
-}
-
-SCENARIO(shares_memory, .refused = "\"kind\":\"shared\"", .any_pid = true)
-{
-	sharing(CLONE_VM);
-}
-
-SCENARIO(shares_descriptors, .refused = "\"kind\":\"shared\"", .any_pid = true)
-{
-	sharing(CLONE_FILES);
-}
-
-SCENARIO(shares_directory, .refused = "\"kind\":\"shared\"", .any_pid = true)
-{
-	sharing(CLONE_FS);
-}
-
-SCENARIO(shares_actions, .refused = "\"kind\":\"shared\"", .any_pid = true)
-{
-	sharing(CLONE_SIGHAND | CLONE_VM);
-}
-
 static void trace(struct run *run)
 {
 	if (ptrace(PTRACE_SEIZE, run->pid, 0, 0))
@@ -434,17 +395,40 @@ SCENARIO(shared_with_outside, .before = close_stdin, .refused = "shared file", .
 
 /* Descriptors of all the other kinds. */
 
-SCENARIO(pipe, .refused = "\"kind\":\"pipe\"")
+/* Init has the other end. */
+static int to_init = -1;
+
+static void take_end(struct run *run)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/20", run->pid);
+	to_init = open(path, O_RDONLY);
+	if (to_init < 0)
+		run_fail(run, "%s: %s\n", path, strerror(errno));
+}
+
+SCENARIO(pipe_to_init, .before = take_end, .refused = "\"kind\":\"pipe\"", .no_plain = true)
 {
 	char c = 0;
 	int p[2];
 
-	NEED(!pipe(p) && write(p[1], "x", 1) == 1);
+	NEED(!pipe(p) && dup2(p[0], 20) == 20 && write(p[1], "x", 1) == 1);
 	job_hold();
 	CHECK(read(p[0], &c, 1) == 1 && c == 'x');
 }
 
-SCENARIO(fifo, .refused = "\"kind\":\"pipe\"")
+SCENARIO(notification_pipe, .refused = "\"kind\":\"pipe\"")
+{
+	int p[2];
+
+	if (pipe2(p, O_EXCL /* O_NOTIFICATION_PIPE */))
+		JOB_SKIP("no pipes for notifications");
+	job_hold();
+	CHECK(fcntl(p[0], F_GETFL) >= 0);
+}
+
+SCENARIO(fifo, .refused = "\"kind\":\"fifo\"")
 {
 	char c = 0;
 	int fd;
@@ -621,7 +605,7 @@ SCENARIO(detached_tree, .refused = "\"object\":\"fd\"")
 /* All that is in the way, in one pass. */
 static void all_named(struct run *run)
 {
-	if (!log_names(run, "pipe") || !log_names(run, "socket") || !log_names(run, "eventfd") ||
+	if (!log_names(run, "fifo") || !log_names(run, "socket") || !log_names(run, "eventfd") ||
 	    !log_names(run, "eventpoll") || !log_names(run, "timer") || run->args.refusals < 6)
 		run_fail(run, "not everything is named, of %llu:\n%s",
 			 (unsigned long long)run->args.refusals, proc_read(LOG_PATH, NULL) ?: "");
@@ -630,9 +614,9 @@ static void all_named(struct run *run)
 SCENARIO(everything_at_once, .refused = "socket", .release = all_named, .no_plain = true)
 {
 	struct itimerval t = { .it_value.tv_sec = 1000 };
-	int p[2];
 
-	NEED(!pipe(p) && socket(AF_UNIX, SOCK_DGRAM, 0) >= 0 && eventfd(0, 0) >= 0 &&
+	NEED(!mkfifo("fifo", 0600) && open("fifo", O_RDWR) >= 0);
+	NEED(socket(AF_UNIX, SOCK_DGRAM, 0) >= 0 && eventfd(0, 0) >= 0 &&
 	     epoll_create1(0) >= 0 && !setitimer(ITIMER_REAL, &t, NULL));
 	job_hold();
 }

@@ -500,6 +500,200 @@ SCENARIO(robust_mutex, .tasks = 2)
 	CHECK_EQ(pthread_mutex_lock(&m), EOWNERDEAD);
 }
 
+/*
+ * Processes that share what mostly threads do. What one changes after the
+ * restart the other one has to see.
+ */
+
+static volatile int shared_steps;
+
+struct shared_with {
+	struct common *c;
+	int kind;
+	int fd;
+};
+
+static void on_usr2(int signal)
+{
+	(void)signal;
+}
+
+/* With CLONE_VM it has the thread-local storage of its parent: no library. */
+static int shared_child(void *arg)
+{
+	struct shared_with *with = arg;
+	struct common *c = with->c;
+	struct timespec t = { .tv_nsec = 1000000 };
+
+	__sync_fetch_and_add(&c->ready, 1);
+	while (!c->stop)
+		syscall(SYS_nanosleep, &t, NULL);
+	if (with->kind & CLONE_VM)
+		shared_steps++;
+	if (with->kind & CLONE_FILES)
+		c->results[0] = syscall(SYS_close, with->fd);
+	if (with->kind & CLONE_FS)
+		c->results[1] = syscall(SYS_chdir, "/");
+	if (with->kind & CLONE_SIGHAND)
+		signal(SIGUSR2, on_usr2);
+	syscall(SYS_exit_group, 0);
+	return 0;
+}
+
+static void share(int flags)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct shared_with with = { .c = common(), .kind = flags };
+	struct sigaction action;
+	char cwd[64];
+	pid_t pid;
+
+	with.fd = open("/dev/null", O_RDONLY);
+	pid = clone(shared_child, stack + sizeof(stack), flags | SIGCHLD, &with);
+	NEED(pid > 0);
+	wait_for(&with.c->ready, 1);
+	job_hold();
+	with.c->stop = 1;
+	reap(pid, 0);
+	CHECK_EQ(shared_steps, !!(flags & CLONE_VM));
+	CHECK_EQ(fcntl(with.fd, F_GETFD), flags & CLONE_FILES ? -1 : 0);
+	CHECK(getcwd(cwd, sizeof(cwd)) && !strcmp(cwd, "/") == !!(flags & CLONE_FS));
+	CHECK(!sigaction(SIGUSR2, NULL, &action));
+	CHECK_EQ(action.sa_handler == on_usr2, !!(flags & CLONE_SIGHAND));
+}
+
+SCENARIO(shares_nothing, .tasks = 2)
+{
+	share(0);
+}
+
+SCENARIO(shares_memory, .tasks = 2)
+{
+	share(CLONE_VM);
+}
+
+SCENARIO(shares_descriptors, .tasks = 2)
+{
+	share(CLONE_FILES);
+}
+
+SCENARIO(shares_directory, .tasks = 2)
+{
+	share(CLONE_FS);
+}
+
+SCENARIO(shares_actions, .tasks = 2)
+{
+	share(CLONE_SIGHAND | CLONE_VM);
+}
+
+SCENARIO(shares_all, .tasks = 2)
+{
+	share(CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_FS);
+}
+
+/* Brothers share, and their father, who created both, does not. */
+SCENARIO(brothers, .tasks = 4)
+{
+	struct common *c = common();
+	pid_t pid = fork();
+
+	if (!pid) {
+		static char stack[2][65536] __attribute__((aligned(16)));
+		struct shared_with with = { .c = c, .kind = CLONE_VM | CLONE_FILES };
+
+		with.fd = open("/dev/null", O_RDONLY);
+		for (int i = 0; i < 2; i++)
+			c->pids[i] = clone(shared_child, stack[i] + sizeof(stack[i]),
+					   CLONE_VM | CLONE_FILES | CLONE_PARENT | SIGCHLD, &with);
+		until_told(c);
+		while (shared_steps < 2)
+			sleep_ms(1);
+		c->results[2] = fcntl(with.fd, F_GETFD);
+		_exit(5);
+	}
+	wait_for(&c->ready, 3);
+	job_hold();
+	c->stop = 1;
+	reap(pid, 5 << 8);
+	reap(c->pids[0], 0);
+	reap(c->pids[1], 0);
+	CHECK_EQ(shared_steps, 0);
+	CHECK_EQ(c->results[2], -1);
+}
+
+/* A thread with descriptors and a working directory of its own. */
+static void *own_things(void *arg)
+{
+	int fd = *(int *)arg;
+	char cwd[64];
+	long ret;
+
+	if (unshare(CLONE_FILES | CLONE_FS) || chdir("/") || close(fd) ||
+	    open("/dev/zero", O_RDONLY) != fd)
+		return "can't unshare";
+	threads_ready = 1;
+	while (!threads_stop)
+		sleep_ms(1);
+	ret = lseek(fd, 0, SEEK_CUR);
+	if (ret < 0 || !getcwd(cwd, sizeof(cwd)) || strcmp(cwd, "/"))
+		return "not its own any more";
+	return close(fd) ? "not there any more" : NULL;
+}
+
+SCENARIO(thread_with_its_own, .tasks = 2)
+{
+	int fd = open("f", O_RDWR | O_CREAT, 0600);
+	char link[64] = "", path[32];
+	pthread_t t;
+	void *what;
+
+	NEED(fd >= 0 && !pthread_create(&t, NULL, own_things, &fd));
+	wait_for(&threads_ready, 1);
+	job_hold();
+	threads_stop = 1;
+	CHECK(!pthread_join(t, &what));
+	if (what)
+		job_say("the thread: %s\n", (char *)what);
+	CHECK(!what);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(readlink(path, link, sizeof(link) - 1) > 0 && strstr(link, "/f"));
+	CHECK(getcwd(link, sizeof(link)) && strcmp(link, "/"));
+}
+
+/* Pipes between the tasks of a job. */
+
+SCENARIO(pipe_to_child, .tasks = 2)
+{
+	int there[2], back[2];
+	char buf[64] = "";
+	pid_t pid;
+
+	NEED(!pipe(there) && !pipe(back));
+	pid = fork();
+	if (!pid) {
+		ssize_t n;
+
+		close(there[1]);
+		close(back[0]);
+		/* Blocks in the second round, when it is saved. */
+		while ((n = read(there[0], buf, sizeof(buf))) > 0)
+			if (write(back[1], buf, n) != n)
+				_exit(1);
+		_exit(n ? 2 : 3);
+	}
+	close(there[0]);
+	close(back[1]);
+	CHECK(write(there[1], "ping", 4) == 4 && read(back[0], buf, 64) == 4);
+	job_hold();
+	CHECK(write(there[1], "pong!", 5) == 5 && read(back[0], buf, 64) == 5);
+	CHECK(!strcmp(buf, "pong!"));
+	/* Its end was the last: the child reads the end of the file. */
+	close(there[1]);
+	CHECK(read(back[0], buf, 64) == 0);
+	reap(pid, 3 << 8);
+}
+
 /* Born and dying all the time: the walk must not miss one. */
 SCENARIO(fork_storm, .tasks = -1, .moving = true)
 {

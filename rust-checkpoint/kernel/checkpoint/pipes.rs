@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Pipes of pipe(2).
+//!
+//! What is in a pipe is in the metadata, with the boundaries of packets. The
+//! ends are open files as others, any number for a pipe: each end may have been
+//! opened again through /proc/PID/fd. At the restart init makes the pipe, fills
+//! it, and opens the ends that the image names; with those of `pipe(2)` itself
+//! it has no name to go by, and gives them to the first that have their mode.
+//! What nobody has, as of a pipe whose other end was closed, is closed again.
+//!
+//! The pipe has another inode number after the restart, as pipe(2) chooses it.
+//!
+//! Refused: FIFOs, pipes for notifications, and pipes that a process outside of
+//! the job, or init, has an end of: they would not be connected any more. What
+//! init has open as the same open file is init's business ([`crate::files`]).
+
+use crate::{
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    files,
+    image::{
+        parse::Record,
+        record::{
+            self as wire,
+            file_kind,
+            Kind, //
+        },
+    },
+    objhash::{
+        Class,
+        Found, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::Restart, //
+};
+use kernel::{
+    bindings,
+    checkpoint::{
+        file::{
+            FileExt,
+            PathRef, //
+        },
+        pipe, //
+    },
+    fs::File,
+    prelude::*,
+    sync::aref::ARef, //
+};
+use zerocopy::FromZeros;
+
+/// Flags of an end beside its access mode: what fcntl(2) can set, and one that
+/// open(2) may have set.
+const PIPE_FLAGS: u32 = bindings::O_APPEND
+    | bindings::O_DIRECT
+    | bindings::O_LARGEFILE
+    | bindings::O_NOATIME
+    | bindings::O_NONBLOCK;
+
+/// Saves an end of a pipe.
+fn checkpoint(ctx: &mut Checkpoint, file: &File) -> Result {
+    let place = PathRef::of_file(file);
+    let name = place.display_name()?;
+    if !pipe::is_anonymous(file) {
+        let refusal = (
+            "FIFOs are not supported yet, but for those that init has open, too",
+            "let init keep it open, or close it before the checkpoint",
+        );
+        files::refuse(ctx, "fifo", &name, refusal);
+        return Ok(());
+    }
+    let mut refused = false;
+    for (kind, refusal) in files::attachments(file) {
+        files::refuse(ctx, kind, &name, refusal);
+        refused = true;
+    }
+    let flags = file.flags() & !bindings::FASYNC;
+    if flags & !(PIPE_FLAGS | bindings::O_ACCMODE) != 0 {
+        let refusal = ("it was opened with a flag that is not supported", "");
+        files::refuse(ctx, "pipe", &name, refusal);
+        refused = true;
+    }
+    if refused {
+        return Ok(());
+    }
+    let id = match ctx.objs.id(Class::Pipe, place.inode())? {
+        Found::Old(id) => id,
+        Found::New(id) => {
+            if !checkpoint_content(ctx, file, &place, &name, id)? {
+                return Ok(());
+            }
+            id
+        }
+    };
+    ctx.emit(
+        Section::Objects,
+        Kind::File,
+        &wire::File {
+            id: ctx.file_id.into(),
+            kind: file_kind::PIPE.into(),
+            init_fd: i32::try_from(id)?.into(),
+            flags: flags.into(),
+            pos: 0.into(),
+            identity: wire::Identity {
+                mode: place.identity()?.mode.into(),
+                ..wire::Identity::new_zeroed()
+            },
+        },
+        &[&name],
+    )
+}
+
+/// Saves a pipe with what is in it; false if it was refused.
+fn checkpoint_content(
+    ctx: &mut Checkpoint,
+    file: &File,
+    place: &PathRef,
+    name: &[u8],
+    id: u32,
+) -> Result<bool> {
+    let mut buffers = KVVec::new();
+    let peeked = pipe::peek(file, |data, packet| {
+        buffers
+            .push((data, packet), GFP_KERNEL_ACCOUNT)
+            .map_err(Into::into)
+    });
+    let capacity = match peeked {
+        Ok(capacity) => capacity,
+        Err(e) if e == EOPNOTSUPP => {
+            let refusal = (
+                "pipes for notifications (watch_queue(7)) are not supported",
+                "close it before the checkpoint",
+            );
+            files::refuse(ctx, "pipe", name, refusal);
+            return Ok(false);
+        }
+        Err(e) => return Err(e),
+    };
+    let attributes = place.attributes()?;
+    if attributes.uid == u32::MAX || attributes.gid == u32::MAX {
+        let refusal = (
+            "its owner has no id in the user namespace of init",
+            "change its owner",
+        );
+        files::refuse(ctx, "pipe", name, refusal);
+        return Ok(false);
+    }
+    ctx.files.add_inode(
+        place,
+        ctx.met_as,
+        "pipe",
+        (
+            "init or a process outside of the job has the other end, or this one once more",
+            "let init have the same end open, too, or connect processes of the job only",
+        ),
+    )?;
+    ctx.emit(
+        Section::Objects,
+        Kind::Pipe,
+        &wire::Pipe {
+            id: id.into(),
+            capacity: capacity.into(),
+            uid: attributes.uid.into(),
+            gid: attributes.gid.into(),
+            mode: u32::from(attributes.mode).into(),
+            reserved: 0.into(),
+        },
+        &[],
+    )?;
+    for (data, packet) in &buffers {
+        let flags = if *packet { wire::PIPE_PACKET } else { 0 };
+        ctx.emit(
+            Section::Objects,
+            Kind::PipeData,
+            &wire::PipeData {
+                flags: flags.into(),
+                reserved: 0.into(),
+            },
+            &[data],
+        )?;
+    }
+    Ok(true)
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a file.
+#[export]
+unsafe extern "C" fn pipe_checkpoint(
+    ctx: *mut bindings::checkpoint_ctx,
+    file: *mut bindings::file,
+) -> c_int {
+    // SAFETY: by the requirements of this function, `ctx` is the one that
+    // `checkpoint()` passes, used by nobody else meanwhile, and the file is
+    // valid; pipes have no position.
+    let (ctx, file) = unsafe { (&mut *ctx.cast::<Checkpoint>(), File::from_raw_file(file)) };
+    match checkpoint(ctx, file) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// A pipe that was made again.
+pub(crate) struct Made {
+    /// Its end for reading, until somebody has it.
+    read: Option<ARef<File>>,
+    /// Its end for writing, until somebody has it.
+    write: Option<ARef<File>>,
+    place: PathRef,
+}
+
+fn failed(rs: &mut Restart, name: &[u8], why: &str, remedy: &str, e: Error) -> Error {
+    rs.report.error(
+        Item {
+            object: Object::Path("file"),
+            kind: "pipe",
+            name,
+            why,
+            remedy,
+        },
+        e,
+    )
+}
+
+/// Makes a pipe; called by init.
+pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
+    let head: wire::Pipe = record.head().map_err(|_| EINVAL)?;
+    let [read, write] = pipe::create(
+        head.capacity.get(),
+        head.uid.get(),
+        head.gid.get(),
+        head.mode.get(),
+    )
+    .map_err(|e| {
+        let (why, remedy) = if e == EPERM {
+            (
+                "init may not make a pipe of this capacity and owner",
+                "raise fs.pipe-max-size and fs.pipe-user-pages-soft, or give init the right",
+            )
+        } else {
+            ("it can't be made", "")
+        };
+        failed(rs, b"", why, remedy, e)
+    })?;
+    let made = Made {
+        place: PathRef::of_file(&read),
+        read: Some(read),
+        write: Some(write),
+    };
+    rs.pipes.push(made, GFP_KERNEL_ACCOUNT).map_err(Into::into)
+}
+
+/// Puts into the pipe made last what was in it; called by init.
+pub(crate) fn restart_data(rs: &mut Restart, record: &Record<'_>) -> Result {
+    let head: wire::PipeData = record.head().map_err(|_| EINVAL)?;
+    let packet = head.flags.get() & wire::PIPE_PACKET != 0;
+    let write = rs.pipes.last().and_then(|made| made.write.as_ref());
+    // SAFETY: the end was made just now, and nobody has been given it: the
+    // records of its content come before those of its ends.
+    let ret = unsafe { pipe::fill(write.ok_or(EINVAL)?, record.tail(), packet) };
+    ret.map_err(|e| failed(rs, b"", "what was in it can't be put there again", "", e))
+}
+
+/// Opens an end of a pipe; called by init.
+pub(crate) fn restart_end(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef<File>> {
+    let index = u32::try_from(head.init_fd.get())?
+        .checked_sub(1)
+        .ok_or(EINVAL)?;
+    let made = rs.pipes.get_mut(index as usize).ok_or(EINVAL)?;
+    let flags = head.flags.get();
+    if flags & !(PIPE_FLAGS | bindings::O_ACCMODE) != 0 {
+        return Err(EINVAL);
+    }
+    let given = match flags & bindings::O_ACCMODE {
+        bindings::O_RDONLY => made.read.take(),
+        bindings::O_WRONLY => made.write.take(),
+        _ => None,
+    };
+    let opened = match given {
+        Some(file) => Ok(file),
+        // O_DIRECT is for files when they are opened, and means packets here.
+        None => made.place.open(flags & !bindings::O_DIRECT),
+    };
+    let file = opened.map_err(|e| failed(rs, name, "an end can't be opened as it was", "", e))?;
+    // SAFETY: nobody else knows the file.
+    unsafe { file.set_flags(PIPE_FLAGS, flags) };
+    Ok(file)
+}
