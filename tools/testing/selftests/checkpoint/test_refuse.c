@@ -606,7 +606,7 @@ SCENARIO(detached_tree, .refused = "\"object\":\"fd\"")
 static void all_named(struct run *run)
 {
 	if (!log_names(run, "fifo") || !log_names(run, "socket") || !log_names(run, "eventfd") ||
-	    !log_names(run, "eventpoll") || !log_names(run, "timer") || run->args.refusals < 6)
+	    !log_names(run, "eventpoll") || !log_names(run, "timer") || run->args.refusals < 5)
 		run_fail(run, "not everything is named, of %llu:\n%s",
 			 (unsigned long long)run->args.refusals, proc_read(LOG_PATH, NULL) ?: "");
 }
