@@ -29,7 +29,7 @@ rc=0
 {
 	echo "Linux $(uname -r), $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed -n 1p)"
 	criu --version | sed 's/Version:/CRIU/'
-	echo "Milliseconds, the median of three rounds."
+	echo "Milliseconds, the median of five rounds, and from what to what they were."
 	echo
 	echo "4 KiB pages:"
 	echo

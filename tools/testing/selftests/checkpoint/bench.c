@@ -6,13 +6,13 @@
  *
  *	bench [MIB...]
  *
- * Prints a table: milliseconds, the median of so many rounds. Images go to a
- * tmpfs. What CRIU calls the frozen time is from its own statistics.
+ * Prints a table: milliseconds, the median of so many rounds, and from what to
+ * what they were. Images go to a tmpfs. What CRIU calls the frozen time is from its own statistics.
  */
 #pragma GCC diagnostic ignored "-Wunused-function"	/* the harness's main() */
 #include "ckpt_harness.h"
 
-#define ROUNDS	3
+#define ROUNDS	5
 
 enum {
 	FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE, FIGURES
@@ -214,7 +214,8 @@ int main(int argc, char **argv)
 		for (int f = 0; f < FIGURES; f++) {
 			qsort(figures[f], ROUNDS, sizeof(double), smaller);
 			if (figures[f][ROUNDS / 2] > 0)
-				printf(" %.1f |", figures[f][ROUNDS / 2]);
+				printf(" %.1f (%.1f-%.1f) |", figures[f][ROUNDS / 2],
+				       figures[f][0], figures[f][ROUNDS - 1]);
 			else
 				printf(" - |");
 		}
