@@ -49,6 +49,7 @@ use kernel::{
         },
     },
     prelude::*,
+    rbtree::RBTree,
     sync::{
         aref::ARef,
         atomic::{
@@ -69,6 +70,9 @@ pub(crate) struct Job {
     /// What they are rebuilt from.
     #[pin]
     pub(crate) state: Mutex<Restart>,
+    /// They themselves, in the order of the image, as long as they are created.
+    #[pin]
+    children: Mutex<KVVec<Arc<Child>>>,
     #[pin]
     go: Event,
     aborted: Atomic<u32>,
@@ -80,6 +84,7 @@ impl Job {
         Arc::pin_init(
             pin_init!(Self {
                 state <- kernel::new_mutex!(restart),
+                children <- kernel::new_mutex!(KVVec::new()),
                 go <- Event::new(),
                 aborted: Atomic::new(0),
             }),
@@ -93,8 +98,9 @@ impl Job {
 struct Child {
     job: Arc<Job>,
     part: Part,
-    /// Its children.
-    kids: KVec<Arc<Child>>,
+    /// Positions of its children among those of the job. References would be
+    /// dropped one within the other, on a stack that has an end.
+    kids: KVec<usize>,
     /// The task, once it was created.
     task: SetOnce<ARef<Task>>,
     /// Its children were created, or one could not be.
@@ -152,10 +158,20 @@ impl Child {
     }
 
     /// Its children that are processes, or its threads.
-    fn kids(&self, threads: bool) -> impl Iterator<Item = &Arc<Child>> {
-        self.kids
-            .iter()
-            .filter(move |k| k.part.is_group_leader() != threads)
+    fn kids(&self, threads: bool) -> Result<KVec<Arc<Child>>> {
+        let children = self.job.children.lock();
+        let mut kids = KVec::new();
+        for &kid in &self.kids {
+            let kid = children.get(kid).ok_or(EINVAL)?;
+            if kid.part.is_group_leader() != threads {
+                kids.push(kid.clone(), GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        Ok(kids)
+    }
+
+    fn create_kids(&self, threads: bool) -> Result {
+        self.kids(threads)?.iter().try_for_each(Child::create)
     }
 
     /// Creates its children and rebuilds itself.
@@ -166,15 +182,14 @@ impl Child {
         }
         // Init's descriptors are not for the job, and one of them may be the
         // other end of the pipe that the image comes from.
-        let created =
-            new_table_for_current().and_then(|()| self.kids(false).try_for_each(Child::create));
+        let created = new_table_for_current().and_then(|()| self.create_kids(false));
         if let Err(e) = created {
             self.result.store(e.to_errno(), Release);
         }
         self.born.happen_for_all();
         created?;
         self.rebuild(task::restart)?;
-        self.kids(true).try_for_each(Child::create)?;
+        self.create_kids(true)?;
         self.rebuild(task::restart_rights)
     }
 
@@ -219,63 +234,90 @@ impl Body for Child {
 /// The tasks of an image as a tree, before they are created.
 struct Tree {
     /// In the order of the image, which is that of the page data.
-    children: KVec<Arc<Child>>,
+    children: KVVec<Arc<Child>>,
     /// Positions in `children`: parents before their children.
-    order: KVec<usize>,
+    order: KVVec<usize>,
     /// How many of `order` are children of init.
     roots: usize,
 }
 
+/// Positions of the tasks that each task creates, and of those that init does.
+struct Kids {
+    of: KVVec<KVec<usize>>,
+    of_init: KVVec<usize>,
+}
+
+impl Kids {
+    /// `EINVAL` where two tasks have the same pid, and where a thread has no
+    /// leader, or not the memory and signal actions of its leader.
+    fn new(parts: &[Part]) -> Result<Self> {
+        let mut by_pid = RBTree::new();
+        let mut of = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
+        for (i, part) in parts.iter().enumerate() {
+            let pid = part.task.pid.get();
+            if by_pid
+                .try_create_and_insert(pid, i, GFP_KERNEL_ACCOUNT)?
+                .is_some()
+            {
+                return Err(EINVAL);
+            }
+            of.push(KVec::new(), GFP_KERNEL_ACCOUNT)?;
+        }
+        let mut of_init = KVVec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let creator = by_pid.get(&part.creator()).copied();
+            if !part.is_group_leader() {
+                let leader = creator.and_then(|at| parts.get(at)).ok_or(EINVAL)?;
+                if !leader.is_group_leader()
+                    || leader.task.mm != part.task.mm
+                    || leader.task.sighand != part.task.sighand
+                {
+                    return Err(EINVAL);
+                }
+            }
+            match creator.and_then(|at| of.get_mut(at)) {
+                Some(kids) => kids.push(i, GFP_KERNEL_ACCOUNT)?,
+                None => of_init.push(i, GFP_KERNEL_ACCOUNT)?,
+            }
+        }
+        Ok(Self { of, of_init })
+    }
+
+    /// Positions of the tasks that task `i` creates.
+    fn of(&self, i: usize) -> &[usize] {
+        self.of.get(i).map_or(&[], |kids| kids)
+    }
+}
+
 impl Tree {
-    /// Builds the tree; `EINVAL` where parents go in a circle.
+    /// Builds the tree; `EINVAL` where parents go in a circle, or tasks
+    /// contradict each other.
     fn new(job: &Arc<Job>, meta: &Meta<'_>) -> Result<Self> {
-        let mut parts: KVec<Option<Part>> = KVec::new();
+        let mut parts = KVVec::new();
         for (index, record) in meta.records().enumerate() {
             if record.kind == Kind::Task {
                 let task = record.head::<wire::Task>().map_err(|_| EINVAL)?;
-                parts.push(Some(Part::new(task, index)), GFP_KERNEL_ACCOUNT)?;
+                parts.push(Part::new(task, index), GFP_KERNEL_ACCOUNT)?;
             }
         }
-        let pid_of = |p: &Option<Part>| p.as_ref().map_or(0, |p| p.task.pid.get());
-        // A thread is created by the leader of its group.
-        let parent_of = |p: &Option<Part>| p.as_ref().map_or(0, Part::creator);
+        let kids = Kids::new(&parts)?;
 
         // Parents before children, from init down.
-        let mut order = KVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
-        for (i, part) in parts.iter().enumerate() {
-            let ppid = parent_of(part);
-            if !parts.iter().any(|p| pid_of(p) == ppid) {
-                order.push(i, GFP_KERNEL_ACCOUNT)?;
-            }
-        }
+        let mut order = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
+        order.extend_from_slice(&kids.of_init, GFP_KERNEL_ACCOUNT)?;
         let roots = order.len();
         let mut next = 0;
         while let Some(&parent) = order.get(next) {
-            let pid = parts.get(parent).map_or(0, &pid_of);
-            for (i, part) in parts.iter().enumerate() {
-                if parent_of(part) == pid {
-                    order.push(i, GFP_KERNEL_ACCOUNT)?;
-                }
-            }
+            order.extend_from_slice(kids.of(parent), GFP_KERNEL_ACCOUNT)?;
             next += 1;
         }
         if order.len() != parts.len() {
             return Err(EINVAL);
         }
 
-        // Children before parents, so that a parent gets its own.
-        let mut made: KVec<Option<Arc<Child>>> = KVec::new();
-        for _ in &parts {
-            made.push(None, GFP_KERNEL_ACCOUNT)?;
-        }
-        for &i in order.iter().rev() {
-            let part = parts.get_mut(i).and_then(Option::take).ok_or(EINVAL)?;
-            let mut kids = KVec::new();
-            for kid in made.iter().flatten() {
-                if kid.part.creator() == part.task.pid.get() {
-                    kids.push(kid.clone(), GFP_KERNEL_ACCOUNT)?;
-                }
-            }
+        let mut children = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
+        let mut family = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
+        for (part, kids) in Iterator::zip(parts.into_iter(), kids.of) {
             let child = Arc::pin_init(
                 pin_init!(Child {
                     job: job.clone(),
@@ -290,12 +332,10 @@ impl Tree {
                 }),
                 GFP_KERNEL_ACCOUNT,
             )?;
-            *made.get_mut(i).ok_or(EINVAL)? = Some(child);
+            family.push(child.clone(), GFP_KERNEL_ACCOUNT)?;
+            children.push(child, GFP_KERNEL_ACCOUNT)?;
         }
-        let mut children = KVec::with_capacity(made.len(), GFP_KERNEL_ACCOUNT)?;
-        for child in made {
-            children.push(child.ok_or(EINVAL)?, GFP_KERNEL_ACCOUNT)?;
-        }
+        *job.children.lock() = family;
         Ok(Self {
             children,
             order,
@@ -319,13 +359,14 @@ impl Tree {
         }
         // Page data is in the order of the address spaces. Of those that share
         // something the first one here rebuilds it.
-        let mut leaders = KVec::new();
+        let mut leaders = KVVec::new();
         for child in self.children.iter().filter(|c| c.part.is_group_leader()) {
             leaders.push(child, GFP_KERNEL_ACCOUNT)?;
         }
         leaders.sort_unstable_by_key(|c| (c.part.task.mm.get(), c.pid()));
         for leader in leaders {
-            for child in Iterator::chain(core::iter::once(leader), leader.kids(true)) {
+            let threads = leader.kids(true)?;
+            for child in Iterator::chain(core::iter::once(leader), &threads) {
                 child.turn.happen_for_all();
                 child.done.wait_killable().map_err(|_| EINTR)?;
                 child.result()?;
@@ -398,13 +439,11 @@ pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
 
     let ret = tree.build().and_then(|()| tree.settle(job, &image, &meta));
     match ret {
-        Ok(()) => {
-            job.go.happen_for_all();
-            Ok(tree.children.len() as u64)
-        }
-        Err(e) => {
-            tree.abort(job);
-            Err(e)
-        }
+        Ok(()) => job.go.happen_for_all(),
+        Err(_) => tree.abort(job),
     }
+    // They have the job, and it has them.
+    let family = core::mem::take(&mut *job.children.lock());
+    drop(family);
+    ret.map(|()| tree.children.len() as u64)
 }
