@@ -109,6 +109,18 @@ static double criu_stat(const char *path, unsigned int want)
 	return -1;
 }
 
+static bool criu_failed(const char *what)
+{
+	char path[64], *log;
+	size_t len;
+
+	snprintf(path, sizeof(path), "/mnt/criu/%s.log", what);
+	log = proc_read(path, &len);
+	if (log)
+		fprintf(stderr, "criu %s: %s\n", what, log + (len > 1000 ? len - 1000 : 0));
+	return false;
+}
+
 static bool criu(struct run *run, int round)
 {
 	char cmd[512];
@@ -119,28 +131,31 @@ static bool criu(struct run *run, int round)
 		 run->pid);
 	start = now_ms();
 	if (system(cmd))
-		return false;
+		return criu_failed("dump");
 	figures[CRIU_DUMP][round] = now_ms() - start;
 	figures[CRIU_FREEZE][round] = criu_stat("/mnt/criu/stats-dump", 2) / 1e3;
 	waitpid(run->pid, NULL, 0);
 	start = now_ms();
 	if (system("setsid criu restore -d -D /mnt/criu -o restore.log </dev/null >/dev/null 2>&1"))
-		return false;
+		return criu_failed("restore");
 	figures[CRIU_RESTORE][round] = now_ms() - start;
 	return !system("rm -rf /mnt/criu");
 }
 
 static void measure(struct run *run)
 {
+	char program[256] = "";
 	int null;
 
 	init_world(run);
+	/* CRIU wants it to be on a mount of the job's own namespace. */
+	if (readlink("/proc/self/exe", program, sizeof(program) - 1) > 0)
+		run->program = program;
 	if (mount(NULL, "/mnt", NULL, MS_REMOUNT, "size=90%"))
 		run_fail(run, "/mnt can't be made larger: %s\n", strerror(errno));
 	null = open("/dev/null", O_RDWR);
 	dup2(null, 0);
 	dup2(null, 1);
-	dup2(null, 2);
 	close(null);
 	if (!WANT(job_start(run)))
 		_exit(0);

@@ -117,6 +117,7 @@ struct run {
 	struct scenario *s;
 	enum run_mode mode;
 	pid_t pid;
+	const char *program;	/* what the job executes, if not this very file */
 	char dir[64];
 	int dead_ms;
 	volatile int ready;	/* for tests that start an init of their own */
@@ -387,7 +388,7 @@ static inline bool job_start(struct run *run)
 		}
 		setenv("CKPT_JOB", run->s->name, 1);
 		prctl(PR_SET_PDEATHSIG, 0);
-		execl("/proc/self/exe", "job", run->s->name, NULL);
+		execl(run->program ?: "/proc/self/exe", "job", run->s->name, NULL);
 		_exit(127);
 	}
 	run->pid = pid;
