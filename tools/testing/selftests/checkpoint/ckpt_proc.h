@@ -164,7 +164,10 @@ static inline void snap_stat(struct snap *s, const char *prefix, char *text)
 /* The inode of an object without a name is another one after a restart. */
 static inline bool proc_nameless(const char *name)
 {
-	return !strncmp(name, "/dev/zero (deleted)", 19) || !strncmp(name, "/SYSV", 5) ||
+	static const char deleted[] = " (deleted)";
+	size_t len = strlen(name), end = sizeof(deleted) - 1;
+
+	return (len > end && !strcmp(name + len - end, deleted)) || !strncmp(name, "/SYSV", 5) ||
 	       !strncmp(name, "/memfd:", 7) || !strncmp(name, "anon_inode:", 11) ||
 	       !strncmp(name, "/anon_hugepage", 14) || !strncmp(name, "pipe:[", 6) ||
 	       !strncmp(name, "socket:[", 8);
