@@ -105,6 +105,12 @@ for t in "$dir"/tests/*; do
 				reason = $0
 				sub(/.*# SKIP */, "", reason)
 			}
+			# A variant that a scenario does not have, such as the restart of what is refused.
+			if (reason ~ /^(needs a checkpoint|is refused|there is no second time)/) {
+				why = ""
+				count++
+				next
+			}
 			# A kernel without the system calls proves nothing.
 			if (reason ~ /no checkpoint\(2\)/)
 				bad = 1
@@ -132,8 +138,7 @@ passed=$(awk -F'\t' '$2 == "pass"' "$details" | wc -l)
 failed=$(awk -F'\t' '$2 == "fail"' "$details" | wc -l)
 skipped=$(awk -F'\t' '$2 == "skip"' "$details" | wc -l)
 awk -F'\t' '$2 == "fail" { print "FAIL " $1 " " $3 ": " $4 }' "$details" | sed -n 1,60p
-awk -F'\t' '$2 == "skip" && $4 !~ /^(needs a checkpoint|is refused|there is no second)/ { print $1 ": " $4 }' \
-	"$details" | sort | uniq -c | sed 's/^/skipped /'
+awk -F'\t' '$2 == "skip" { print $1 ": " $4 }' "$details" | sort | uniq -c | sed 's/^/skipped /'
 if [ "$vm" != 0 ]; then
 	note "the guest's run itself failed ($vm); see $build/logs/$stage.console"
 	failed=$((failed + 1))
