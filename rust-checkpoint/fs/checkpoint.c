@@ -25,6 +25,7 @@
 #include <linux/sched/task.h>
 #include <linux/security.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <linux/uidgid.h>
 #include <linux/xattr.h>
 
@@ -780,6 +781,11 @@ int checkpoint_new_files(void)
 		fput(file);
 		close_fd(fd++);
 	}
+	/*
+	 * Files are closed by task works. Not on the way to user mode, but now:
+	 * the image may come from a pipe whose other end is among them.
+	 */
+	task_work_run();
 	return 0;
 }
 
