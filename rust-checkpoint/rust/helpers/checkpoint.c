@@ -51,6 +51,11 @@ __rust_helper loff_t rust_helper_i_size_read(const struct inode *inode)
 	return i_size_read(inode);
 }
 
+__rust_helper void rust_helper_iov_iter_reexpand(struct iov_iter *i, size_t count)
+{
+	iov_iter_reexpand(i, count);
+}
+
 __rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)
 {
 	mmap_write_lock(mm);

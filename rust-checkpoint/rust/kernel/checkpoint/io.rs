@@ -290,6 +290,10 @@ impl Stream {
             };
             left = left.checked_sub(n).ok_or(EIO)?;
             self.moved = self.moved.saturating_add(n as u64);
+            // A limit may have cut it short: RLIMIT_FSIZE, the end of a device.
+            // SAFETY: what was moved it was advanced by, so it has `left` bytes
+            // from here on.
+            unsafe { bindings::iov_iter_reexpand(iter, left) };
         }
         Ok(())
     }
