@@ -284,10 +284,15 @@ INIT_TEST(no_tasks, plain)
 /* Targets that are full, at once and after a while. */
 INIT_TEST(no_space, plain)
 {
-	int fd = open("/dev/full", O_WRONLY);
+	int fd;
 
 	WANT(job_start(run));
+	WANT(!mkdir("/mnt/full", 0700) && !mount("tmpfs", "/mnt/full", "tmpfs", 0, "size=4k"));
+	fd = target("/mnt/full/other");
+	WANT(write(fd, "x", 1) == 1);
+	fd = target("/mnt/full/image");
 	WANT_ERR(call_checkpoint(run, fd, 0), ENOSPC);
+	WANT_EQ(lseek(fd, 0, SEEK_END), 0);
 	WANT(!mkdir("/mnt/small", 0700) && !mount("tmpfs", "/mnt/small", "tmpfs", 0, "size=512k"));
 	fd = target("/mnt/small/image");
 	WANT_ERR(call_checkpoint(run, fd, 0), ENOSPC);
@@ -299,6 +304,16 @@ INIT_TEST(no_space, plain)
 	WANT_ERR(call_restart(run, fd, 0), EINVAL);
 	WANT(alone());
 	WANT_ERR(bring_back(run), 0);
+	job_finish(run);
+}
+
+/* A device that can't be written to from within the kernel. */
+INIT_TEST(no_target, plain)
+{
+	int fd = open("/dev/full", O_WRONLY);
+
+	WANT(job_start(run));
+	WANT_ERR(call_checkpoint(run, fd, 0), EINVAL);
 	job_finish(run);
 }
 
