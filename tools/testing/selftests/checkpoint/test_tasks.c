@@ -705,7 +705,7 @@ SCENARIO(pipe_to_child, .tasks = 2)
 }
 
 /* Born and dying all the time: the walk must not miss one. */
-SCENARIO(fork_storm, .tasks = -1, .moving = true)
+SCENARIO(fork_storm, .tasks = -1, .moving = true, .at_times = "\"kind\":\"zombie\"")
 {
 	long n = 0;
 	int status;
