@@ -355,6 +355,9 @@ bool checkpoint_rseq_slice(struct task_struct *task);
 bool arch_checkpoint_restart_is_compat(const struct restart_block *block);
 void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat);
 
+bool checkpoint_hold_stopped(struct task_struct *task);
+void checkpoint_release_stopped(struct task_struct *task);
+
 /*
  * Called by a task that has come to its task-work point, before it is held:
  * turns what the freeze did to an interrupted system call into a restart.

@@ -5,7 +5,9 @@
 //! Each task is asked to park at its task-work point
 //! ([`kernel::checkpoint::park`]). Tasks that job control holds stopped are
 //! inert and left where they are; should one be continued meanwhile, it parks
-//! on its way. Whatever happens, dropping a [`Freezer`] lets everyone go.
+//! on its way. Once all stand still they are kept so: a task that is killed or
+//! continued then acts on it when it is let go, for until then its structures
+//! are read. Whatever happens, dropping a [`Freezer`] lets everyone go.
 
 use crate::report::{
     Item,
@@ -52,6 +54,8 @@ pub(crate) struct Held {
     ticket: Arc<Ticket>,
     pids: Pids,
     switches: u64,
+    /// Job control has stopped it, and nothing wakes it.
+    held_stopped: bool,
 }
 
 /// A task that stands still, with all its state in its structures.
@@ -97,10 +101,39 @@ impl<'a> Freezer<'a> {
     /// Tasks that can't be frozen are refused in `report`. `ETIMEDOUT`,
     /// `EINTR`: also reported, by name.
     pub(crate) fn freeze(&mut self, report: &mut Report) -> Result {
-        while self.ask(report)? {
+        loop {
+            while self.ask(report)? {
+                self.wait(report)?;
+            }
+            if self.keep(report)? {
+                return Ok(());
+            }
+            // Job control has let one go on, which parks on its way.
+            self.pause(report)?;
             self.wait(report)?;
         }
-        Ok(())
+    }
+
+    /// Has everyone stay who stands still; false when somebody does not.
+    fn keep(&mut self, report: &mut Report) -> Result<bool> {
+        for held in &mut self.held {
+            let kept = match held.ticket.state() {
+                State::Kept => true,
+                State::Parked => held.ticket.keep(),
+                State::Queued => {
+                    held.held_stopped = held.held_stopped || held.ticket.task().hold_stopped();
+                    held.held_stopped
+                }
+                _ => false,
+            };
+            if !kept && held.ticket.state() != State::Queued {
+                return Err(held.gone(report, "was killed while it was being saved"));
+            }
+            if !kept {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Asks the tasks that have not been asked; whether there were any.
@@ -150,6 +183,7 @@ impl<'a> Freezer<'a> {
                             ticket,
                             pids,
                             switches,
+                            held_stopped: false,
                         },
                         GFP_KERNEL_ACCOUNT,
                     )?;
@@ -260,24 +294,14 @@ impl<'a> Freezer<'a> {
     fn verdict(&self, report: &mut Report) -> Result {
         for held in &self.held {
             let task = held.ticket.task();
-            report.subject(Some((held.pids.pid, task.comm())));
             let why = match held.ticket.state() {
-                State::Parked => continue,
+                State::Kept => continue,
                 // Stopped all the time, without running in between?
                 State::Queued if task.is_stopped() && task.switches() == held.switches => continue,
-                State::Queued => "was continued while it was being saved",
+                State::Queued => "was continued or killed while it was being saved",
                 _ => "was killed while it was being saved",
             };
-            return Err(report.error(
-                Item {
-                    object: Object::Task,
-                    kind: "gone",
-                    name: b"",
-                    why,
-                    remedy: "try again",
-                },
-                EINTR,
-            ));
+            return Err(held.gone(report, why));
         }
         report.subject(None);
         Ok(())
@@ -293,9 +317,24 @@ impl Held {
     /// Whether it stands still: parked, or stopped by job control.
     fn is_still(&self) -> bool {
         match self.ticket.state() {
-            State::Queued => self.ticket.task().is_stopped(),
-            state => state == State::Parked,
+            State::Queued => self.held_stopped || self.ticket.task().is_stopped(),
+            state => matches!(state, State::Parked | State::Kept),
         }
+    }
+
+    /// The error for a task that did not stay.
+    fn gone(&self, report: &mut Report, why: &'static str) -> Error {
+        report.subject(Some((self.pids.pid, self.ticket.task().comm())));
+        report.error(
+            Item {
+                object: Object::Task,
+                kind: "gone",
+                name: b"",
+                why,
+                remedy: "try again",
+            },
+            EINTR,
+        )
     }
 }
 
@@ -303,6 +342,9 @@ impl Drop for Freezer<'_> {
     fn drop(&mut self) {
         for held in &self.held {
             held.ticket.cancel();
+            if held.held_stopped {
+                held.ticket.task().release_stopped();
+            }
         }
         self.lot.release();
     }

@@ -32,6 +32,7 @@
 #include <linux/thread_info.h>
 #include <linux/tty.h>
 #include <linux/uprobes.h>
+#include <linux/wait.h>
 
 #include <uapi/linux/sched/types.h>
 
@@ -485,6 +486,55 @@ static int get_ioprio(struct task_struct *task)
 }
 
 #define IO_FLUSHER	(PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE)
+
+static int hold_stopped(struct task_struct *task, void *arg)
+{
+	if (task_is_runnable(task) || task_curr(task) ||
+	    !(READ_ONCE(task->__state) & __TASK_STOPPED))
+		return 0;
+	task->saved_state = task->__state;
+	WRITE_ONCE(task->__state, TASK_FROZEN);
+	return 1;
+}
+
+/**
+ * checkpoint_hold_stopped - keep a task asleep that job control has stopped
+ * @task: the task
+ *
+ * SIGCONT and SIGKILL are noted, but wake it only when it is let go: meanwhile
+ * its structures may be read. It is what the freezer does with such tasks.
+ *
+ * Return: whether it is held; false when it is not stopped.
+ */
+bool checkpoint_hold_stopped(struct task_struct *task)
+{
+	return task_call_func(task, hold_stopped, NULL);
+}
+
+static int release_stopped(struct task_struct *task, void *arg)
+{
+	unsigned int state = task->saved_state;
+
+	/* Let go by the freezer, which may have come meanwhile. */
+	if (!(READ_ONCE(task->__state) & TASK_FROZEN))
+		return 1;
+	/* Something woke it. */
+	if (state == TASK_RUNNING)
+		return 0;
+	WRITE_ONCE(task->__state, state);
+	task->saved_state = TASK_RUNNING;
+	return 1;
+}
+
+/**
+ * checkpoint_release_stopped - undo checkpoint_hold_stopped()
+ * @task: the task
+ */
+void checkpoint_release_stopped(struct task_struct *task)
+{
+	if (!task_call_func(task, release_stopped, NULL))
+		wake_up_state(task, TASK_FROZEN);
+}
 
 /**
  * checkpoint_get_attr - state of a task that prctl(2) and its like set

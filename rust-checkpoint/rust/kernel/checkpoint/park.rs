@@ -5,8 +5,9 @@
 //! A work queued with `TWA_SIGNAL` runs inside `get_signal()` before any
 //! signal is dequeued and before an interrupted system call is fixed up. There
 //! the whole state of a task stands in its `pt_regs` and its structures, and
-//! no kernel lock is held. The work queued here sleeps, killably, until it is
-//! let go.
+//! no kernel lock is held. The work queued here sleeps until it is let go:
+//! killably, but for the time in which somebody reads the task's state
+//! ([`Ticket::keep`]).
 //!
 //! C header: [`include/linux/task_work.h`](srctree/include/linux/task_work.h)
 
@@ -16,7 +17,7 @@ use crate::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Full, Release},
         Arc,
     },
     task::Task,
@@ -62,9 +63,11 @@ pub enum State {
     Queued,
     /// Is held, or is just about to go to sleep.
     Parked,
+    /// Is held, and stays until it is let go, even when it is killed.
+    Kept,
     /// Is exiting and will not park.
     Exiting,
-    /// Was killed while it was held.
+    /// Was killed while it was held. One that was kept is there still.
     Killed,
     /// Went on.
     Gone,
@@ -75,6 +78,7 @@ const PARKED: u32 = 1;
 const EXITING: u32 = 2;
 const KILLED: u32 = 3;
 const GONE: u32 = 4;
+const KEPT: u32 = 5;
 
 /// The request to one task to park.
 ///
@@ -152,10 +156,17 @@ impl Ticket {
         match self.state.load(Acquire) {
             QUEUED => State::Queued,
             PARKED => State::Parked,
+            KEPT => State::Kept,
             EXITING => State::Exiting,
             KILLED => State::Killed,
             _ => State::Gone,
         }
+    }
+
+    /// Has a parked task stay until it is let go, even when it is killed, so
+    /// that its structures may be read. False when it is not parked.
+    pub fn keep(&self) -> bool {
+        self.state.cmpxchg(PARKED, KEPT, Full).is_ok()
     }
 
     /// The task that was asked.
@@ -177,9 +188,13 @@ impl Ticket {
         unsafe { bindings::arch_checkpoint_park() };
         self.state.store(PARKED, Release);
         self.lot.arrived.happen();
-        let killed = self.lot.released.wait_killable().is_err();
-        self.state
-            .store(if killed { KILLED } else { GONE }, Release);
+        if self.lot.released.wait_killable().is_ok() {
+            self.state.store(GONE, Release);
+        } else if self.state.cmpxchg(PARKED, KILLED, Full).is_err() {
+            // Kept, by one who does no more than copy and lets go soon.
+            self.state.store(KILLED, Release);
+            self.lot.released.wait();
+        }
     }
 }
 

@@ -123,6 +123,11 @@ pub trait TaskExt {
     fn mm_ref(&self) -> Option<ARef<MmWithUser>>;
     /// Waits until it is off its CPU; false when it runs after all.
     fn wait_inactive(&self) -> bool;
+    /// Has a task that job control stopped stay asleep, whatever wakes it, until
+    /// [`TaskExt::release_stopped`]; false when it is not stopped.
+    fn hold_stopped(&self) -> bool;
+    /// Lets go of a task that was held stopped.
+    fn release_stopped(&self);
     /// Voluntary and involuntary context switches so far.
     fn switches(&self) -> u64;
     /// Name of the kernel function it sleeps in, into `buf`.
@@ -242,6 +247,16 @@ impl TaskExt for Task {
     fn wait_inactive(&self) -> bool {
         // SAFETY: the task is alive.
         unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_ANY_SLEEP) != 0 }
+    }
+
+    fn hold_stopped(&self) -> bool {
+        // SAFETY: the task is alive.
+        unsafe { bindings::checkpoint_hold_stopped(self.as_ptr()) }
+    }
+
+    fn release_stopped(&self) {
+        // SAFETY: the task is alive.
+        unsafe { bindings::checkpoint_release_stopped(self.as_ptr()) };
     }
 
     fn switches(&self) -> u64 {
