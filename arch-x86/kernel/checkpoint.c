@@ -601,3 +601,14 @@ void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat
 {
 	block->arch_data = compat ? TS_COMPAT : 0;
 }
+
+/* How many of the perf events of a task are breakpoints of ptrace(2). */
+unsigned int arch_checkpoint_breakpoints(struct task_struct *task)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < HBP_NUM; i++)
+		if (task->thread.ptrace_bps[i])
+			n++;
+	return n;
+}

@@ -357,6 +357,7 @@ void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat
 
 bool checkpoint_hold_stopped(struct task_struct *task);
 void checkpoint_release_stopped(struct task_struct *task);
+unsigned int arch_checkpoint_breakpoints(struct task_struct *task);
 
 /*
  * Called by a task that has come to its task-work point, before it is held:

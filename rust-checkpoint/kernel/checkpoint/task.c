@@ -239,7 +239,10 @@ static bool has_perf_events(struct task_struct *task)
 #ifdef CONFIG_PERF_EVENTS
 	struct perf_event_context *ctx = READ_ONCE(task->perf_event_ctxp);
 
-	return (ctx && READ_ONCE(ctx->nr_events)) ||
+	/* Breakpoints of ptrace(2), which are saved as such. */
+	int known = arch_checkpoint_breakpoints(task);
+
+	return (ctx && READ_ONCE(ctx->nr_events) > known) ||
 	       !list_empty(&task->perf_event_list);
 #else
 	return false;
