@@ -431,6 +431,26 @@ void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 }
 
 /**
+ * checkpoint_nr_mappings - count the mappings of a file
+ * @file: the file
+ *
+ * Context: takes i_mmap_rwsem.
+ * Return: how many there are, of all processes.
+ */
+unsigned long checkpoint_nr_mappings(struct file *file)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct vm_area_struct *vma;
+	unsigned long n = 0;
+
+	i_mmap_lock_read(mapping);
+	mapping_rmap_tree_foreach(vma, mapping, 0, ULONG_MAX)
+		n++;
+	i_mmap_unlock_read(mapping);
+	return n;
+}
+
+/**
  * checkpoint_set_exe - set the program of an address space nobody runs in yet
  * @mm: the address space
  * @exe: the program

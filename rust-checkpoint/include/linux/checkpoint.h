@@ -132,6 +132,7 @@ void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 int checkpoint_set_exe(struct mm_struct *mm, struct file *exe);
 void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like);
 vm_flags_t checkpoint_pkey_to_flags(u32 pkey);
+unsigned long checkpoint_nr_mappings(struct file *file);
 bool checkpoint_shm_noreserve(struct file *file);
 int checkpoint_lock_vma(unsigned long addr, unsigned long len);
 

@@ -207,8 +207,20 @@ struct Content {
 pub(crate) struct Pages {
     contents: KVVec<Content>,
     spaces: KVVec<Space>,
+    mapped: KVVec<Mapped>,
     count: u64,
     zero: u64,
+}
+
+/// Shared anonymous memory that the job maps.
+struct Mapped {
+    id: u32,
+    /// Where it was met first.
+    subject: (i32, [u8; 16]),
+    at: usize,
+    /// How often it is mapped, and how often by the job.
+    mappings: usize,
+    met: usize,
 }
 
 /// Adds pages to runs, growing the last one where it can. Runs up to the
@@ -251,6 +263,7 @@ impl Pages {
         Self {
             contents: KVVec::new(),
             spaces: KVVec::new(),
+            mapped: KVVec::new(),
             count: 0,
             zero: 0,
         }
@@ -348,7 +361,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
     let mut vmas = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
     let mut copies = KVVec::new();
     for v in found {
-        if let Some(vma) = checkpoint_vma(ctx, &space, v, &mut copies)? {
+        if let Some(vma) = checkpoint_vma(ctx, frozen, &space, v, &mut copies)? {
             vmas.push(vma, GFP_KERNEL_ACCOUNT)?;
         }
     }
@@ -421,6 +434,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
 
 fn checkpoint_vma(
     ctx: &mut Checkpoint,
+    frozen: &Frozen<'_>,
     space: &ARef<MmWithUser>,
     v: mm::Vma<Answer>,
     copies: &mut KVVec<(u64, HeldPage)>,
@@ -460,7 +474,7 @@ fn checkpoint_vma(
     let file = v.file.as_ref();
     let object = match (kind, file) {
         (vma_kind::FILE, Some(file)) => files::checkpoint(ctx, file, object)?,
-        (vma_kind::SHM, Some(file)) => checkpoint_shm(ctx, file)?,
+        (vma_kind::SHM, Some(file)) => checkpoint_shm(ctx, frozen, v.start, file)?,
         _ => 0,
     };
     if v.flags & vm::MAYSHARE == 0
@@ -512,13 +526,34 @@ fn copy_private(
     Ok(())
 }
 
-/// Saves shared anonymous memory; its id.
-fn checkpoint_shm(ctx: &mut Checkpoint, file: &ARef<File>) -> Result<u32> {
+/// Saves shared anonymous memory that is mapped at `at`; its id.
+fn checkpoint_shm(
+    ctx: &mut Checkpoint,
+    frozen: &Frozen<'_>,
+    at: usize,
+    file: &ARef<File>,
+) -> Result<u32> {
     let (inode, size, noreserve) = mm::shm_identity(file);
     let id = match ctx.objs.id(Class::Shm, inode)? {
-        Found::Old(id) => return Ok(id),
+        Found::Old(id) => {
+            if let Some(mapped) = ctx.pages.mapped.iter_mut().find(|m| m.id == id) {
+                mapped.met += 1;
+            }
+            return Ok(id);
+        }
         Found::New(id) => id,
     };
+    // No address space that maps it has a duplicate yet.
+    ctx.pages.mapped.push(
+        Mapped {
+            id,
+            subject: frozen.subject(),
+            at,
+            mappings: mm::mappings_of(file),
+            met: 1,
+        },
+        GFP_KERNEL_ACCOUNT,
+    )?;
     let mut copies = KVVec::new();
     mm::copy_shm(file, |offset, page| {
         copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
@@ -543,6 +578,16 @@ fn checkpoint_shm(ctx: &mut Checkpoint, file: &ARef<File>) -> Result<u32> {
 pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     let mut pages = core::mem::replace(&mut ctx.pages, Pages::new());
 
+    for mapped in pages.mapped.iter().filter(|m| m.met < m.mappings) {
+        ctx.report.subject(Some(mapped.subject));
+        ctx.report.refuse(Item {
+            object: Object::Vma(mapped.at),
+            kind: "shared memory",
+            name: b"",
+            why: "a process outside of the job maps it, too",
+            remedy: "have that process unmap it, or be part of the job",
+        });
+    }
     for content in &pages.contents {
         let mut runs = KVVec::new();
         for (offset, _) in &content.copies {

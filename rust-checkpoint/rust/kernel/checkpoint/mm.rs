@@ -669,6 +669,12 @@ pub fn shm_identity(file: &File) -> (*const c_void, u64, bool) {
     }
 }
 
+/// How often a file is mapped, by whomever.
+pub fn mappings_of(file: &File) -> usize {
+    // SAFETY: the file is alive.
+    unsafe { bindings::checkpoint_nr_mappings(file.as_ptr()) as usize }
+}
+
 /// Whether a mapping of shmem without a name is shared anonymous memory, and
 /// not a memfd or a deleted file.
 ///
