@@ -296,8 +296,8 @@ INIT_TEST(no_space, plain)
 	WANT(!mkdir("/mnt/small", 0700) && !mount("tmpfs", "/mnt/small", "tmpfs", 0, "size=512k"));
 	fd = target("/mnt/small/image");
 	WANT_ERR(call_checkpoint(run, fd, 0), ENOSPC);
-	WANT_ERR(raw_restart(fd, 0, NULL, 0), EEXIST);	/* there is a job already */
 	WANT_ERR(save(run), 0);
+	WANT_ERR(bring_back(run), EEXIST);	/* there is a job already */
 	kill_all(run);
 	/* What there is of it is no image. */
 	WANT(!lseek(fd, 0, SEEK_SET));
