@@ -295,7 +295,8 @@ impl<'a> Freezer<'a> {
         for held in &self.held {
             let task = held.ticket.task();
             let why = match held.ticket.state() {
-                State::Kept => continue,
+                // Who has not noticed yet has it among the signals that were saved.
+                State::Kept if !task.is_killed() => continue,
                 // Stopped all the time, without running in between?
                 State::Queued if task.is_stopped() && task.switches() == held.switches => continue,
                 State::Queued => "was continued or killed while it was being saved",

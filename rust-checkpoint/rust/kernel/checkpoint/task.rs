@@ -123,6 +123,8 @@ pub trait TaskExt {
     fn mm_ref(&self) -> Option<ARef<MmWithUser>>;
     /// Waits until it is off its CPU; false when it runs after all.
     fn wait_inactive(&self) -> bool;
+    /// Whether it was sent SIGKILL, which it may not have noticed.
+    fn is_killed(&self) -> bool;
     /// Has a task that job control stopped stay asleep, whatever wakes it, until
     /// [`TaskExt::release_stopped`]; false when it is not stopped.
     fn hold_stopped(&self) -> bool;
@@ -247,6 +249,11 @@ impl TaskExt for Task {
     fn wait_inactive(&self) -> bool {
         // SAFETY: the task is alive.
         unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_ANY_SLEEP) != 0 }
+    }
+
+    fn is_killed(&self) -> bool {
+        // SAFETY: the task is alive.
+        unsafe { bindings::fatal_signal_pending(self.as_ptr()) }
     }
 
     fn hold_stopped(&self) -> bool {
