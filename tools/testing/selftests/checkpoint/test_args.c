@@ -788,7 +788,7 @@ static void *killer(void *arg)
 	return NULL;
 }
 
-INIT_TEST(job_killed_while_saved, large)
+static void killed_while_saved(struct run *run, bool stopped)
 {
 	int saved = 0, interrupted = 0, gone = 0;
 
@@ -798,6 +798,9 @@ INIT_TEST(job_killed_while_saved, large)
 
 		if (!WANT(job_start(run)))
 			break;
+		if (stopped)
+			WANT(!kill(run->pid, SIGSTOP) &&
+			     waitpid(run->pid, NULL, WUNTRACED) == run->pid);
 		run->word = i * 500;
 		WANT(!pthread_create(&t, NULL, killer, run));
 		err = call_checkpoint(run, fd, 0);
@@ -817,6 +820,17 @@ INIT_TEST(job_killed_while_saved, large)
 		WANT(alone());
 	}
 	run_say(run, "saved %d times, interrupted %d, too late %d\n", saved, interrupted, gone);
+}
+
+INIT_TEST(job_killed_while_saved, large)
+{
+	killed_while_saved(run, false);
+}
+
+/* Job control has stopped it: SIGKILL wakes it nevertheless. */
+INIT_TEST(stopped_job_killed_while_saved, large)
+{
+	killed_while_saved(run, true);
 }
 
 /* Signals that come to init in the middle stay pending, and change nothing. */
