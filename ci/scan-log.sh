@@ -40,7 +40,7 @@ reports=(
 	'traps: PANIC' 'NMI: ' 'mce:' 'Kernel offset leak' 'kernel stack'
 )
 # What any boot says without there being anything wrong.
-harmless='mce: CPU|NMI: using|NMI watchdog: (Enabled|disabled)|Kernel panic on|hung_task_panic=|MAX_LOCK(DEP|_DEPTH)[A-Z_]*: +[0-9]|mce: Using|kasan: KernelAddressSanitizer|kmemleak: Kernel memory leak detector|KASAN_|KFENCE.*initialized|kfence: initialized|rcu: INFO: preemptible'
+harmless='mce: CPU|NMI: using|NMI watchdog: (Enabled|disabled)|Kernel panic on|hung_task_panic=|MAX_LOCK(DEP|_DEPTH)[A-Z_]*: +[0-9]|mce: Using|kasan: KernelAddressSanitizer|kmemleak: Kernel memory leak detector|KASAN_|KFENCE.*initialized|kfence: initialized|rcu: INFO: preemptible|traps: .*\[[0-9]+\] [a-z ]+ ip:[0-9a-f]+ sp:'
 
 pattern=$(IFS='|'; echo "${reports[*]}")
 stamp='\[ *[0-9]+\.[0-9]{6}\]'
@@ -87,6 +87,7 @@ self_test() {
 		'ok 3 some.test[    9.000001] WARNING: CPU: 1 PID: 5 at kernel/fork.c:1'
 	)
 	local good=(
+		'[    9.000001] traps: exe[77] general protection fault ip:401000 sp:7ffd0 error:0 in exe[401000+9e000]'
 		'[    0.000001] Linux version 7.3.4 (build@host) (clang version 19) #1 SMP PREEMPT'
 		'[    0.000001] Command line: console=ttyS0 oops=panic panic=-1'
 		'[    0.000001] ... MAX_LOCKDEP_SUBCLASSES:  8'

@@ -154,7 +154,7 @@ fn refuse(report: &mut Report, bits: u32) {
 fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
     // SAFETY: a `Frozen` task is held by the caller's freezer, which waited
     // until it was off its CPU.
-    Ok(unsafe { Still::new(frozen.task()) })
+    unsafe { Still::new(frozen.task()) }
 }
 
 /// Saves what x86 has in an address space. Called by init, the task stands still.
@@ -494,9 +494,10 @@ pub(crate) fn restart_thread<'a>(
     task: &Task,
     records: impl Iterator<Item = Record<'a>> + Clone,
 ) -> Result<u64> {
-    // SAFETY: the task waits at the barrier, its last sleep before user mode,
-    // until the caller opens it; the caller waited until it was off its CPU.
-    let task = unsafe { Still::new(task) };
+    // SAFETY: the task waits at the barrier, its last sleep before user mode or
+    // its exit, until the caller opens it; the caller waited until it was off
+    // its CPU.
+    let task = unsafe { Still::new(task) }?;
     let mut fail = |kind, why, remedy, e| {
         report.error(
             Item {

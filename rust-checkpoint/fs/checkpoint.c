@@ -1022,7 +1022,7 @@ void checkpoint_write_log(int fd, const char *text, size_t len)
 		text += n;
 		len -= n;
 	}
-	if (!stream)
+	if (!stream && (locked || !(file->f_mode & FMODE_ATOMIC_POS)))
 		file->f_pos = pos;
 	if (locked)
 		mutex_unlock(&file->f_pos_lock);

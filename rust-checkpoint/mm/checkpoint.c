@@ -12,9 +12,11 @@
 #include <linux/module.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_context.h>
+#include <linux/oom.h>
 #include <linux/pagewalk.h>
 #include <linux/pid_namespace.h>
 #include <linux/pkeys.h>
+#include <linux/sched/exec_state.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
@@ -204,9 +206,21 @@ int checkpoint_new_mm(struct user_namespace *user_ns)
 int checkpoint_share_mm(struct task_struct *owner)
 {
 	struct mm_struct *old = current->mm, *mm = get_task_mm(owner);
+	struct task_exec_state *state = NULL;
 
 	if (!mm)
 		return -ESRCH;
+	/* Dumpability goes with the address space. */
+	task_lock(owner);
+	if (owner->mm == mm) {
+		state = rcu_dereference_protected(owner->exec_state, true);
+		refcount_inc(&state->count);
+	}
+	task_unlock(owner);
+	if (!state) {
+		mmput(mm);
+		return -ESRCH;
+	}
 
 	sched_mm_cid_before_execve(current);
 	down_write(&current->signal->exec_update_lock);
@@ -215,15 +229,24 @@ int checkpoint_share_mm(struct task_struct *owner)
 	local_irq_disable();
 	current->active_mm = mm;
 	current->mm = mm;
+	sched_cache_exec_mmap(current, mm);
+	state = task_exec_state_replace(current, state);
 	membarrier_update_current_mm(mm);
 	switch_mm_irqs_off(old, mm, current);
 	local_irq_enable();
 	task_unlock(current);
+	lru_gen_use_mm(mm);
 	/* As in kthread_use_mm(): what membarrier(2) relies on. */
 	smp_mb();
 	up_write(&current->signal->exec_update_lock);
+	put_task_exec_state(state);
 	exec_mm_put_old(old);
 	sched_mm_cid_after_execve(current);
+
+	/* As in copy_oom_score_adj(): who sets it looks for the others, too. */
+	mutex_lock(&oom_adj_mutex);
+	mm_flags_set(MMF_MULTIPROCESS, mm);
+	mutex_unlock(&oom_adj_mutex);
 	return 0;
 }
 

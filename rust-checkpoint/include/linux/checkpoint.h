@@ -295,11 +295,13 @@ enum checkpoint_unsupported {
 	CHECKPOINT_HAS_NET_NS,
 	CHECKPOINT_HAS_TIME_NS,
 	CHECKPOINT_HAS_CGROUP_NS,
+	CHECKPOINT_HAS_SHARED,
 	CHECKPOINT_HAS_NR
 };
 
 int checkpoint_share_sighand(struct task_struct *owner);
 u64 checkpoint_unsupported(struct task_struct *task);
+void checkpoint_flag_nproc(const struct cred *new);
 bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other);
 int checkpoint_set_tty(bool keep);
 bool checkpoint_has_seccomp(struct task_struct *task);

@@ -24,7 +24,7 @@ type Refusal = (Unsupported, &'static str, &'static str, &'static str);
 
 const NS: &str = "start the job in the namespaces of its init";
 
-const REFUSALS: [Refusal; 27] = [
+const REFUSALS: [Refusal; 28] = [
     (
         Unsupported::Seccomp,
         "seccomp",
@@ -186,6 +186,12 @@ const REFUSALS: [Refusal; 27] = [
         "cgroup-ns",
         "its cgroup namespace is not the one of init",
         NS,
+    ),
+    (
+        Unsupported::Shared,
+        "shared",
+        "it shares memory or signal actions with init or a process outside of the job",
+        "start the job with fork(2) or posix_spawn(3)",
     ),
 ];
 

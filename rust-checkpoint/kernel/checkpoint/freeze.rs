@@ -104,14 +104,49 @@ impl<'a> Freezer<'a> {
         loop {
             while self.ask(report)? {
                 self.wait(report)?;
+                self.go_on(report)?;
             }
             if self.keep(report)? {
-                return Ok(());
+                return self.look_again(report);
             }
             // Job control has let one go on, which parks on its way.
             self.pause(report)?;
             self.wait(report)?;
         }
+    }
+
+    /// `EINTR` or `ETIMEDOUT`, reported, when it is no use to look for more
+    /// tasks.
+    fn go_on(&self, report: &mut Report) -> Result {
+        if fatal_signal_pending() {
+            return Err(interrupted(report));
+        }
+        if self.deadline > clocks().0 {
+            return Ok(());
+        }
+        Err(report.error(
+            Item {
+                object: Object::Job,
+                kind: "job",
+                name: b"",
+                why: "new tasks were found until the time was over",
+                remedy: "try again, with a longer time-out",
+            },
+            ETIMEDOUT,
+        ))
+    }
+
+    /// Looks at what may have changed between the time a task was asked and the
+    /// time it stood still, such as its pids, by exec or setsid(2).
+    fn look_again(&mut self, report: &mut Report) -> Result {
+        for held in &mut self.held {
+            let task = held.ticket.task();
+            held.pids = task.pids_in(self.ns);
+            check(task, held.pids, report)?;
+        }
+        report.subject(None);
+        self.held.sort_unstable_by_key(|held| held.pids.pid);
+        Ok(())
     }
 
     /// Has everyone stay who stands still; false when somebody does not.
@@ -152,37 +187,17 @@ impl<'a> Freezer<'a> {
             }
             let pids = task.pids_in(self.ns);
             report.subject(Some((pid, task.comm())));
-            if task.is_traced() {
-                report.refuse(Item {
-                    object: Object::Task,
-                    kind: "traced",
-                    name: b"",
-                    why: "a tracer is attached, and what it did can't be saved",
-                    remedy: "detach the debugger or strace",
-                });
+            // A traced one need not stop before the time is over.
+            if !check(&task, pids, report)? {
                 continue;
             }
-            // Memory and files of the task are about to be exported.
-            if !task.may_read() {
-                return Err(report.error(
-                    Item {
-                        object: Object::Task,
-                        kind: "permission",
-                        name: b"",
-                        why: "the caller may not read the memory of this task",
-                        remedy: "call with CAP_SYS_PTRACE, or make the task dumpable",
-                    },
-                    EPERM,
-                ));
-            }
-            let switches = task.switches();
             match Ticket::queue(task.clone(), self.lot.clone()) {
                 Ok(ticket) => {
                     self.held.push(
                         Held {
                             ticket,
                             pids,
-                            switches,
+                            switches: 0,
                             held_stopped: false,
                         },
                         GFP_KERNEL_ACCOUNT,
@@ -242,7 +257,7 @@ impl<'a> Freezer<'a> {
                 return Err(interrupted(report));
             }
         }
-        for held in &self.held {
+        for held in &mut self.held {
             // On its way to sleep: registers are saved when it is off its CPU.
             while held.is_still() && !held.ticket.task().wait_inactive() {
                 kernel::checkpoint::task::relax();
@@ -250,6 +265,7 @@ impl<'a> Freezer<'a> {
                     return Err(interrupted(report));
                 }
             }
+            held.switches = held.ticket.task().switches();
         }
         // Who was on the way out is not part of the job.
         self.held.retain(|h| h.ticket.state() != State::Exiting);
@@ -349,6 +365,35 @@ impl Drop for Freezer<'_> {
         }
         self.lot.release();
     }
+}
+
+/// Refuses a task that is traced, false then; `EPERM`, reported, for one whose
+/// memory and files the caller may not read, as they are about to be exported.
+fn check(task: &Task, pids: Pids, report: &mut Report) -> Result<bool> {
+    report.subject(Some((pids.pid, task.comm())));
+    if task.is_traced() {
+        report.refuse(Item {
+            object: Object::Task,
+            kind: "traced",
+            name: b"",
+            why: "a tracer is attached, and what it did can't be saved",
+            remedy: "detach the debugger or strace",
+        });
+        return Ok(false);
+    }
+    if !task.may_read() {
+        return Err(report.error(
+            Item {
+                object: Object::Task,
+                kind: "permission",
+                name: b"",
+                why: "the caller may not read the memory of this task",
+                remedy: "call with CAP_SYS_PTRACE, or make the task dumpable",
+            },
+            EPERM,
+        ));
+    }
+    Ok(true)
 }
 
 fn interrupted(report: &mut Report) -> Error {

@@ -86,7 +86,16 @@ fn checkpoint_path(ctx: &mut Checkpoint, place: &PathRef, what: &'static str) ->
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
-    let (name, identity) = match files::find_again(place)? {
+    // Looking for it may take the help of who is in the job, as with FUSE.
+    let found = if place.has_hook() {
+        files::find_again(place)?
+    } else {
+        Err((
+            "its file system does not say how its directories can be saved",
+            "use a directory of another file system",
+        ))
+    };
+    let (name, identity) = match found {
         Ok(found) => found,
         Err((why, remedy)) => {
             let name = place.display_name()?;

@@ -415,7 +415,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         auxv.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL_ACCOUNT)?;
     }
     // Last, so that what was copied above is no older than the duplicate.
-    let dup = Captured::new(task, &space)?;
+    let dup = Captured::new(&space)?;
     ctx.pages.spaces.push(
         Space {
             subject: frozen.subject(),

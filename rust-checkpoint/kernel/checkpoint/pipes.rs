@@ -139,7 +139,15 @@ fn checkpoint_content(
             files::refuse(ctx, "pipe", name, refusal);
             return Ok(false);
         }
-        Err(e) => return Err(e),
+        Err(e) if e == ENOMEM || e == EINTR => return Err(e),
+        Err(_) => {
+            let refusal = (
+                "what was spliced into it can't be read any more",
+                "have the job read it",
+            );
+            files::refuse(ctx, "pipe", name, refusal);
+            return Ok(false);
+        }
     };
     let attributes = place.attributes()?;
     if attributes.uid == u32::MAX || attributes.gid == u32::MAX {

@@ -87,6 +87,9 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 	ret = copy_args(&args, flags, uargs, size);
 	if (ret)
 		return ret;
+	/* Now, while it can fail without consequences. */
+	if ((flags & CHECKPOINT_F_ARGS) && copy_to_user(uargs, &args, sizeof(args)))
+		return -EFAULT;
 	if (args.log_fd >= 0) {
 		CLASS(fd, log)(args.log_fd);
 
@@ -101,18 +104,26 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 
 		if (fd_empty(f) || !(fd_file(f)->f_mode & mode))
 			return -EBADF;
+		if (args.log_fd >= 0) {
+			CLASS(fd, log)(args.log_fd);
+
+			/* It would be written into the image. */
+			if (!fd_empty(log) && fd_file(log) == fd_file(f))
+				return -EINVAL;
+		}
 		ret = call_blocked(fn, fd_file(f), flags, &args);
 	}
 
 	args.total_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
+	/* What was done was done, whatever the caller did to its memory. */
 	if ((flags & CHECKPOINT_F_ARGS) && copy_to_user(uargs, &args, sizeof(args)))
-		return -EFAULT;
+		pr_debug("results could not be stored\n");
 	return ret;
 }
 
 /**
- * checkpoint_set_exit_signal - the signal a restored task sends on its exit
- * @task: a child of the caller that has not been to user mode
+ * checkpoint_set_exit_signal - the signal a restored process sends on its exit
+ * @task: its leader, a child of the caller that has not been to user mode
  * @sig: the signal, 0 for none
  *
  * Until then it has none, so that a failed restart leaves init no SIGCHLD.
@@ -121,6 +132,9 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
  */
 void checkpoint_set_exit_signal(struct task_struct *task, int sig)
 {
+	/* Less than 0 it is for threads, and valid_signal() does not take that. */
+	if (WARN_ON_ONCE(!valid_signal(sig) || !thread_group_leader(task)))
+		return;
 	write_lock_irq(&tasklist_lock);
 	task->exit_signal = sig;
 	write_unlock_irq(&tasklist_lock);

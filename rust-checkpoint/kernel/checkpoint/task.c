@@ -409,6 +409,50 @@ int checkpoint_share_sighand(struct task_struct *owner)
 	return 0;
 }
 
+/*
+ * Whether init, or a process outside of its namespace, has the memory or the
+ * signal actions of @task, too (CLONE_VM, CLONE_SIGHAND).
+ */
+static bool shares_with_others(struct task_struct *task)
+{
+	struct pid_namespace *ns = task_active_pid_ns(current);
+	struct sighand_struct *sighand = rcu_access_pointer(task->sighand);
+	int threads = get_nr_threads(task);
+	struct task_struct *g, *p;
+
+	if (atomic_read(&task->mm->mm_users) <= threads &&
+	    refcount_read(&sighand->count) <= threads)
+		return false;
+	guard(rcu)();
+	for_each_process_thread(g, p) {
+		if (p->flags & PF_KTHREAD ||
+		    (READ_ONCE(p->mm) != task->mm &&
+		     rcu_access_pointer(p->sighand) != sighand))
+			continue;
+		if (same_thread_group(p, current) || !task_pid_nr_ns(p, ns))
+			return true;
+	}
+	return false;
+}
+
+/**
+ * checkpoint_flag_nproc - have exec fail where there are too many processes
+ * @new: credentials that the calling task is about to get
+ *
+ * As setresuid(2) does when a limit is exceeded.
+ */
+void checkpoint_flag_nproc(const struct cred *new)
+{
+	if (new->ucounts == current_ucounts())
+		return;
+	if (is_rlimit_overlimit(new->ucounts, UCOUNT_RLIMIT_NPROC,
+				rlimit(RLIMIT_NPROC)) &&
+	    new->user != INIT_USER)
+		current->flags |= PF_NPROC_EXCEEDED;
+	else
+		current->flags &= ~PF_NPROC_EXCEEDED;
+}
+
 /**
  * checkpoint_unsupported - what a task has that can't be saved
  * @task: a task that stands still
@@ -424,6 +468,9 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	struct signal_struct *sig = task->signal;
 	const struct nsproxy *ns = task->nsproxy, *like = current->nsproxy;
 	u64 has = 0;
+
+	if (!ns || !task->mm || task->flags & PF_EXITING)
+		return BIT_ULL(CHECKPOINT_HAS_EXIT);
 
 #define HAS(what, cond)						\
 	do {							\
@@ -456,6 +503,7 @@ u64 checkpoint_unsupported(struct task_struct *task)
 		HAS(ITIMERS, has_itimers(sig));
 		HAS(TTY, sig->tty && !checkpoint_has_tty_of(task, current));
 	}
+	HAS(SHARED, thread_group_leader(task) && shares_with_others(task));
 	HAS(EXIT,
 	    sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
 	    sig->core_state);

@@ -112,6 +112,9 @@ struct Child {
     /// It waits at the barrier, or failed.
     #[pin]
     done: Event,
+    /// It has its last register, or goes to its exit.
+    #[pin]
+    gone: Event,
     /// 0 or a negative errno.
     result: Atomic<i32>,
     /// The value of the register that the kernel overwrites on the way out.
@@ -216,17 +219,25 @@ impl Body for Child {
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);
         self.done.happen_for_all();
-        if ok && self.job.go.wait_killable().is_ok() && self.job.aborted.load(Acquire) == 0 {
+        if ok && self.job.go.wait_killable().is_err() {
+            // Killed, and init may be setting its registers: it dies when that
+            // is over.
+            self.result.store(EINTR.to_errno(), Release);
+            self.job.go.wait();
+        } else if ok && self.job.aborted.load(Acquire) == 0 {
             // Nothing before this point was visible, everything after it is.
             let ret = task::release(&self.job.state.lock(), &self.part);
-            let ax = self.ax.load(Acquire);
-            drop(self);
-            if ret.is_ok()
-                && park::at_task_work_point(move || arch::set_syscall_register(ax)).is_ok()
-            {
+            let me = self.clone();
+            // Also run by a task that dies on the way.
+            let last = move || {
+                arch::set_syscall_register(me.ax.load(Acquire));
+                me.gone.happen_for_all();
+            };
+            if ret.is_ok() && park::at_task_work_point(last).is_ok() {
                 return;
             }
         }
+        self.gone.happen_for_all();
         current!().kill();
     }
 }
@@ -269,11 +280,31 @@ impl Kids {
             if !part.is_group_leader() {
                 let leader = creator.and_then(|at| parts.get(at)).ok_or(EINVAL)?;
                 if !leader.is_group_leader()
+                    || leader.task.tgid != part.task.tgid
                     || leader.task.mm != part.task.mm
                     || leader.task.sighand != part.task.sighand
                 {
                     return Err(EINVAL);
                 }
+            }
+            if let Some(creator) = creator.and_then(|at| parts.get(at)) {
+                // The parent of a process is a process, too.
+                if !creator.is_group_leader() {
+                    return Err(EINVAL);
+                }
+            }
+            // As setpgid(2) and setsid(2) would have it: a group is within one
+            // session, and both have the number of a process that leads them.
+            let leads = |id: i32| by_pid.get(&id).and_then(|&at| parts.get(at));
+            let (pgid, sid) = (part.task.pgid, part.task.sid);
+            if pgid.get() != 0
+                && !leads(pgid.get()).is_some_and(|p| {
+                    p.is_group_leader() && p.task.pgid == pgid && p.task.sid == sid
+                })
+                || sid.get() != 0
+                    && !leads(sid.get()).is_some_and(|p| p.is_group_leader() && p.task.sid == sid)
+            {
+                return Err(EINVAL);
             }
             match creator.and_then(|at| of.get_mut(at)) {
                 Some(kids) => kids.push(i, GFP_KERNEL_ACCOUNT)?,
@@ -327,6 +358,7 @@ impl Tree {
                     born <- Event::new(),
                     turn <- Event::new(),
                     done <- Event::new(),
+                    gone <- Event::new(),
                     result: Atomic::new(0),
                     ax: Atomic::new(0),
                 }),
@@ -389,15 +421,21 @@ impl Tree {
                 }
                 relax();
             }
+            child.result()?;
             rs.report.subject(Some((child.pid(), part.task.comm)));
             let ax = arch::restart_thread(&mut rs.report, task, part.records(meta))?;
             child.ax.store(ax, Release);
             if part.is_group_leader() {
                 set_groups(task, part.task.pgid.get(), part.task.sid.get())?;
-                set_exit_signal(task, part.task.exit_signal.get());
             }
         }
         rs.report.subject(None);
+        // Nothing can fail any more. Those of a failed restart send no signals.
+        for child in self.in_order().filter(|c| c.part.is_group_leader()) {
+            if let Some(task) = child.task.as_ref() {
+                set_exit_signal(task, child.part.task.exit_signal.get());
+            }
+        }
         Ok(())
     }
 
@@ -439,7 +477,15 @@ pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
 
     let ret = tree.build().and_then(|()| tree.settle(job, &image, &meta));
     match ret {
-        Ok(()) => job.go.happen_for_all(),
+        Ok(()) => {
+            job.go.happen_for_all();
+            // Whoever is saved next must be found with all of its registers.
+            for child in &tree.children {
+                if child.gone.wait_killable().is_err() {
+                    break;
+                }
+            }
+        }
         Err(_) => tree.abort(job),
     }
     // They have the job, and it has them.

@@ -114,6 +114,11 @@ __rust_helper bool rust_helper_test_tsk_restore_sigmask(struct task_struct *task
 	return test_tsk_restore_sigmask(task);
 }
 
+__rust_helper void *rust_helper_try_get_task_stack(struct task_struct *task)
+{
+	return try_get_task_stack(task);
+}
+
 __rust_helper void rust_helper_unlock_task_sighand(struct task_struct *task,
 						   unsigned long *flags)
 {

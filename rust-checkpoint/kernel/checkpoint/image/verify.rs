@@ -624,9 +624,12 @@ impl<'a> Verify<'a> {
         refer(r, task.fs.get(), self.sum.fs)?;
         refer(r, task.sighand.get(), self.sum.sighands)?;
         bits(r, task.flags.get().into(), task_flags::ALL.into())?;
-        if !(-1..=SIGNALS as i32).contains(&task.exit_signal.get())
-            || task.stop_signal.get() > SIGNALS as u32
-        {
+        // Threads, and only they, have -1: the kernel tells them by that.
+        let signals = match task.pid == task.tgid {
+            true => 0..=SIGNALS as i32,
+            false => -1..=-1,
+        };
+        if !signals.contains(&task.exit_signal.get()) || task.stop_signal.get() > SIGNALS as u32 {
             return Err(r.fault("impossible signal"));
         }
         let name = task.comm.iter().take_while(|&&b| b != 0).count();

@@ -228,9 +228,11 @@ pub enum Unsupported {
     TimeNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_TIME_NS,
     /// Cgroup.
     CgroupNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_CGROUP_NS,
+    /// Memory or signal actions shared with init or a process outside.
+    Shared = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SHARED,
 }
 
-const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 27);
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 28);
 
 /// What a task, which stands still, has that can't be saved; a set of
 /// [`Unsupported`].

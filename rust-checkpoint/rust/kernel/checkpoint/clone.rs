@@ -6,6 +6,10 @@
 
 use crate::{
     bindings,
+    checkpoint::task::{
+        fatal_signal_pending,
+        relax, //
+    },
     error::to_result,
     prelude::*,
     sync::{aref::ARef, Arc},
@@ -72,14 +76,21 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
 
 /// Waits until the child with this pid is dead and reaps it.
 pub fn reap(pid: i32) -> Result {
-    // SAFETY: no user pointers are passed.
-    let ret = unsafe {
-        bindings::kernel_wait4(
-            pid,
-            core::ptr::null_mut(),
-            bindings::__WALL as c_int,
-            core::ptr::null_mut(),
-        )
+    let ret = loop {
+        // SAFETY: no user pointers are passed.
+        let ret = unsafe {
+            bindings::kernel_wait4(
+                pid,
+                core::ptr::null_mut(),
+                bindings::__WALL as c_int,
+                core::ptr::null_mut(),
+            )
+        };
+        // A stop signal or a task work, which have to wait.
+        if ret != -(bindings::ERESTARTSYS as c_long) || fatal_signal_pending() {
+            break ret;
+        }
+        relax();
     };
     if ret < 0 {
         return Err(Error::from_errno(ret as c_int));

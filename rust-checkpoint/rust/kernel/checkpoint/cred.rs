@@ -280,7 +280,9 @@ impl NewCreds {
                 old,
                 bindings::LSM_SETID_RES as c_int,
             ))?;
-            to_result(bindings::set_cred_ucounts(new))
+            to_result(bindings::set_cred_ucounts(new))?;
+            bindings::checkpoint_flag_nproc(new);
+            Ok(())
         }
     }
 

@@ -165,7 +165,8 @@ impl PathRef {
                 &self.0,
                 stat.as_mut_ptr(),
                 bindings::STATX_BASIC_STATS,
-                bindings::AT_STATX_SYNC_AS_STAT,
+                // What is known here: a server may be part of the job.
+                bindings::AT_STATX_DONT_SYNC,
             ))?;
             (
                 stat.assume_init(),
@@ -182,6 +183,16 @@ impl PathRef {
             mtime_sec: stat.mtime.tv_sec,
             mtime_nsec: u32::try_from(stat.mtime.tv_nsec).unwrap_or(0),
         })
+    }
+
+    /// Whether its owner says how what is open of it can be saved.
+    pub fn has_hook(&self) -> bool {
+        // SAFETY: by the type invariant the dentry is positive; an inode always
+        // has operations.
+        unsafe {
+            let ops = (*bindings::d_inode(self.0.dentry)).__bindgen_anon_3.i_fop;
+            ops.as_ref().is_some_and(|ops| ops.checkpoint.is_some())
+        }
     }
 
     /// Whether its name is gone.

@@ -10,6 +10,10 @@
 
 use crate::{
     bindings,
+    checkpoint::task::{
+        fatal_signal_pending,
+        relax, //
+    },
     fs::File,
     page::PAGE_SIZE,
     prelude::*,
@@ -281,8 +285,14 @@ impl Stream {
                 }
             };
             let n = match n {
-                // Only a fatal signal interrupts.
-                n if n == -(bindings::ERESTARTSYS as isize) => return Err(EINTR),
+                // Others are blocked; a stop signal, or a task work, has to wait.
+                n if n == -(bindings::ERESTARTSYS as isize) => {
+                    if fatal_signal_pending() {
+                        return Err(EINTR);
+                    }
+                    relax();
+                    continue;
+                }
                 n if n < 0 => return Err(Error::from_errno(n as c_int)),
                 0 if direction == bindings::ITER_SOURCE => return Err(EIO),
                 0 => return Err(ENODATA),

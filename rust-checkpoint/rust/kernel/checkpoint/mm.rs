@@ -97,13 +97,14 @@ unsafe extern "C" fn collect(
 }
 
 impl Captured {
-    /// Duplicates the address space `mm` of `task`, which must not run.
+    /// Duplicates the address space `mm` of tasks that do not run. It belongs to
+    /// the current task, which is charged for it and outlives it.
     ///
     /// Takes mmap_lock of `mm` for writing; may sleep. Costs what fork costs.
     #[doc(alias = "dup_mm")]
-    pub fn new(task: &Task, mm: &MmWithUser) -> Result<Self> {
+    pub fn new(mm: &MmWithUser) -> Result<Self> {
         // SAFETY: both are alive.
-        let dup = unsafe { bindings::dup_mm(task.as_ptr(), mm.as_raw()) };
+        let dup = unsafe { bindings::dup_mm(Task::current_raw(), mm.as_raw()) };
         let dup = NonNull::new(dup).ok_or(ENOMEM)?;
         // INVARIANT: made just now.
         // SAFETY: a reference to a user comes with the result.

@@ -351,7 +351,7 @@ impl Clocks {
 /// Lets others run while something short is waited for.
 pub fn relax() {
     // SAFETY: called where it is allowed to sleep.
-    unsafe { bindings::yield_() };
+    unsafe { bindings::schedule_timeout_uninterruptible(1) };
 }
 
 /// Fills `bytes` with random ones.

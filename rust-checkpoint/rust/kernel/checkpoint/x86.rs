@@ -76,20 +76,32 @@ pub mod why {
 /// # Invariants
 ///
 /// The task is not the current one. It sleeps, off its CPU, and nobody lets it
-/// go on while this exists.
+/// go on while this exists, which has a reference to its stack.
 pub struct Still<'a>(&'a Task);
 
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the reference is ours.
+        unsafe { bindings::put_task_stack(self.0.as_ptr()) };
+    }
+}
+
 impl<'a> Still<'a> {
-    /// Takes the caller's word that `task` stands still.
+    /// Takes the caller's word that `task` stands still. `ESRCH`: it is dead.
     ///
     /// # Safety
     ///
     /// `task` is not the current one. It sleeps, `wait_task_inactive()` said
     /// so, and only the caller can let it go on; the caller does not while
     /// the result exists.
-    pub unsafe fn new(task: &'a Task) -> Self {
-        // INVARIANT: by the requirements of this function.
-        Self(task)
+    pub unsafe fn new(task: &'a Task) -> Result<Self> {
+        // SAFETY: the task is alive.
+        if unsafe { bindings::try_get_task_stack(task.as_ptr()) }.is_null() {
+            return Err(ESRCH);
+        }
+        // INVARIANT: by the requirements of this function, and referenced just
+        // now.
+        Ok(Self(task))
     }
 
     /// What there is beside the register sets.

@@ -415,8 +415,14 @@ fn values() {
     bad::<Task>(Kind::Task, 0, first, |x| x.pid = 3.into());
     let negative = "negative parent, process group or session";
     bad::<Task>(Kind::Task, 0, negative, |x| x.sid = (-1).into());
+    for signal in [65, -1] {
+        refused(Kind::Task, 0, "impossible signal", |s| {
+            s.edit::<Task>(Kind::Task, 0, |x| x.exit_signal = signal.into());
+        });
+    }
+    // That of a thread says that it is one.
     bad::<Task>(Kind::Task, 0, "impossible signal", |x| {
-        x.exit_signal = 65.into();
+        x.tgid = 3.into();
     });
     bad::<Task>(Kind::Task, 0, BITS, |x| x.flags = (1 << 30).into());
     bad::<Regset>(Kind::Regset, 1, "second register set of this kind", |x| {

@@ -15,12 +15,13 @@
 #define ROUNDS	5
 
 enum {
-	FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE, FIGURES
+	FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, SIZE, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE,
+	CRIU_SIZE, FIGURES
 };
 
 static const char *const title[] = {
-	"fork", "write", "read", "freeze", "checkpoint", "restart", "CRIU frozen", "CRIU dump",
-	"CRIU restore"
+	"fork", "write", "read", "freeze", "checkpoint", "restart", "image, MiB", "CRIU frozen",
+	"CRIU dump", "CRIU restore", "CRIU images, MiB"
 };
 
 static double now_ms(void)
@@ -121,6 +122,25 @@ static bool criu_failed(const char *what)
 	return false;
 }
 
+/* What the files of a directory take. */
+static double mib_in(const char *path)
+{
+	char name[512];
+	struct dirent *d;
+	struct stat st;
+	double sum = 0;
+	DIR *dir = opendir(path);
+
+	while (dir && (d = readdir(dir))) {
+		snprintf(name, sizeof(name), "%s/%s", path, d->d_name);
+		if (!stat(name, &st) && S_ISREG(st.st_mode))
+			sum += st.st_blocks * 512.0;
+	}
+	if (dir)
+		closedir(dir);
+	return sum / (1 << 20);
+}
+
 static bool criu(struct run *run, int round)
 {
 	char cmd[512];
@@ -135,11 +155,12 @@ static bool criu(struct run *run, int round)
 	figures[CRIU_DUMP][round] = now_ms() - start;
 	figures[CRIU_FREEZE][round] = criu_stat("/mnt/criu/stats-dump", 2) / 1e3;
 	waitpid(run->pid, NULL, 0);
+	figures[CRIU_SIZE][round] = mib_in("/mnt/criu");
 	start = now_ms();
 	if (system("setsid criu restore -d -D /mnt/criu -o restore.log </dev/null >/dev/null 2>&1"))
 		return criu_failed("restore");
 	figures[CRIU_RESTORE][round] = now_ms() - start;
-	return !system("rm -rf /mnt/criu");
+	return !system("rm -rf /mnt/criu") && job_finish(run);
 }
 
 static void measure(struct run *run)
@@ -174,6 +195,7 @@ static void measure(struct run *run)
 			_exit(0);
 		figures[SAVE_FREEZE][i] = run->args.freeze_ns / 1e6;
 		figures[SAVE][i] = run->args.total_ns / 1e6;
+		figures[SIZE][i] = run->args.image_bytes / 1048576.0;
 		kill_all(run);
 		if (!WANT_ERR(bring_back(run), 0))
 			_exit(0);
@@ -186,7 +208,6 @@ static void measure(struct run *run)
 			job_start(run);
 			if (!WANT(criu(run, i)))
 				break;
-			kill_all(run);
 		}
 	}
 	memcpy(run->text + sizeof(run->text) - sizeof(figures), figures, sizeof(figures));

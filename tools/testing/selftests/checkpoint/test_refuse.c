@@ -61,6 +61,37 @@ SCENARIO(zombie, .refused = "\"kind\":\"zombie\"", .any_pid = true)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 5 << 8);
 }
 
+/* A child of init that has init's memory. */
+static pid_t sharing_pid;
+
+static int just_pause(void *arg)
+{
+	while (!arg)
+		syscall(SYS_pause);
+	return 0;
+}
+
+static void share_memory(struct run *run)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	sharing_pid = clone(just_pause, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+	if (sharing_pid < 0)
+		run_fail(run, "clone: %s\n", strerror(errno));
+}
+
+static void end_sharing(struct run *run)
+{
+	if (kill(sharing_pid, SIGKILL) || waitpid(sharing_pid, NULL, 0) != sharing_pid)
+		run_fail(run, "no end: %s\n", strerror(errno));
+}
+
+SCENARIO(memory_of_init, .before = share_memory, .release = end_sharing,
+	 .refused = "\"kind\":\"shared\"", .any_pid = true, .no_plain = true)
+{
+	job_hold();
+}
+
 static void trace(struct run *run)
 {
 	if (ptrace(PTRACE_SEIZE, run->pid, 0, 0))

@@ -539,7 +539,7 @@ static int shared_child(void *arg)
 	while (!c->stop)
 		syscall(SYS_nanosleep, &t, NULL);
 	if (with->kind & CLONE_VM)
-		shared_steps++;
+		__sync_fetch_and_add(&shared_steps, 1);
 	if (with->kind & CLONE_FILES)
 		c->results[0] = syscall(SYS_close, with->fd);
 	if (with->kind & CLONE_FS)
