@@ -301,7 +301,9 @@ int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
  * @flags: its VM_* flags, VM_DONTEXPAND to keep it from merging for now
  *
  * To be called when the mapping has no pages yet, or to take back
- * VM_DONTEXPAND and nothing else. Rights can be taken, never given.
+ * VM_DONTEXPAND and nothing else. Rights can be taken, never given. A mapping
+ * whose owner does not say that it can be saved, or of what is no ordinary
+ * memory, is left alone: its driver may rely on the flags it has.
  *
  * Context: may sleep, takes mmap_lock for writing.
  * Return: 0, -ENOENT, -EPERM or -EINTR.
@@ -322,6 +324,9 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 		goto out;
 	err = -EPERM;
 	if (flags & rights & ~vma->vm_flags)
+		goto out;
+	if ((vma->vm_ops && !vma->vm_ops->checkpoint) ||
+	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
 		goto out;
 
 	set = (vma->vm_flags & ~CHECKPOINT_VM_SET) | (flags & CHECKPOINT_VM_SET);
