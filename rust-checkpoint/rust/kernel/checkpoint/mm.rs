@@ -577,6 +577,11 @@ pub fn exe_file(mm: &MmWithUser) -> Option<ARef<File>> {
     Some(unsafe { ARef::from_raw(file.cast()) })
 }
 
+/// Words of an auxiliary vector, with its end.
+const AUXV_WORDS: usize = bindings::AT_VECTOR_SIZE as usize;
+/// Words of its end.
+const AT_NULL_WORDS: usize = 2;
+
 /// Gives the current address space, built by this task, its layout, auxiliary
 /// vector and program.
 pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result {
@@ -593,11 +598,23 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
         (layout.env_start, layout.env_end),
         (layout.start_stack, layout.start_stack),
     ];
-    // Where mmap(2) looks first may be anywhere: it checks what it finds, and
+    // Where mmap(2) looks first may be any page: it checks what it finds, and
     // an ia32 task has a base for 64-bit mappings, too.
-    if pairs.iter().any(|(start, end)| start > end || *end > size) {
+    let bases = [layout.mmap_base, layout.mmap_compat_base];
+    if pairs.iter().any(|(start, end)| start > end || *end > size)
+        || bases.iter().any(|base| base % PAGE_SIZE != 0)
+    {
         return Err(EINVAL);
     }
+    // Who reads it goes on until AT_NULL, with which it ends here as it does
+    // after PR_SET_MM_AUXV, whatever the image says.
+    let mut saved_auxv = [0; AUXV_WORDS];
+    let (to, _) = saved_auxv.split_at_mut(auxv.len().min(AUXV_WORDS - AT_NULL_WORDS));
+    let (from, end) = auxv.split_at_checked(to.len()).ok_or(EINVAL)?;
+    if end.iter().any(|word| *word != 0) {
+        return Err(EINVAL);
+    }
+    to.copy_from_slice(from);
     if let Some(exe) = exe {
         // SAFETY: nobody else uses the address space yet.
         to_result(unsafe { bindings::checkpoint_set_exe(raw, exe.as_ptr()) })?;
@@ -621,10 +638,7 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
     m.hiwater_rss = m.hiwater_rss.max(layout.hiwater_rss);
     m.hiwater_vm = m.hiwater_vm.max(layout.hiwater_vm);
     m.membarrier_state.counter = layout.membarrier as i32;
-    m.saved_auxv.fill(0);
-    for (to, from) in m.saved_auxv.iter_mut().zip(auxv) {
-        *to = *from;
-    }
+    m.saved_auxv = saved_auxv;
     let mut def = 0;
     if layout.lock_future {
         def |= bindings::VM_LOCKED;
