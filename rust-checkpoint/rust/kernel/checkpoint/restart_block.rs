@@ -230,6 +230,10 @@ pub fn set(block: &RestartBlock) -> Result {
             None
         }
         Call::Nanosleep { remaining, expiry } => {
+            // There is no such system call, and nothing that could write one.
+            if matches!(remaining, Remaining::Compat(_)) && !cfg!(CONFIG_COMPAT_32BIT_TIME) {
+                return Err(EINVAL);
+            }
             c.kind = bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_NANOSLEEP;
             (c.flags, c.uptr) = match remaining {
                 Remaining::None => (bindings::timespec_type_TT_NONE, 0),
