@@ -8,6 +8,7 @@
 //! C headers: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/sched/jobctl.h`](srctree/include/linux/sched/jobctl.h)
 
+use super::attr;
 use crate::{
     bindings,
     error::to_result,
@@ -476,12 +477,21 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
     if set & never != 0 {
         return Err(EINVAL);
     }
+    // One of the others is queued whatever the limit is. What can't be, or not
+    // with what is known of it, is not tried with interrupts off.
+    let current = current!();
+    let realtime = infos.iter().filter(|i| i.signal() >= bindings::SIGRTMIN);
+    let limit = attr::rlimits(&current)
+        .get(bindings::RLIMIT_SIGPENDING as usize)
+        .map_or(0, |limit| limit.rlim_cur);
+    if realtime.count() > limit {
+        return Err(EAGAIN);
+    }
     let kind = match queue {
         Queue::Private => bindings::pid_type_PIDTYPE_PID,
         Queue::Shared => bindings::pid_type_PIDTYPE_TGID,
     };
 
-    let current = current!();
     let lock = SigLock::lock(&current)?;
     let t = lock.task.as_ptr();
     let mut ret = Ok(());
