@@ -32,6 +32,7 @@ use kernel::{
     },
     pid_namespace::PidNamespace,
     prelude::*,
+    rbtree::RBTree,
     sync::{aref::ARef, Arc},
     task::Task,
     time::{msecs_to_jiffies, Jiffies},
@@ -44,7 +45,9 @@ pub(crate) const DEFAULT_TIMEOUT_NS: u64 = 10_000_000_000;
 pub(crate) struct Freezer<'a> {
     ns: &'a PidNamespace,
     lot: Arc<Lot>,
-    held: KVec<Held>,
+    held: KVVec<Held>,
+    /// The addresses of the tasks in `held`, which keeps them alive.
+    known: RBTree<usize, ()>,
     deadline: i64,
     started: i64,
 }
@@ -89,7 +92,8 @@ impl<'a> Freezer<'a> {
         Ok(Self {
             ns,
             lot: Lot::new()?,
-            held: KVec::new(),
+            held: KVVec::new(),
+            known: RBTree::new(),
             deadline: now.saturating_add(timeout),
             started: now,
         })
@@ -176,12 +180,12 @@ impl<'a> Freezer<'a> {
         let mut new = false;
 
         for (pid, task) in TasksIn::new(self.ns) {
+            if fatal_signal_pending() {
+                return Err(interrupted(report));
+            }
             if task.is_kernel()
                 || task.same_thread_group(&*current!())
-                || self
-                    .held
-                    .iter()
-                    .any(|h| h.ticket.task().as_ptr() == task.as_ptr())
+                || self.known.get(&task.as_ptr().addr()).is_some()
             {
                 continue;
             }
@@ -202,6 +206,9 @@ impl<'a> Freezer<'a> {
                         },
                         GFP_KERNEL_ACCOUNT,
                     )?;
+                    let address = task.as_ptr().addr();
+                    self.known
+                        .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
                     new = true;
                 }
                 Err(e) if e == ESRCH => {
@@ -228,10 +235,18 @@ impl<'a> Freezer<'a> {
 
     /// Waits until nobody who was asked is still on the way.
     fn wait(&mut self, report: &mut Report) -> Result {
+        // Those in front have arrived; all are looked at again at the end, for
+        // one that was stopped may have been continued.
+        let mut first = 0;
         loop {
-            let Some(late) = self.held.iter().find(|h| !h.is_settled()) else {
+            let late = |from| {
+                let late = |(_, h): &(usize, &Held)| !h.is_settled();
+                self.held.iter().enumerate().skip(from).find(late)
+            };
+            let Some((at, late)) = late(first).or_else(|| late(0)) else {
                 break;
             };
+            first = at;
             let left = self.deadline.saturating_sub(clocks().0);
             if left <= 0 {
                 let mut wchan = [0; WCHAN_LEN];
@@ -258,6 +273,9 @@ impl<'a> Freezer<'a> {
             }
         }
         for held in &mut self.held {
+            if fatal_signal_pending() {
+                return Err(interrupted(report));
+            }
             // On its way to sleep: registers are saved when it is off its CPU.
             while held.is_still() && !held.ticket.task().wait_inactive() {
                 kernel::checkpoint::task::relax();
@@ -268,7 +286,14 @@ impl<'a> Freezer<'a> {
             held.switches = held.ticket.task().switches();
         }
         // Who was on the way out is not part of the job.
-        self.held.retain(|h| h.ticket.state() != State::Exiting);
+        let known = &mut self.known;
+        self.held.retain(|h| {
+            let stays = h.ticket.state() != State::Exiting;
+            if !stays {
+                known.remove(&h.ticket.task().as_ptr().addr());
+            }
+            stays
+        });
         Ok(())
     }
 
