@@ -5,12 +5,13 @@
 //! [`Meta::new`](super::parse::Meta::new) has seen to the framing; [`verify`] sees to the rest that
 //! can be known without a machine to restore on: the order of the records, ids that are defined
 //! before they are used, mappings and runs that are sorted and within bounds, counts and sums that
-//! agree, strings that are strings, flags and enumerations with known values only. restart(2) runs
+//! agree, tasks that have all they need, strings that are strings, flags and enumerations with known values only. restart(2) runs
 //! it before it creates anything, `ckpt show` and `ckpt verify` run the same.
 //!
 //! It takes one pass and no memory: ids count from 1 within their kind, so that "defined before
 //! used" is a comparison; and runs and mappings are sorted, so that "within a mapping" is a merge.
-//! Pids may repeat as far as this check goes; the second one is refused when it is to be created.
+//! Pids may repeat as far as this check goes, for it would need memory to see it; restart(2) looks
+//! for that next, before it creates a task.
 
 use super::{
     format::{
@@ -96,6 +97,17 @@ pub const MAX_CPU_MASK: usize = 1 << 16;
 pub const MAX_OFFSET: u64 = i64::MAX as u64;
 /// Protection keys.
 pub const MAX_PKEYS: u32 = 16;
+
+/// What every task has, once each, and what is said of one without.
+const PARTS: [(Kind, &str); 7] = [
+    (Kind::ThreadX86, "task without ThreadX86 record"),
+    (Kind::Signals, "task without Signals record"),
+    (Kind::Creds, "task without Creds record"),
+    (Kind::RestartBlock, "task without RestartBlock record"),
+    (Kind::Attr, "task without Attr record"),
+    (Kind::Sched, "task without Sched record"),
+    (Kind::UserPtrs, "task without UserPtrs record"),
+];
 
 /// What there is in an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +202,11 @@ enum Owner<'a> {
     /// A Pipe record, and the bytes there is room for.
     Pipe(u64),
     Mm(MmState<'a>),
-    Task,
+    /// A Task record: where it stands, and whether the task leads its thread group.
+    Task {
+        offset: u64,
+        leader: bool,
+    },
 }
 
 /// What there is to know of a Mm record while its children are looked at.
@@ -268,6 +284,7 @@ impl<'a> Verify<'a> {
             return Err(out_of_order(r));
         }
         self.leave_mm()?;
+        self.leave_task()?;
         self.owner = Owner::None;
         self.stage = stage;
         Ok(())
@@ -283,6 +300,26 @@ impl<'a> Verify<'a> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Sees that the Task record that ends here has had what every task has.
+    fn leave_task(&self) -> Result<(), Fault> {
+        let Owner::Task { offset, leader } = self.owner else {
+            return Ok(());
+        };
+        let has = |kind: Kind| self.parts & bit(kind as u32) != 0;
+        for (kind, what) in PARTS {
+            if !has(kind) {
+                return Err(Fault::new(offset, what));
+            }
+        }
+        if leader && !has(Kind::Rlimits) {
+            return Err(Fault::new(offset, "thread group leader without Rlimits record"));
+        }
+        if self.regsets == 0 {
+            return Err(Fault::new(offset, "task without Regset record"));
+        }
+        Ok(())
     }
 
     fn job(&mut self, r: &Record<'_>) -> Result<(), Fault> {
@@ -538,7 +575,7 @@ impl<'a> Verify<'a> {
                     to: 0,
                 }
             }
-            Owner::None | Owner::Pipe(_) | Owner::Task => return Err(out_of_order(r)),
+            Owner::None | Owner::Pipe(_) | Owner::Task { .. } => return Err(out_of_order(r)),
         };
 
         let page_size = u64::from(self.header.page_size.get());
@@ -601,7 +638,10 @@ impl<'a> Verify<'a> {
         no_tail(r)?;
         let first = self.sum.tasks == 0;
         self.sum.tasks = self.sum.tasks.saturating_add(1);
-        self.owner = Owner::Task;
+        self.owner = Owner::Task {
+            offset: r.offset,
+            leader: task.pid == task.tgid,
+        };
         self.parts = 0;
         self.regsets = 0;
 
@@ -640,7 +680,7 @@ impl<'a> Verify<'a> {
     }
 
     fn task_part(&mut self, r: &Record<'_>) -> Result<(), Fault> {
-        let Owner::Task = self.owner else {
+        let Owner::Task { .. } = self.owner else {
             return Err(out_of_order(r));
         };
         // How many of a kind a task may have: any number of register sets, that differ; two queues
@@ -655,14 +695,13 @@ impl<'a> Verify<'a> {
                 r.kind as u32
             }
         };
-        let bit = 1u64.checked_shl(key).unwrap_or(0);
-        if self.parts & bit != 0 {
+        if self.parts & bit(key) != 0 {
             return Err(r.fault_with(
                 "second record of this kind for a task",
                 (r.kind as u16).into(),
             ));
         }
-        self.parts |= bit;
+        self.parts |= bit(key);
         Ok(())
     }
 
@@ -842,6 +881,10 @@ const _: () = {
         kinds = rest;
     }
 };
+
+fn bit(n: u32) -> u64 {
+    1u64.checked_shl(n).unwrap_or(0)
+}
 
 /// Checks a queue of signals, and returns a number that is its own among the parts of a task.
 fn pending(r: &Record<'_>) -> Result<u32, Fault> {

@@ -494,6 +494,58 @@ fn second_of_a_kind() {
 }
 
 #[test]
+fn task_without_a_part() {
+    for (kind, what) in [
+        (Kind::ThreadX86, "task without ThreadX86 record"),
+        (Kind::Signals, "task without Signals record"),
+        (Kind::Creds, "task without Creds record"),
+        (Kind::Rlimits, "thread group leader without Rlimits record"),
+        (Kind::RestartBlock, "task without RestartBlock record"),
+        (Kind::Attr, "task without Attr record"),
+        (Kind::Sched, "task without Sched record"),
+        (Kind::UserPtrs, "task without UserPtrs record"),
+    ] {
+        refused(Kind::Task, 0, what, |s| s.replace(kind, 0, &[]));
+    }
+    refused(Kind::Task, 0, "task without Regset record", |s| {
+        s.replace(Kind::Regset, 1, &[]);
+        s.replace(Kind::Regset, 0, &[]);
+    });
+    for kind in [Kind::DebugRegs, Kind::Pending] {
+        fine(|s| {
+            s.replace(kind, 0, &[]);
+            s.recount();
+        });
+    }
+    // A second task needs them as well, and the first is asked when the next one begins; a thread
+    // needs no limits of its own.
+    let second = |s: &mut Sample, tgid: i32, without: Option<Kind>| {
+        let mut kinds = Kind::ALL.to_vec();
+        kinds.retain(|k| (Kind::Task as u16..Kind::End as u16).contains(&(*k as u16)));
+        kinds.retain(|k| Some(*k) != without);
+        for kind in kinds {
+            let bytes = s.bytes_of(kind, 0);
+            s.insert(Kind::End, 0, &bytes);
+        }
+        s.edit::<Task>(Kind::Task, 1, |task| {
+            task.pid = 3.into();
+            task.tgid = tgid.into();
+        });
+        s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 2.into());
+        s.recount();
+    };
+    fine(|s| second(s, 3, None));
+    fine(|s| second(s, 2, Some(Kind::Rlimits)));
+    refused(Kind::Task, 1, "task without Creds record", |s| {
+        second(s, 3, Some(Kind::Creds));
+    });
+    refused(Kind::Task, 0, "task without Creds record", |s| {
+        second(s, 3, None);
+        s.replace(Kind::Creds, 0, &[]);
+    });
+}
+
+#[test]
 fn nothing_is_quadratic() {
     // Two hundred thousand mappings with a run each: a second pass for each run would not end.
     let count = 200_000u64;
