@@ -241,7 +241,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, file: &ARef<File>, met_as: Object
 #[derive(Default)]
 pub(crate) struct Met {
     files: RBTree<u32, MetFile>,
-    inodes: KVec<MetInode>,
+    inodes: KVVec<MetInode>,
     subject: Option<(i32, [u8; 16])>,
 }
 
@@ -324,33 +324,43 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     // The job's descriptors and `Met` have a reference each. Who has another
     // one may be a mapping, or somebody who just looks: it takes a closer look.
     // What is only mapped is not shared in a way that anyone could see.
-    let mut suspects = KVec::new();
+    let mut suspects = KVVec::new();
     for (id, m) in met.files.iter() {
         if m.count > 0 && m.file.references() > m.count + 1 {
-            suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL)?;
+            suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL_ACCOUNT)?;
         }
     }
     if suspects.is_empty() && met.inodes.is_empty() {
         return Ok(());
     }
     suspects.sort_unstable();
+    // What is looked for in each descriptor of each process is found by an
+    // index, for locks are held meanwhile.
+    let mut by_inode = KVVec::with_capacity(met.inodes.len(), GFP_KERNEL_ACCOUNT)?;
+    for (at, m) in met.inodes.iter().enumerate() {
+        by_inode.push((m.inode, at), GFP_KERNEL_ACCOUNT)?;
+    }
+    by_inode.sort_unstable();
+    let mut share_inode = |inode| {
+        let first = by_inode.partition_point(|(i, _)| *i < inode);
+        for (_, at) in by_inode.iter().skip(first).take_while(|(i, _)| *i == inode) {
+            if let Some(m) = met.inodes.get_mut(*at) {
+                m.shared = true;
+            }
+        }
+    };
     file::for_each_outside(&ctx.ns, |file, inode| {
         let at = suspects.binary_search_by(|(suspect, _)| suspect.cmp(&file));
         let id = at.ok().and_then(|at| suspects.get(at)).map(|(_, id)| *id);
         if let Some(m) = id.and_then(|id| met.files.get_mut(&id)) {
             m.shared = true;
         }
-        for m in met.inodes.iter_mut().filter(|m| m.inode == inode) {
-            m.shared = true;
-        }
+        share_inode(inode);
         false
     });
     let mut from = 0;
     while let Some(d) = file::next_fd(current!(), from) {
-        let inode = PathRef::of_file(&d.file).inode();
-        for m in met.inodes.iter_mut().filter(|m| m.inode == inode) {
-            m.shared = true;
-        }
+        share_inode(PathRef::of_file(&d.file).inode());
         from = d.fd.saturating_add(1);
     }
     for m in met.files.values().filter(|m| m.shared) {

@@ -398,6 +398,15 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
         bytes: meta,
     };
 
+    // So that what is taken for the checksums of a sparse file has a bound, too.
+    let hashes_len = parse::chunks(&header)
+        .checked_mul(size_of::<u64>() as u64)
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|n| *n <= MAX_META);
+    let Some(hashes_len) = hashes_len else {
+        return Err(fault(report, Fault::new(0, "page data is too long")));
+    };
+
     let layout = Layout::new(PAGE_SIZE as u32, len as u64, header.data_len.get()).ok_or(EINVAL)?;
     let mut at = (HEADER_LEN + len) as u64;
     let mut gap = [0; 256];
@@ -411,13 +420,11 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
 
     let mut expected = None;
     if seekable.is_some() {
-        let n = parse::chunks(&header).checked_mul(8).ok_or(EINVAL)?;
-        let n = usize::try_from(n).map_err(|_| EINVAL)?;
-        let mut hashes = KVVec::zeroed(n, GFP_KERNEL_ACCOUNT)?;
+        let mut hashes = KVVec::zeroed(hashes_len, GFP_KERNEL_ACCOUNT)?;
         let mut trailer = [0; TRAILER_LEN];
         stream
             .read_at(layout.trailer_offset, &mut hashes)
-            .and_then(|()| stream.read_at(layout.trailer_offset + n as u64, &mut trailer))
+            .and_then(|()| stream.read_at(layout.trailer_offset + hashes_len as u64, &mut trailer))
             .map_err(|e| short(report, e))?;
         parse::check_trailer(&trailer, &header, Some(xxh64(&hashes)), xxh64)
             .map_err(|f| fault(report, f))?;

@@ -100,7 +100,7 @@ struct Child {
     part: Part,
     /// Positions of its children among those of the job. References would be
     /// dropped one within the other, on a stack that has an end.
-    kids: KVec<usize>,
+    kids: KVVec<usize>,
     /// The task, once it was created.
     task: SetOnce<ARef<Task>>,
     /// Its children were created, or one could not be.
@@ -161,9 +161,9 @@ impl Child {
     }
 
     /// Its children that are processes, or its threads.
-    fn kids(&self, threads: bool) -> Result<KVec<Arc<Child>>> {
+    fn kids(&self, threads: bool) -> Result<KVVec<Arc<Child>>> {
         let children = self.job.children.lock();
-        let mut kids = KVec::new();
+        let mut kids = KVVec::new();
         for &kid in &self.kids {
             let kid = children.get(kid).ok_or(EINVAL)?;
             if kid.part.is_group_leader() != threads {
@@ -254,7 +254,7 @@ struct Tree {
 
 /// Positions of the tasks that each task creates, and of those that init does.
 struct Kids {
-    of: KVVec<KVec<usize>>,
+    of: KVVec<KVVec<usize>>,
     of_init: KVVec<usize>,
 }
 
@@ -272,7 +272,7 @@ impl Kids {
             {
                 return Err(EINVAL);
             }
-            of.push(KVec::new(), GFP_KERNEL_ACCOUNT)?;
+            of.push(KVVec::new(), GFP_KERNEL_ACCOUNT)?;
         }
         let mut of_init = KVVec::new();
         for (i, part) in parts.iter().enumerate() {
