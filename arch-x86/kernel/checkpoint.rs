@@ -431,7 +431,7 @@ fn find_thread<'a>(mut records: impl Iterator<Item = Record<'a>>) -> Result<wire
 /// drops the credentials of init.
 pub(crate) fn restart_own(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     let records = part.records(&meta);
     let mut fail = |kind, why, e| {
         rs.report.error(

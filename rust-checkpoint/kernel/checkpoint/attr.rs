@@ -73,7 +73,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 }
 
 fn record(rs: &Restart, part: &Part) -> Result<wire::Attr> {
-    let meta = rs.image.meta()?;
+    let meta = rs.image.meta();
     part.record(&meta, Kind::Attr)?.head().map_err(|_| EINVAL)
 }
 

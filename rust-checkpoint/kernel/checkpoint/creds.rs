@@ -102,7 +102,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 /// init any more.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     let record = part.record(&meta, Kind::Creds)?;
     let head: wire::Creds = record.head().map_err(|_| EINVAL)?;
     let mut groups = KVVec::new();

@@ -1178,15 +1178,9 @@ pub(crate) fn restart_table(rs: &mut Restart, part: &Part) -> Result {
     rs.own(Class::FdTable, id, part)?;
     file::new_table_for_current()?;
     let image = rs.image.clone();
-    let meta = image.meta()?;
-    let record = meta
-        .records()
-        .filter(|r| r.kind == Kind::FdTable)
-        .find(|r| {
-            r.head::<wire::FdTable>()
-                .is_ok_and(|t| t.id == part.task.files)
-        })
-        .ok_or(EINVAL)?;
+    let meta = image.meta();
+    let record = rs.defined_at(&meta, Class::FdTable, id)?.next();
+    let record = record.ok_or(EINVAL)?;
 
     for fd in record.array::<wire::Fd>().map_err(|_| EINVAL)? {
         let file = rs.file(fd.file.get())?.ok_or(EINVAL)?;

@@ -157,12 +157,9 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     rs.own(Class::Fs, id, part)?;
     file::new_fs_for_current()?;
     let image = rs.image.clone();
-    let fs = image
-        .meta()?
-        .records()
-        .filter(|r| r.kind == Kind::Fs)
-        .find_map(|r| r.head::<wire::Fs>().ok().filter(|fs| fs.id == part.task.fs))
-        .ok_or(EINVAL)?;
+    let meta = image.meta();
+    let record = rs.defined_at(&meta, Class::Fs, id)?.next();
+    let fs: wire::Fs = record.ok_or(EINVAL)?.head().map_err(|_| EINVAL)?;
     let place = |id: u32| {
         let i = id.checked_sub(1).ok_or(EINVAL)?;
         rs.paths.get(i as usize).ok_or(EINVAL)

@@ -762,10 +762,8 @@ pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]
 /// order of the image, so tasks do this one after the other.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
-    let mut records = meta.records().skip_while(|r| {
-        !(r.kind == Kind::Mm && r.head::<wire::Mm>().is_ok_and(|m| m.id == part.task.mm))
-    });
+    let meta = image.meta();
+    let mut records = rs.defined_at(&meta, Class::Mm, part.task.mm.get())?;
     let record = records.next().ok_or(EINVAL)?;
     let head: wire::Mm = record.head().map_err(|_| EINVAL)?;
     let flags = head.flags.get();

@@ -24,7 +24,8 @@ use crate::{
         parse::{
             self,
             Meta,
-            Record, //
+            Record,
+            Records, //
         },
         record::{
             self as wire,
@@ -83,9 +84,45 @@ pub(crate) struct Image {
 
 impl Image {
     /// The records.
-    pub(crate) fn meta(&self) -> Result<Meta<'_>> {
-        // By the type invariant this does not fail.
-        Meta::new(&self.bytes, HEADER_LEN as u64).map_err(|_| EINVAL)
+    pub(crate) fn meta(&self) -> Meta<'_> {
+        // By the type invariant they were checked.
+        Meta::of_checked(&self.bytes, HEADER_LEN as u64)
+    }
+}
+
+/// Where in the image the records stand that tasks refer to; each by its id - 1.
+#[derive(Default)]
+struct Defined {
+    sighands: KVVec<u64>,
+    mms: KVVec<u64>,
+    fd_tables: KVVec<u64>,
+    fs: KVVec<u64>,
+}
+
+impl Defined {
+    /// Adds a record, if it is one of those.
+    fn add(&mut self, record: &Record<'_>) -> Result {
+        let of_kind = match record.kind {
+            Kind::Sighand => &mut self.sighands,
+            Kind::Mm => &mut self.mms,
+            Kind::FdTable => &mut self.fd_tables,
+            Kind::Fs => &mut self.fs,
+            _ => return Ok(()),
+        };
+        of_kind
+            .push(record.offset, GFP_KERNEL_ACCOUNT)
+            .map_err(Into::into)
+    }
+
+    fn get(&self, class: Class, id: u32) -> Option<u64> {
+        let of_class = match class {
+            Class::Sighand => &self.sighands,
+            Class::Mm => &self.mms,
+            Class::FdTable => &self.fd_tables,
+            Class::Fs => &self.fs,
+            _ => return None,
+        };
+        of_class.get(id.checked_sub(1)? as usize).copied()
     }
 }
 
@@ -202,6 +239,8 @@ pub(crate) struct Restart {
     pub(crate) pipes: KVVec<pipes::Made>,
     /// What tasks share, and who has rebuilt it.
     owners: RBTree<(Class, u32), Owner>,
+    /// Where that stands in the image.
+    defined: Defined,
 }
 
 /// The task that has rebuilt something that others share.
@@ -220,6 +259,17 @@ impl Restart {
             None => Ok(None),
             Some(i) => Ok(Some(self.files.get(i as usize).ok_or(EINVAL)?.clone())),
         }
+    }
+
+    /// The records from the one on that defines an object which tasks share.
+    pub(crate) fn defined_at<'a>(
+        &self,
+        meta: &Meta<'a>,
+        class: Class,
+        id: u32,
+    ) -> Result<Records<'a>> {
+        let offset = self.defined.get(class, id).ok_or(EINVAL)?;
+        Ok(meta.records_from(offset))
     }
 
     /// Who has rebuilt an object, if somebody has.
@@ -246,14 +296,19 @@ impl Restart {
         Ok(self.shms.get(i as usize).ok_or(EINVAL)?.clone())
     }
 
-    /// Opens and makes what tasks share, in the order of the image.
+    /// Opens and makes what tasks share, in the order of the image, and notes
+    /// where the rest of it stands.
     fn prepare(&mut self) -> Result {
         let image = self.image.clone();
-        let meta = image.meta()?;
+        let meta = image.meta();
         let mut records = meta.records().peekable();
         // All files that are in the way are reported, not only the first.
         let mut ret = Ok(());
         while let Some(record) = records.next() {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            self.defined.add(&record)?;
             match record.kind {
                 Kind::File => ret = ret.and(files::restart(self, &record)),
                 Kind::Path => ret = ret.and(fs::restart_path(self, &record)),
@@ -284,20 +339,20 @@ impl Restart {
 pub(crate) struct Part {
     /// Its record.
     pub(crate) task: wire::Task,
-    /// Position of its record among the records.
-    index: usize,
+    /// Where in the image its record stands.
+    offset: u64,
 }
 
 impl Part {
-    /// The task of the record at position `index`.
-    pub(crate) fn new(task: wire::Task, index: usize) -> Self {
-        Self { task, index }
+    /// The task of the record that stands at `offset` of the image.
+    pub(crate) fn new(task: wire::Task, offset: u64) -> Self {
+        Self { task, offset }
     }
 
     /// The records that belong to the task.
     pub(crate) fn records<'a>(&self, meta: &Meta<'a>) -> impl Iterator<Item = Record<'a>> + Clone {
-        meta.records()
-            .skip(self.index + 1)
+        meta.records_from(self.offset)
+            .skip(1)
             .take_while(|r| !matches!(r.kind, Kind::Task | Kind::End))
     }
 
@@ -460,7 +515,7 @@ fn run(
     let init_mm = current!().mm_ref().ok_or(ESRCH)?;
     let image = Arc::new(image, GFP_KERNEL_ACCOUNT)?;
     let head: wire::Job = image
-        .meta()?
+        .meta()
         .records()
         .find(|r| r.kind == Kind::Job)
         .and_then(|r| r.head().ok())
@@ -478,6 +533,7 @@ fn run(
         paths: KVVec::new(),
         pipes: KVVec::new(),
         owners: RBTree::new(),
+        defined: Defined::default(),
     })?;
 
     let ret = job.state.lock().prepare();

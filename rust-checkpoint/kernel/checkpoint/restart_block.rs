@@ -154,7 +154,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 /// Has the system call of the current task go on; at the last moment, for time
 /// is short.
 pub(crate) fn release(rs: &Restart, part: &Part) -> Result {
-    let meta = rs.image.meta()?;
+    let meta = rs.image.meta();
     let head: wire::RestartBlock = part
         .record(&meta, Kind::RestartBlock)?
         .head()

@@ -47,7 +47,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 /// Sets the limits of the current process.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     let limits = part
         .record(&meta, Kind::Rlimits)?
         .array::<wire::Rlimit>()

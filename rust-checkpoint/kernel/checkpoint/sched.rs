@@ -59,7 +59,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 /// Has the current task scheduled as it was.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     let record = part.record(&meta, Kind::Sched)?;
     let head: wire::Sched = record.head().map_err(|_| EINVAL)?;
     let mut refused = |kind: &'static str, why: &'static str, remedy: &'static str, e| {

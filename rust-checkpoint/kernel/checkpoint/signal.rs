@@ -111,15 +111,9 @@ pub(crate) fn restart_actions(rs: &mut Restart, part: &Part) -> Result {
     }
     rs.own(Class::Sighand, id, part)?;
     let image = rs.image.clone();
-    let meta = image.meta()?;
-    let record = meta
-        .records()
-        .find(|r| {
-            r.kind == Kind::Sighand
-                && r.head::<wire::Sighand>()
-                    .is_ok_and(|s| s.id == part.task.sighand)
-        })
-        .ok_or(EINVAL)?;
+    let meta = image.meta();
+    let record = rs.defined_at(&meta, Class::Sighand, id)?.next();
+    let record = record.ok_or(EINVAL)?;
     let saved = record.array::<wire::SigAction>().map_err(|_| EINVAL)?;
     let mut actions = KBox::new([Action::DEFAULT; SIGNALS], GFP_KERNEL)?;
     if saved.len() != actions.len() {
@@ -229,7 +223,7 @@ fn checkpoint_queue(ctx: &mut Checkpoint, frozen: &Frozen<'_>, queue: Queue) -> 
 /// Sets masks and alternate stack of the current task.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     let head: wire::Signals = part
         .record(&meta, Kind::Signals)?
         .head()
@@ -261,7 +255,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
 /// credentials, for they count against the limit of its user.
 pub(crate) fn restart_pending(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     for record in part.records(&meta).filter(|r| r.kind == Kind::Pending) {
         let head: wire::Pending = record.head().map_err(|_| EINVAL)?;
         let queue = match head.shared.get() {

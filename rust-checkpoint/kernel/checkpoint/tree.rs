@@ -325,11 +325,9 @@ impl Tree {
     /// contradict each other.
     fn new(job: &Arc<Job>, meta: &Meta<'_>) -> Result<Self> {
         let mut parts = KVVec::new();
-        for (index, record) in meta.records().enumerate() {
-            if record.kind == Kind::Task {
-                let task = record.head::<wire::Task>().map_err(|_| EINVAL)?;
-                parts.push(Part::new(task, index), GFP_KERNEL_ACCOUNT)?;
-            }
+        for record in meta.records().filter(|r| r.kind == Kind::Task) {
+            let task = record.head::<wire::Task>().map_err(|_| EINVAL)?;
+            parts.push(Part::new(task, record.offset), GFP_KERNEL_ACCOUNT)?;
         }
         let kids = Kids::new(&parts)?;
 
@@ -472,7 +470,7 @@ impl Tree {
 /// many there are.
 pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
     let image = job.state.lock().image.clone();
-    let meta = image.meta()?;
+    let meta = image.meta();
     let tree = Tree::new(job, &meta)?;
 
     let ret = tree.build().and_then(|()| tree.settle(job, &image, &meta));

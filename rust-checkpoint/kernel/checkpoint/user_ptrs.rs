@@ -58,7 +58,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 }
 
 fn record(rs: &Restart, part: &Part) -> Result<wire::UserPtrs> {
-    let meta = rs.image.meta()?;
+    let meta = rs.image.meta();
     part.record(&meta, Kind::UserPtrs)?
         .head()
         .map_err(|_| EINVAL)

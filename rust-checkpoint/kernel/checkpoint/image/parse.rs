@@ -382,9 +382,32 @@ impl<'a> Meta<'a> {
         })
     }
 
+    /// The metadata of an image that was checked before: `bytes` are those that [`Meta::new`] took,
+    /// with the same `base_offset`.
+    ///
+    /// Takes no time. From other bytes there are records up to the first that is broken.
+    pub fn of_checked(bytes: &'a [u8], base_offset: u64) -> Self {
+        // INVARIANT: `Meta::new` has accepted the bytes.
+        Self {
+            bytes,
+            base: base_offset,
+        }
+    }
+
     /// The records of kinds that are known here, in order.
     pub fn records(&self) -> Records<'a> {
         Records(self.raw_records())
+    }
+
+    /// The same from the record on that stands at `offset` of the file ([`Record::offset`]); none
+    /// where no record can be.
+    pub fn records_from(&self, offset: u64) -> Records<'a> {
+        let rest = offset
+            .checked_sub(self.base)
+            .and_then(|at| self.bytes.get(usize::try_from(at).ok()?..))
+            .unwrap_or(&[]);
+        // INVARIANT: what such a concatenation has from one of its records on is one.
+        Records(RawRecords { rest, offset })
     }
 
     /// All records, in order.
