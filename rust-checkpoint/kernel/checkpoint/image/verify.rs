@@ -314,7 +314,10 @@ impl<'a> Verify<'a> {
             }
         }
         if leader && !has(Kind::Rlimits) {
-            return Err(Fault::new(offset, "thread group leader without Rlimits record"));
+            return Err(Fault::new(
+                offset,
+                "thread group leader without Rlimits record",
+            ));
         }
         if self.regsets == 0 {
             return Err(Fault::new(offset, "task without Regset record"));

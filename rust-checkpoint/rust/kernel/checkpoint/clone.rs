@@ -8,7 +8,7 @@ use crate::{
     bindings,
     checkpoint::task::{
         fatal_signal_pending,
-        relax, //
+        wait_a_tick, //
     },
     error::to_result,
     prelude::*,
@@ -90,7 +90,7 @@ pub fn reap(pid: i32) -> Result {
         if ret != -(bindings::ERESTARTSYS as c_long) || fatal_signal_pending() {
             break ret;
         }
-        relax();
+        wait_a_tick();
     };
     if ret < 0 {
         return Err(Error::from_errno(ret as c_int));

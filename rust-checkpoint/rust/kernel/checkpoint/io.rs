@@ -12,7 +12,7 @@ use crate::{
     bindings,
     checkpoint::task::{
         fatal_signal_pending,
-        relax, //
+        wait_a_tick, //
     },
     fs::File,
     page::PAGE_SIZE,
@@ -290,7 +290,7 @@ impl Stream {
                     if fatal_signal_pending() {
                         return Err(EINTR);
                     }
-                    relax();
+                    wait_a_tick();
                     continue;
                 }
                 n if n < 0 => return Err(Error::from_errno(n as c_int)),

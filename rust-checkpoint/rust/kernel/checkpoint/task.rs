@@ -351,6 +351,13 @@ impl Clocks {
 /// Lets others run while something short is waited for.
 pub fn relax() {
     // SAFETY: called where it is allowed to sleep.
+    unsafe { bindings::yield_() };
+}
+
+/// Sleeps for a tick, where there is nothing to wait for by name.
+#[doc(alias = "schedule_timeout_uninterruptible")]
+pub fn wait_a_tick() {
+    // SAFETY: called where it is allowed to sleep.
     unsafe { bindings::schedule_timeout_uninterruptible(1) };
 }
 
