@@ -87,7 +87,7 @@ static void end_sharing(struct run *run)
 }
 
 SCENARIO(memory_of_init, .before = share_memory, .release = end_sharing,
-	 .refused = "\"kind\":\"shared\"", .any_pid = true, .no_plain = true)
+	 .refused = "\"kind\":\"shared\"", .any_pid = true, .no_plain = true, .moving = true)
 {
 	job_hold();
 }
