@@ -398,6 +398,15 @@ impl NewCreds {
             {
                 return Err(EPERM);
             }
+            // PR_SET_KEEPCAPS, or PR_SET_SECUREBITS, before the ids were set: where
+            // neither could be had, what the ids took is gone.
+            let has = |bit: u32| (*old).securebits & (1 << bit) != 0;
+            let keeps = has(bindings::SECURE_KEEP_CAPS) || !has(bindings::SECURE_KEEP_CAPS_LOCKED);
+            let no_fixup = has(bindings::SECURE_NO_SETUID_FIXUP)
+                || (!has(bindings::SECURE_NO_SETUID_FIXUP_LOCKED) && may_setpcap());
+            if !keeps && !no_fixup && to.permitted & !(*new).cap_permitted.val != 0 {
+                return Err(EPERM);
+            }
             // PR_CAP_AMBIENT
             let raised = to.ambient & !from.ambient;
             if to.ambient & !(to.permitted & to.inheritable) != 0
