@@ -758,6 +758,51 @@ pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]
     Ok(())
 }
 
+/// What of an address space this version does not bring back, as it does not
+/// save it: the kind of report, and why.
+fn refused_mm(flags: u32) -> Option<(&'static str, &'static str)> {
+    if flags & mm_flags::THP_DISABLE != 0 {
+        return Some(("thp", "PR_SET_THP_DISABLE was in force"));
+    }
+    if flags & mm_flags::MERGE_ANY != 0 {
+        return Some(("ksm", "PR_SET_MEMORY_MERGE was in force"));
+    }
+    None
+}
+
+/// The same of a mapping with this name: why.
+fn refused_vma(mm: &wire::Mm, vma: &wire::Vma, name: &[u8]) -> Option<&'static str> {
+    const CHECKS: &[(u64, &str)] = &[
+        (vma_flags::MERGEABLE, "it was mergeable (MADV_MERGEABLE)"),
+        (vma_flags::DROPPABLE, "it was droppable (MAP_DROPPABLE)"),
+        (vma_flags::SEALED, "it was sealed (mseal(2))"),
+    ];
+    if vma.kind.get() == vma_kind::VDSO {
+        let why = "it was one of the vdso, and the image does not say where that is";
+        return (mm.vdso.get() == 0).then_some(why);
+    }
+    if !name.is_empty() {
+        return Some("it had a name (PR_SET_VMA_ANON_NAME)");
+    }
+    CHECKS
+        .iter()
+        .find(|(bits, _)| vma.flags.get() & bits != 0)
+        .map(|(_, why)| *why)
+}
+
+fn not_supported(rs: &mut Restart, object: Object, kind: &str, why: &str) -> Error {
+    rs.report.error(
+        Item {
+            object,
+            kind,
+            name: b"",
+            why,
+            remedy: "restart with a kernel that can bring it back",
+        },
+        EOPNOTSUPP,
+    )
+}
+
 /// Rebuilds the address space of the current task. The pages are read in the
 /// order of the image, so tasks do this one after the other.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
@@ -768,6 +813,9 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let head: wire::Mm = record.head().map_err(|_| EINVAL)?;
     let flags = head.flags.get();
 
+    if let Some((kind, why)) = refused_mm(flags) {
+        return Err(not_supported(rs, Object::Task, kind, why));
+    }
     arch::restart_personality(flags)?;
     if let Some(owner) = rs.owner(Class::Mm, head.id.get()) {
         return mm::share_with_current(&owner.task);
@@ -789,6 +837,10 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             }
             Kind::Vma => {
                 let vma: wire::Vma = record.head().map_err(|_| EINVAL)?;
+                if let Some(why) = refused_vma(&head, &vma, record.tail()) {
+                    let object = Object::Vma(vma.start.get() as usize);
+                    return Err(not_supported(rs, object, "mapping", why));
+                }
                 if vma.kind.get() != vma_kind::VDSO {
                     restart_vma(rs, &vma).map_err(|e| {
                         rs.report.error(
