@@ -6,6 +6,7 @@
 #include <linux/binfmts.h>
 #include <linux/checkpoint.h>
 #include <linux/leafops.h>
+#include <linux/membarrier.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mm_inline.h>
@@ -497,6 +498,103 @@ int checkpoint_set_exe(struct mm_struct *mm, struct file *exe)
 	err = file_permission(exe, MAY_EXEC);
 	return err ? err : set_mm_exe_file(mm, exe);
 }
+
+#ifdef CONFIG_MEMBARRIER
+/* What membarrier(2) needs to take a command, and what registering for it sets. */
+static const struct {
+	u32 command;
+	int ready;
+	int set;
+} checkpoint_registrations[] = {
+	{
+		MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED,
+		MEMBARRIER_STATE_GLOBAL_EXPEDITED_READY,
+		MEMBARRIER_STATE_GLOBAL_EXPEDITED,
+	},
+	{
+		MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED_READY,
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED,
+	},
+#ifdef CONFIG_ARCH_HAS_MEMBARRIER_SYNC_CORE
+	{
+		MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE,
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE_READY,
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED |
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE,
+	},
+#endif
+#ifdef CONFIG_RSEQ
+	{
+		MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ,
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ_READY,
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED |
+		MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ,
+	},
+#endif
+};
+
+/**
+ * checkpoint_membarrier - the registrations of an address space
+ * @mm: the address space
+ *
+ * Return: a set of MEMBARRIER_CMD_REGISTER_*.
+ */
+u32 checkpoint_membarrier(struct mm_struct *mm)
+{
+	int state = atomic_read(&mm->membarrier_state);
+	u32 commands = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(checkpoint_registrations); i++) {
+		if (state & checkpoint_registrations[i].ready)
+			commands |= checkpoint_registrations[i].command;
+	}
+	return commands;
+}
+
+/**
+ * checkpoint_set_membarrier - register the caller's address space
+ * @commands: a set of MEMBARRIER_CMD_REGISTER_*
+ *
+ * Context: process context of a task that has its address space for itself.
+ * Return: 0, or -EINVAL if membarrier(2) would not take one of @commands.
+ */
+int checkpoint_set_membarrier(u32 commands)
+{
+	struct mm_struct *mm = current->mm;
+	int state = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(checkpoint_registrations); i++) {
+		if (commands & checkpoint_registrations[i].command)
+			state |= checkpoint_registrations[i].ready |
+				 checkpoint_registrations[i].set;
+		commands &= ~checkpoint_registrations[i].command;
+	}
+	if (commands)
+		return -EINVAL;
+
+	atomic_or(state, &mm->membarrier_state);
+	/*
+	 * Nobody else runs in it: as when a process with one thread registers,
+	 * this runqueue has to know, and nobody has to be waited for.
+	 */
+	local_irq_disable();
+	membarrier_update_current_mm(mm);
+	local_irq_enable();
+	smp_mb();
+	return 0;
+}
+#else
+u32 checkpoint_membarrier(struct mm_struct *mm)
+{
+	return 0;
+}
+
+int checkpoint_set_membarrier(u32 commands)
+{
+	return commands ? -EINVAL : 0;
+}
+#endif
 
 void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like)
 {

@@ -130,6 +130,8 @@ bool checkpoint_vma_is_named(struct vm_area_struct *vma);
 void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 			     bool topdown);
 int checkpoint_set_exe(struct mm_struct *mm, struct file *exe);
+u32 checkpoint_membarrier(struct mm_struct *mm);
+int checkpoint_set_membarrier(u32 commands);
 void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like);
 vm_flags_t checkpoint_pkey_to_flags(u32 pkey);
 unsigned long checkpoint_nr_mappings(struct file *file);

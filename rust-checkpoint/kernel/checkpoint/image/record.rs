@@ -365,7 +365,7 @@ wire! {
         pub hiwater_vm: U64,
         /// Coredump filter, as in /proc/PID/coredump_filter.
         pub coredump_filter: U32,
-        /// Membarrier registrations, `1 << MEMBARRIER_CMD_*` number of the bit.
+        /// [`membarrier`].
         pub membarrier: U32,
         /// Address of the vdso, 0 if there is none.
         pub vdso: U64,
@@ -376,6 +376,23 @@ wire! {
         /// The key of execute-only mappings, 0 for none.
         pub exec_only_pkey: U32,
     }
+}
+
+/// Bits of [`Mm::membarrier`]: registrations for membarrier(2).
+pub mod membarrier {
+    /// MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED.
+    pub const GLOBAL_EXPEDITED: u32 = 1 << 2;
+    /// MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED.
+    pub const PRIVATE_EXPEDITED: u32 = 1 << 4;
+    /// MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE.
+    pub const PRIVATE_EXPEDITED_SYNC_CORE: u32 = 1 << 6;
+    /// MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ.
+    pub const PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 8;
+    /// All bits known.
+    pub const ALL: u32 = GLOBAL_EXPEDITED
+        | PRIVATE_EXPEDITED
+        | PRIVATE_EXPEDITED_SYNC_CORE
+        | PRIVATE_EXPEDITED_RSEQ;
 }
 
 /// Bits of [`Mm::flags`].

@@ -28,6 +28,7 @@ use super::{
     record::{
         attr_flags,
         file_kind,
+        membarrier,
         mm_flags,
         restart_kind,
         task_flags,
@@ -461,6 +462,7 @@ impl<'a> Verify<'a> {
         if mm.flags.get() & mm_flags::IA32 != 0 && self.header.features.get() & FEATURE_IA32 == 0 {
             return Err(r.fault("ia32 address space in an image without the ia32 feature"));
         }
+        bits(r, mm.membarrier.get().into(), membarrier::ALL.into())?;
         bits(r, mm.pkeys.get().into(), (1 << MAX_PKEYS) - 1)?;
         if mm.exec_only_pkey.get() >= MAX_PKEYS {
             return Err(r.fault("impossible protection key of execute-only mappings"));

@@ -505,36 +505,38 @@ pub struct Layout {
 /// Reads the layout of an address space that nobody changes.
 pub fn layout(mm: &MmWithUser) -> Layout {
     let raw = mm.as_raw();
-    // SAFETY: the address space is alive; nobody changes it, for all tasks in
-    // it stand still.
-    let m = unsafe { &(*raw).__bindgen_anon_1 };
-    // SAFETY: as above.
+    // SAFETY: the address space is alive.
     let flags = unsafe { bindings::__mm_flags_get_word(raw) };
-    // SAFETY: a flags word in a union of two views of the same bits.
-    let def_flags = unsafe { m.__bindgen_anon_2.def_flags };
-    Layout {
-        start_code: m.start_code,
-        end_code: m.end_code,
-        start_data: m.start_data,
-        end_data: m.end_data,
-        start_brk: m.start_brk,
-        brk: m.brk,
-        start_stack: m.start_stack,
-        arg_start: m.arg_start,
-        arg_end: m.arg_end,
-        env_start: m.env_start,
-        env_end: m.env_end,
-        mmap_base: m.mmap_base,
-        mmap_compat_base: m.mmap_compat_base,
-        hiwater_rss: m.hiwater_rss,
-        hiwater_vm: m.hiwater_vm,
-        coredump_filter: ((flags & bindings::MMF_DUMP_FILTER_MASK)
-            >> bindings::MMF_DUMP_FILTER_SHIFT) as u32,
-        membarrier: m.membarrier_state.counter as u32,
-        topdown: flags & bindings::MMF_TOPDOWN_MASK != 0,
-        lock_future: def_flags & bindings::VM_LOCKED != 0,
-        lock_future_onfault: def_flags & flags::LOCKONFAULT != 0,
-        has_binfmt: !m.binfmt.is_null(),
+    // SAFETY: as above. Nobody changes these fields, for all tasks in it stand
+    // still; others of the structure do change. The default flags are a word in
+    // a union of two views of the same bits.
+    unsafe {
+        let m = &raw const (*raw).__bindgen_anon_1;
+        let def_flags = (*m).__bindgen_anon_2.def_flags;
+        Layout {
+            start_code: (*m).start_code,
+            end_code: (*m).end_code,
+            start_data: (*m).start_data,
+            end_data: (*m).end_data,
+            start_brk: (*m).start_brk,
+            brk: (*m).brk,
+            start_stack: (*m).start_stack,
+            arg_start: (*m).arg_start,
+            arg_end: (*m).arg_end,
+            env_start: (*m).env_start,
+            env_end: (*m).env_end,
+            mmap_base: (*m).mmap_base,
+            mmap_compat_base: (*m).mmap_compat_base,
+            hiwater_rss: (*m).hiwater_rss,
+            hiwater_vm: (*m).hiwater_vm,
+            coredump_filter: ((flags & bindings::MMF_DUMP_FILTER_MASK)
+                >> bindings::MMF_DUMP_FILTER_SHIFT) as u32,
+            membarrier: bindings::checkpoint_membarrier(raw),
+            topdown: flags & bindings::MMF_TOPDOWN_MASK != 0,
+            lock_future: def_flags & bindings::VM_LOCKED != 0,
+            lock_future_onfault: def_flags & flags::LOCKONFAULT != 0,
+            has_binfmt: !(*m).binfmt.is_null(),
+        }
     }
 }
 
@@ -542,9 +544,9 @@ pub fn layout(mm: &MmWithUser) -> Layout {
 pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
     let raw = mm.as_raw();
     // SAFETY: as in `layout()`.
-    let m = unsafe { &(*raw).__bindgen_anon_1 };
-    // SAFETY: as above.
     let flags = unsafe { bindings::__mm_flags_get_word(raw) };
+    // SAFETY: as in `layout()`.
+    let ioctx_table = unsafe { (*raw).__bindgen_anon_1.ioctx_table };
     if flags & bindings::MMF_DISABLE_THP_MASK != 0 {
         return Some(("thp", "PR_SET_THP_DISABLE is in force"));
     }
@@ -554,7 +556,7 @@ pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
     if flags & bindings::MMF_HAS_MDWE_MASK != 0 {
         return Some(("mdwe", "PR_SET_MDWE is in force"));
     }
-    if !m.ioctx_table.is_null() {
+    if !ioctx_table.is_null() {
         return Some(("aio", "an asynchronous I/O context (io_setup(2)) is open"));
     }
     None
@@ -564,8 +566,8 @@ pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
 pub fn auxv(mm: &MmWithUser) -> Result<KVec<usize>> {
     let mut words = KVec::new();
     // SAFETY: as in `layout()`.
-    let saved = unsafe { &(*mm.as_raw()).__bindgen_anon_1.saved_auxv };
-    words.extend_from_slice(saved, GFP_KERNEL_ACCOUNT)?;
+    let saved = unsafe { (*mm.as_raw()).__bindgen_anon_1.saved_auxv };
+    words.extend_from_slice(&saved, GFP_KERNEL_ACCOUNT)?;
     Ok(words)
 }
 
@@ -619,26 +621,9 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
         // SAFETY: nobody else uses the address space yet.
         to_result(unsafe { bindings::checkpoint_set_exe(raw, exe.as_ptr()) })?;
     }
-    // SAFETY: only this task uses the address space, and nobody else looks at
-    // these fields before it runs, but for /proc, which copes with any values.
-    let m = unsafe { &mut (*raw).__bindgen_anon_1 };
-    m.start_code = layout.start_code;
-    m.end_code = layout.end_code;
-    m.start_data = layout.start_data;
-    m.end_data = layout.end_data;
-    m.start_brk = layout.start_brk;
-    m.brk = layout.brk;
-    m.start_stack = layout.start_stack;
-    m.arg_start = layout.arg_start;
-    m.arg_end = layout.arg_end;
-    m.env_start = layout.env_start;
-    m.env_end = layout.env_end;
-    m.mmap_base = layout.mmap_base;
-    m.mmap_compat_base = layout.mmap_compat_base;
-    m.hiwater_rss = m.hiwater_rss.max(layout.hiwater_rss);
-    m.hiwater_vm = m.hiwater_vm.max(layout.hiwater_vm);
-    m.membarrier_state.counter = layout.membarrier as i32;
-    m.saved_auxv = saved_auxv;
+    // SAFETY: called with no lock held; this task has the address space for itself.
+    to_result(unsafe { bindings::checkpoint_set_membarrier(layout.membarrier) })?;
+
     let mut def = 0;
     if layout.lock_future {
         def |= bindings::VM_LOCKED;
@@ -646,9 +631,29 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
     if layout.lock_future_onfault {
         def |= flags::LOCKONFAULT;
     }
-    // SAFETY: as above; a flags word in a union of two views of the same bits.
+    // SAFETY: the address space is alive. Only this task uses it, and nobody
+    // else looks at these fields before it runs, but for /proc, which copes with
+    // any values. The default flags are a word in a union of two views of the
+    // same bits.
     unsafe {
-        m.__bindgen_anon_2.def_flags |= def;
+        let m = &raw mut (*raw).__bindgen_anon_1;
+        (*m).start_code = layout.start_code;
+        (*m).end_code = layout.end_code;
+        (*m).start_data = layout.start_data;
+        (*m).end_data = layout.end_data;
+        (*m).start_brk = layout.start_brk;
+        (*m).brk = layout.brk;
+        (*m).start_stack = layout.start_stack;
+        (*m).arg_start = layout.arg_start;
+        (*m).arg_end = layout.arg_end;
+        (*m).env_start = layout.env_start;
+        (*m).env_end = layout.env_end;
+        (*m).mmap_base = layout.mmap_base;
+        (*m).mmap_compat_base = layout.mmap_compat_base;
+        (*m).hiwater_rss = layout.hiwater_rss.max((*m).hiwater_rss);
+        (*m).hiwater_vm = layout.hiwater_vm.max((*m).hiwater_vm);
+        (*m).saved_auxv = saved_auxv;
+        (*m).__bindgen_anon_2.def_flags |= def;
         bindings::checkpoint_set_mm_flags(raw, layout.coredump_filter, layout.topdown);
     }
     Ok(())

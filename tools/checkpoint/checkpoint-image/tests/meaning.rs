@@ -388,6 +388,9 @@ fn values() {
         },
     );
     bad::<PipeData>(Kind::PipeData, 0, BITS, |x| x.flags = 2.into());
+    // The kernel's own bits of a registration are not those of membarrier(2).
+    bad::<Mm>(Kind::Mm, 0, BITS, |x| x.membarrier = 3.into());
+    fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.membarrier = 0x154.into()));
     refused(Kind::PipeData, 0, ORDER, |s| {
         s.replace(Kind::Pipe, 0, &[]);
     });

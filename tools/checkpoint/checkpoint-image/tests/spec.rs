@@ -161,7 +161,8 @@ fn kinds_are_as_specified() {
 }
 
 /// Modules of constants, and the sections that they are in.
-const NAMED: [(&str, &str); 8] = [
+const NAMED: [(&str, &str); 9] = [
+    ("membarrier", "Mm"),
     ("mm_flags", "Mm"),
     ("vma_flags", "Vma"),
     ("task_flags", "Task"),
