@@ -389,10 +389,8 @@ pub mod membarrier {
     /// MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ.
     pub const PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 8;
     /// All bits known.
-    pub const ALL: u32 = GLOBAL_EXPEDITED
-        | PRIVATE_EXPEDITED
-        | PRIVATE_EXPEDITED_SYNC_CORE
-        | PRIVATE_EXPEDITED_RSEQ;
+    pub const ALL: u32 =
+        GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_SYNC_CORE | PRIVATE_EXPEDITED_RSEQ;
 }
 
 /// Bits of [`Mm::flags`].

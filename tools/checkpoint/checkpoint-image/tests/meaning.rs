@@ -533,6 +533,7 @@ fn task_without_a_part() {
         s.edit::<Task>(Kind::Task, 1, |task| {
             task.pid = 3.into();
             task.tgid = tgid.into();
+            task.exit_signal = if tgid == 3 { 17 } else { -1 }.into();
         });
         s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 2.into());
         s.recount();
