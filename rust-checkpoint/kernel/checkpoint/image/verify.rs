@@ -5,8 +5,9 @@
 //! [`Meta::new`](super::parse::Meta::new) has seen to the framing; [`verify`] sees to the rest that
 //! can be known without a machine to restore on: the order of the records, ids that are defined
 //! before they are used, mappings and runs that are sorted and within bounds, counts and sums that
-//! agree, tasks that have all they need, strings that are strings, flags and enumerations with known values only. restart(2) runs
-//! it before it creates anything, `ckpt show` and `ckpt verify` run the same.
+//! agree, tasks that have all they need, strings that are strings, flags and enumerations with
+//! known values only. restart(2) runs it before it creates anything, `ckpt show` and `ckpt verify`
+//! run the same.
 //!
 //! It takes one pass and no memory: ids count from 1 within their kind, so that "defined before
 //! used" is a comparison; and runs and mappings are sorted, so that "within a mapping" is a merge.
