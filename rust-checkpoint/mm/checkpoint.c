@@ -581,6 +581,7 @@ int checkpoint_set_membarrier(u32 commands)
 	local_irq_disable();
 	membarrier_update_current_mm(mm);
 	local_irq_enable();
+	/* No access of the task from now on comes before the registration. */
 	smp_mb();
 	return 0;
 }
