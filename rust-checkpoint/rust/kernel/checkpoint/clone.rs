@@ -24,6 +24,22 @@ pub trait Body: Send + Sync + 'static {
     fn run(self: Arc<Self>);
 }
 
+/// For how many ticks a pid may be taken by nobody.
+const MAX_TRIES: u32 = 50;
+
+/// Whether there is a task with this pid, a zombie too.
+fn is_alive(pid: i32) -> bool {
+    // SAFETY: any number may be asked for.
+    match NonNull::new(unsafe { bindings::find_get_task_by_vpid(pid) }) {
+        None => false,
+        Some(task) => {
+            // SAFETY: the reference comes with the result.
+            drop(unsafe { ARef::<Task>::from_raw(task.cast()) });
+            true
+        }
+    }
+}
+
 /// Creates a child of the caller with the given pid, innermost namespace
 /// first, that runs `body`.
 ///
@@ -61,8 +77,18 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
         set_tid_size: set_tid.len(),
         ..Default::default()
     };
-    // SAFETY: `args` is valid, and with `fn` the new task runs `start()`.
-    let nr = unsafe { bindings::kernel_clone(&mut args) };
+    let mut tries = 0;
+    let nr = loop {
+        // SAFETY: `args` is valid, and with `fn` the new task runs `start()`.
+        let nr = unsafe { bindings::kernel_clone(&mut args) };
+        // The last thread of a process gives up its pid a moment after the
+        // process was waited for.
+        if nr != EEXIST.to_errno() || tries == MAX_TRIES || pids.iter().any(|p| is_alive(*p)) {
+            break nr;
+        }
+        tries += 1;
+        wait_a_tick();
+    };
     if nr < 0 {
         // SAFETY: no task was created, so the reference is still ours.
         drop(unsafe { Arc::from_raw(raw) });
