@@ -149,7 +149,7 @@ void checkpoint_set_exit_signal(struct task_struct *task, int sig)
  * A session leader has called setsid() before; this is for its members.
  *
  * Context: takes tasklist_lock for writing; may sleep.
- * Return: 0, or -ESRCH when there is no such leader.
+ * Return: 0, or -ESRCH when there is no such leader, or @task was reaped.
  */
 int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 {
@@ -157,16 +157,18 @@ int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 	struct pid *pid;
 	int err = 0;
 
-	if (sid && sid != task_session_vnr(task))
-		proc_clear_tty(task);
-
 	write_lock_irq(&tasklist_lock);
-	if (sid) {
+	/* Another thread of init may have waited for one that was killed. */
+	if (!pid_alive(task))
+		err = -ESRCH;
+	if (!err && sid) {
 		pid = find_vpid(sid);
-		if (!pid || !pid_task(pid, PIDTYPE_SID))
+		if (!pid || !pid_task(pid, PIDTYPE_SID)) {
 			err = -ESRCH;
-		else if (task_session(task) != pid)
+		} else if (task_session(task) != pid) {
+			proc_clear_tty(task);
 			change_pid(pids, task, PIDTYPE_SID, pid);
+		}
 	}
 	if (!err && pgid) {
 		pid = find_vpid(pgid);
