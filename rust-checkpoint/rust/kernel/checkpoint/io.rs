@@ -81,8 +81,12 @@ impl HeldPage {
         self.page.as_ptr()
     }
 
-    /// Calls `f` with the content. It may change meanwhile where others map
-    /// the page; it does not for pages of a captured address space.
+    /// Calls `f` with the content, which may be used until it returns.
+    ///
+    /// It may change meanwhile where others map the page, as it may for any
+    /// read(2) or write(2): the bytes are only to be copied or hashed, and no
+    /// reference is to be made to them. It does not change for pages of a captured
+    /// address space.
     fn with<R>(&self, f: impl FnOnce(*mut u8) -> R) -> R {
         // SAFETY: the page is valid; mapped and unmapped in nesting order.
         let addr = unsafe { bindings::kmap_local_page(self.as_ptr()) };
@@ -102,9 +106,9 @@ impl HeldPage {
     /// Copies the content of `from`.
     pub fn copy_from(&mut self, from: &HeldPage) {
         self.with(|to| {
-            // SAFETY: both have PAGE_SIZE bytes and are not the same page, for
-            // `self` is borrowed mutably.
-            from.with(|from| unsafe { core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE) })
+            // SAFETY: both have PAGE_SIZE bytes. They may be those of one page, of
+            // which there are two references.
+            from.with(|from| unsafe { core::ptr::copy(from, to, PAGE_SIZE) })
         });
     }
 }
