@@ -35,6 +35,29 @@ fn the_sample_has_every_kind_of_record() {
 }
 
 #[test]
+fn records_from_any_of_them_on() {
+    let sample = Sample::default();
+    let bytes = &sample.records.bytes;
+    let all = |meta: &Meta<'_>| -> Vec<_> { meta.records().map(|r| (r.offset, r.kind)).collect() };
+    for base in [0, HEADER_LEN as u64] {
+        let meta = Meta::of_checked(bytes, base);
+        let records = all(&Meta::new(bytes, base).unwrap());
+        assert_eq!(all(&meta), records);
+        for (nth, (offset, _)) in records.iter().enumerate() {
+            let from = meta.records_from(*offset).map(|r| (r.offset, r.kind));
+            assert!(from.eq(records[nth..].iter().copied()), "from {offset}");
+        }
+        for outside in [base.wrapping_sub(1), meta.end(), meta.end() + 1, u64::MAX] {
+            assert_eq!(meta.records_from(outside).count(), 0, "{outside}");
+        }
+        // Where no record begins there is no panic, and an end.
+        for offset in base..meta.end() {
+            meta.records_from(offset).for_each(drop);
+        }
+    }
+}
+
+#[test]
 fn hash_is_xxh64() {
     // From the specification of xxHash.
     assert_eq!(hash(b""), 0xef46_db37_51d8_e999);
