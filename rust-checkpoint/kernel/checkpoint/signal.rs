@@ -115,11 +115,8 @@ pub(crate) fn restart_actions(rs: &mut Restart, part: &Part) -> Result {
     let record = rs.defined_at(&meta, Class::Sighand, id)?.next();
     let record = record.ok_or(EINVAL)?;
     let saved = record.array::<wire::SigAction>().map_err(|_| EINVAL)?;
-    let mut actions = KBox::new([Action::DEFAULT; SIGNALS], GFP_KERNEL)?;
-    if saved.len() != actions.len() {
-        return Err(EINVAL);
-    }
-    for (action, saved) in actions.iter_mut().zip(saved) {
+    let mut actions = KVec::with_capacity(saved.len(), GFP_KERNEL)?;
+    for saved in saved {
         let flags = saved.flags.get();
         let abi = match flags & sigaction_flags::ALL {
             0 => Abi::Native,
@@ -127,13 +124,14 @@ pub(crate) fn restart_actions(rs: &mut Restart, part: &Part) -> Result {
             sigaction_flags::X32 => Abi::X32,
             _ => return Err(EINVAL),
         };
-        *action = Action {
+        let action = Action {
             handler: saved.handler.get() as usize,
             flags: (flags & !sigaction_flags::ALL) as usize,
             abi,
             restorer: saved.restorer.get() as usize,
             mask: saved.mask.get(),
         };
+        actions.push(action, GFP_KERNEL)?;
     }
     signal::set_actions(&actions)
 }

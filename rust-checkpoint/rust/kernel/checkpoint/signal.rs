@@ -361,9 +361,12 @@ pub fn share_actions(owner: &Task) -> Result {
     to_result(unsafe { bindings::checkpoint_share_sighand(owner.as_ptr()) })
 }
 
-/// Gives the current task, and whoever shares the table with it, its actions;
-/// `EINVAL` for those that sigaction(2) would not take.
-pub fn set_actions(actions: &[Action; SIGNALS]) -> Result {
+/// Gives the current task, and whoever shares the table with it, its actions, one
+/// for each signal; `EINVAL` for those that sigaction(2) would not take.
+pub fn set_actions(actions: &[Action]) -> Result {
+    if actions.len() != SIGNALS {
+        return Err(EINVAL);
+    }
     for (index, action) in actions.iter().enumerate() {
         let only_kernel = mask(index as u32 + 1) & unblockable() != 0;
         if (only_kernel && *action != Action::DEFAULT)
@@ -495,9 +498,13 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
     let lock = SigLock::lock(&current)?;
     let t = lock.task.as_ptr();
     let mut ret = Ok(());
-    // SAFETY: the lock is held throughout; the task is the current one. While
-    // all signals are blocked, none is dropped as ignored, and none kills or
-    // wakes anyone. `info` is a valid siginfo: it is copied, never followed.
+    // While all signals are blocked for the current task, none is dropped as
+    // ignored, and none wakes it. One of the process may be one that a thread of it
+    // does not block, which is told as it would be by any sender: it looks for
+    // signals on its way to user mode, or, if nothing handles the signal, the
+    // process dies of it, as it would have when the signal came.
+    // SAFETY: the lock is held throughout; the task is the current one. `info` is
+    // a valid siginfo: it is copied, never followed.
     unsafe {
         let blocked = (*t).blocked;
         (*t).blocked = to_sigset(u64::MAX);
