@@ -43,17 +43,20 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still,
 };
 use kernel::{
     bindings,
     checkpoint::{
+        clone::Newborn,
         io::xxh64,
+        mm::NewMm,
+        task::Still,
         x86::{
             self,
             why,
             LdtEntry,
             MmState,
-            Still,
             ThreadState, //
         },
     },
@@ -148,13 +151,6 @@ fn refuse(report: &mut Report, bits: u32) {
             remedy,
         });
     }
-}
-
-/// A task that stands still, for those who read its registers.
-fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
-    // SAFETY: a `Frozen` task is held by the caller's freezer, which waited
-    // until it was off its CPU.
-    unsafe { Still::new(frozen.task()) }
 }
 
 /// Saves what x86 has in an address space. Called by init, the task stands still.
@@ -358,9 +354,8 @@ pub(crate) fn check_features(header: &Header) -> Result<(), &'static str> {
 
 /// Makes the current task one of the width of `flags` ([`wire::mm_flags`]).
 /// Called before it gets its address space.
-pub(crate) fn restart_personality(flags: u32) -> Result {
-    x86::set_personality(flags & mm_flags::IA32 != 0);
-    Ok(())
+pub(crate) fn restart_personality(newborn: &Newborn, flags: u32) {
+    x86::set_personality(newborn, flags & mm_flags::IA32 != 0);
 }
 
 /// Gives the current task its LDT.
@@ -378,7 +373,7 @@ pub(crate) fn restart_ldt(entries: &[wire::LdtEntry]) -> Result {
 
 /// Maps the vdso where it was, and gives the address space, which is built
 /// but for that, the rest of what x86 keeps of it.
-pub(crate) fn restart_vdso(report: &mut Report, head: &wire::Mm) -> Result {
+pub(crate) fn restart_vdso(report: &mut Report, mm: &NewMm<'_>, head: &wire::Mm) -> Result {
     let flags = head.flags.get();
     let ia32 = flags & mm_flags::IA32 != 0;
     let vdso = head.vdso.get();
@@ -394,15 +389,15 @@ pub(crate) fn restart_vdso(report: &mut Report, head: &wire::Mm) -> Result {
         item.remedy = "restart on the kernel, and the model of CPU, that the image was taken on";
         return Err(report.error(item, EINVAL));
     }
-    x86::set_mm(&MmState {
+    let state = MmState {
         ia32,
         binfmt: flags & mm_flags::BINFMT != 0,
         vdso: vdso as usize,
         pkeys: head.pkeys.get(),
         exec_only_pkey: head.exec_only_pkey.get(),
         ..Default::default()
-    })
-    .map_err(|e| {
+    };
+    x86::set_mm(mm, &state).map_err(|e| {
         if e == EOPNOTSUPP {
             item.object = Object::Task;
             item.kind = "pkeys";
@@ -429,7 +424,7 @@ fn find_thread<'a>(mut records: impl Iterator<Item = Record<'a>>) -> Result<wire
 
 /// Gives the current task what it can only have for itself. Called before it
 /// drops the credentials of init.
-pub(crate) fn restart_own(rs: &mut Restart, part: &Part) -> Result {
+pub(crate) fn restart_own(rs: &mut Restart, part: &Part, newborn: &Newborn) -> Result {
     let image = rs.image.clone();
     let meta = image.meta();
     let records = part.records(&meta);
@@ -452,7 +447,7 @@ pub(crate) fn restart_own(rs: &mut Restart, part: &Part) -> Result {
             Some(area) => word(area, x86::XSAVE_HEADER)? & perm,
             None => 0,
         };
-        x86::enable_xfeatures(perm, used)
+        x86::enable_xfeatures(newborn, perm, used)
             .map_err(|e| fail("xcomp", "it may not use its xstate components here", e))?;
     }
     if let Some(ports) = find_regset(records, x86::NT_386_IOPERM) {

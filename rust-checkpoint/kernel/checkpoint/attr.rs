@@ -25,6 +25,7 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still,
 };
 use kernel::{
     checkpoint::attr::{
@@ -37,7 +38,8 @@ use kernel::{
 /// Saves what a task has.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let task = frozen.task();
-    let attr = attr::of(task);
+    let still = still(frozen)?;
+    let attr = attr::of(&still);
     let mut flags = 0;
     for (is, bit) in [
         (attr.autoreap, attr_flags::AUTOREAP),
@@ -56,7 +58,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         Kind::Attr,
         &wire::Attr {
             personality: attr.personality.into(),
-            pdeath_signal: attr::pdeath_signal(task).into(),
+            pdeath_signal: attr::pdeath_signal(&still).into(),
             oom_score_adj: i32::from(attr.oom_score_adj).into(),
             dumpable: attr::dumpable(task).into(),
             timer_slack_ns: attr.timer_slack_ns.into(),

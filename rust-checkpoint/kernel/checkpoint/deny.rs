@@ -13,10 +13,14 @@ use crate::{
         Item,
         Object, //
     },
+    task::still,
 };
-use kernel::checkpoint::attr::{
-    Unsupported,
-    UnsupportedSet, //
+use kernel::{
+    checkpoint::attr::{
+        Unsupported,
+        UnsupportedSet, //
+    },
+    prelude::*,
 };
 
 /// Kind, why and remedy of a refusal.
@@ -196,8 +200,8 @@ const REFUSALS: [Refusal; 28] = [
 ];
 
 /// Reports all that is in the way with a task.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) {
-    let found = UnsupportedSet::of(frozen.task());
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let found = UnsupportedSet::of(&still(frozen)?);
     for (what, kind, why, remedy) in REFUSALS {
         if found.has(what) {
             ctx.report.refuse(Item {
@@ -209,4 +213,5 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) {
             });
         }
     }
+    Ok(())
 }

@@ -83,6 +83,7 @@ use core::ptr;
 use kernel::{
     bindings,
     checkpoint::{
+        clone::Newborn,
         file::{
             self,
             Attributes,
@@ -1170,7 +1171,7 @@ fn changed(was: &wire::Identity, is: &Identity) -> Result<Option<CString>> {
 
 /// Gives the current task its descriptor table: that of the task which had it
 /// first, or one of its own.
-pub(crate) fn restart_table(rs: &mut Restart, part: &Part) -> Result {
+pub(crate) fn restart_table(rs: &mut Restart, part: &Part, newborn: &Newborn) -> Result {
     let id = part.task.files.get();
     if let Some(owner) = rs.owner(Class::FdTable, id) {
         return file::share_table(&owner.task);
@@ -1185,7 +1186,7 @@ pub(crate) fn restart_table(rs: &mut Restart, part: &Part) -> Result {
     for fd in record.array::<wire::Fd>().map_err(|_| EINVAL)? {
         let file = rs.file(fd.file.get())?.ok_or(EINVAL)?;
         let cloexec = fd.flags.get() & bindings::FD_CLOEXEC != 0;
-        file::install(fd.fd.get(), &file, cloexec).map_err(|e| {
+        file::install(newborn, fd.fd.get(), &file, cloexec).map_err(|e| {
             let remedy = if e == EMFILE {
                 "raise init's hard limit of RLIMIT_NOFILE"
             } else {

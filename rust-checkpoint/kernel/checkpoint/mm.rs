@@ -47,6 +47,7 @@ use core::mem::size_of;
 use kernel::{
     bindings,
     checkpoint::{
+        clone::Newborn,
         io::{
             HeldPage,
             BATCH, //
@@ -56,6 +57,7 @@ use kernel::{
             Captured,
             Layout,
             MapRequest,
+            NewMm,
             PageRange, //
         },
         task::TaskExt,
@@ -805,7 +807,7 @@ fn not_supported(rs: &mut Restart, object: Object, kind: &str, why: &str) -> Err
 
 /// Rebuilds the address space of the current task. The pages are read in the
 /// order of the image, so tasks do this one after the other.
-pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> Result {
     let image = rs.image.clone();
     let meta = image.meta();
     let mut records = rs.defined_at(&meta, Class::Mm, part.task.mm.get())?;
@@ -816,12 +818,12 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     if let Some((kind, why)) = refused_mm(flags) {
         return Err(not_supported(rs, Object::Task, kind, why));
     }
-    arch::restart_personality(flags)?;
+    arch::restart_personality(newborn, flags);
     if let Some(owner) = rs.owner(Class::Mm, head.id.get()) {
-        return mm::share_with_current(&owner.task);
+        return mm::share_with_current(newborn, &owner.task);
     }
     rs.own(Class::Mm, head.id.get(), part)?;
-    mm::new_for_current()?;
+    let mm = NewMm::new(newborn)?;
     if flags & mm_flags::BINFMT != 0 && flags & mm_flags::IA32 == 0 {
         mm::inherit_binfmt(&rs.init_mm);
     }
@@ -842,7 +844,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
                     return Err(not_supported(rs, object, "mapping", why));
                 }
                 if vma.kind.get() != vma_kind::VDSO {
-                    restart_vma(rs, &vma).map_err(|e| {
+                    restart_vma(rs, &mm, &vma).map_err(|e| {
                         rs.report.error(
                             Item {
                                 object: Object::Vma(vma.start.get() as usize),
@@ -859,7 +861,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             _ => (),
         }
     }
-    arch::restart_vdso(&mut rs.report, &head)?;
+    arch::restart_vdso(&mut rs.report, &mm, &head)?;
 
     for record in records
         .clone()
@@ -887,7 +889,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         }
         let (start, end) = (vma.start.get() as usize, vma.end.get() as usize);
         let flags = vma.flags.get();
-        mm::set_flags(start, to_kernel(flags) | pkey_flags(&vma))?;
+        mm::set_flags(&mm, start, to_kernel(flags) | pkey_flags(&vma))?;
         if flags & vma_flags::LOCKED != 0 && flags & vma_flags::LOCKONFAULT == 0 {
             mm::lock(start, end - start)?;
         }
@@ -903,6 +905,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     };
     let exe = files::program(rs, head.exe_file.get())?;
     mm::set_layout(
+        &mm,
         &Layout {
             start_code: head.start_code.get() as usize,
             end_code: head.end_code.get() as usize,
@@ -935,7 +938,7 @@ fn pkey_flags(vma: &wire::Vma) -> vm_flags_t {
     mm::pkey_flags(vma.pkey.get())
 }
 
-fn restart_vma(rs: &Restart, vma: &wire::Vma) -> Result {
+fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma) -> Result {
     let flags = vma.flags.get();
     let shared = flags & vma_flags::MAYSHARE != 0;
     let file = match vma.kind.get() {
@@ -988,5 +991,9 @@ fn restart_vma(rs: &Restart, vma: &wire::Vma) -> Result {
         file: file.as_deref(),
         lock: flags & vma_flags::LOCKED != 0,
     })?;
-    mm::set_flags(start, to_kernel(flags) | pkey_flags(vma) | vm::DONTEXPAND)
+    mm::set_flags(
+        mm,
+        start,
+        to_kernel(flags) | pkey_flags(vma) | vm::DONTEXPAND,
+    )
 }

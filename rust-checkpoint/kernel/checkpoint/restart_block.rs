@@ -27,6 +27,7 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still,
 };
 use kernel::{
     checkpoint::{
@@ -59,7 +60,7 @@ fn now(clocks: &Clocks, clock: Clock) -> i64 {
 /// Saves how the system call of a task goes on.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let mut name = [0; WCHAN_LEN];
-    let block = match restart_block::of(frozen.task(), &mut name) {
+    let block = match restart_block::of(&still(frozen)?, &mut name) {
         Ok(block) => block,
         Err(name) => {
             ctx.report.refuse(Item {

@@ -35,6 +35,7 @@ use crate::{
 };
 use kernel::{
     checkpoint::{
+        clone::Newborn,
         signal::{
             self,
             Abi,
@@ -100,14 +101,14 @@ pub(crate) fn checkpoint_actions(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> R
 
 /// Gives the current process its actions: those of the process which had them
 /// first, or actions of its own.
-pub(crate) fn restart_actions(rs: &mut Restart, part: &Part) -> Result {
+pub(crate) fn restart_actions(rs: &mut Restart, part: &Part, newborn: &Newborn) -> Result {
     let id = part.task.sighand.get();
     if let Some(owner) = rs.owner(Class::Sighand, id) {
         // clone(2) asks the same.
         if owner.mm != part.task.mm.get() {
             return Err(EINVAL);
         }
-        return signal::share_actions(&owner.task);
+        return signal::share_actions(newborn, &owner.task);
     }
     rs.own(Class::Sighand, id, part)?;
     let image = rs.image.clone();

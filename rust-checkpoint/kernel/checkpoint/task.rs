@@ -40,14 +40,25 @@ use crate::{
 };
 use kernel::{
     checkpoint::{
-        clone,
+        clone::{
+            self,
+            Newborn, //
+        },
         task::{
             self,
+            Still,
             TaskExt, //
         },
     },
     prelude::*,
 };
+
+/// A frozen task, for those who read what only it changes.
+pub(crate) fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
+    // SAFETY: a `Frozen` task is held by the caller's freezer, which waited
+    // until it was off its CPU.
+    unsafe { Still::new(frozen.task()) }
+}
 
 /// Saves a task that stands still.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
@@ -84,7 +95,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         "its session is that of a process which is not in the job",
     );
 
-    deny::checkpoint(ctx, frozen);
+    deny::checkpoint(ctx, frozen)?;
     let mm = mm::checkpoint(ctx, frozen)?;
     let files = files::checkpoint_table(ctx, frozen)?;
     let fs = fs::checkpoint(ctx, frozen)?;
@@ -130,20 +141,20 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 
 /// Rebuilds what is a thread's own in the current one, which was created sharing
 /// all with its leader.
-pub(crate) fn restart_thread(rs: &mut Restart, part: &Part) -> Result {
-    arch::restart_own(rs, part)?;
-    files::restart_table(rs, part)?;
+pub(crate) fn restart_thread(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> Result {
+    arch::restart_own(rs, part, newborn)?;
+    files::restart_table(rs, part, newborn)?;
     fs::restart(rs, part)?;
     task::set_comm(&part.task.comm);
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;
     restart_block::restart(rs, part)?;
-    restart_rights(rs, part)
+    restart_rights(rs, part, newborn)
 }
 
 /// Rebuilds the current task.
-pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> Result {
     let task = &part.task;
     if task.sid == task.pid {
         clone::new_session()?;
@@ -160,13 +171,13 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             ENOTTY,
         ));
     }
-    mm::restart(rs, part)?;
-    arch::restart_own(rs, part)?;
-    files::restart_table(rs, part)?;
+    mm::restart(rs, part, newborn)?;
+    arch::restart_own(rs, part, newborn)?;
+    files::restart_table(rs, part, newborn)?;
     fs::restart(rs, part)?;
     task::set_comm(&part.task.comm);
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
-    signal::restart_actions(rs, part)?;
+    signal::restart_actions(rs, part, newborn)?;
     signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;
     restart_block::restart(rs, part)
@@ -175,7 +186,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
 /// Gives the current task, the leader of a thread group, its credentials and
 /// what may be had with them. What was before, also to create its threads, may
 /// need the rights of init.
-pub(crate) fn restart_rights(rs: &mut Restart, part: &Part) -> Result {
+pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newborn) -> Result {
     if part.is_group_leader() {
         rlimits::restart(rs, part)?;
     }

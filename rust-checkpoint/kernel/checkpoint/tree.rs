@@ -37,7 +37,8 @@ use kernel::{
             reap,
             set_exit_signal,
             set_groups,
-            Body, //
+            Body,
+            Newborn, //
         },
         event::Event,
         file::new_table_for_current,
@@ -178,10 +179,10 @@ impl Child {
     }
 
     /// Creates its children and rebuilds itself.
-    fn build(&self) -> Result {
+    fn build(&self, newborn: &mut Newborn) -> Result {
         if !self.part.is_group_leader() {
             self.born.happen_for_all();
-            return self.rebuild(task::restart_thread);
+            return self.rebuild(newborn, task::restart_thread);
         }
         // Init's descriptors are not for the job, and one of them may be the
         // other end of the pipe that the image comes from.
@@ -191,13 +192,17 @@ impl Child {
         }
         self.born.happen_for_all();
         created?;
-        self.rebuild(task::restart)?;
+        self.rebuild(newborn, task::restart)?;
         self.create_kids(true)?;
-        self.rebuild(task::restart_rights)
+        self.rebuild(newborn, task::restart_rights)
     }
 
     /// Rebuilds the task when it is its turn.
-    fn rebuild(&self, restart: fn(&mut Restart, &Part) -> Result) -> Result {
+    fn rebuild(
+        &self,
+        newborn: &mut Newborn,
+        restart: fn(&mut Restart, &Part, &mut Newborn) -> Result,
+    ) -> Result {
         self.turn.wait_killable()?;
         if self.job.aborted.load(Acquire) != 0 {
             return Err(EINTR);
@@ -206,15 +211,15 @@ impl Child {
         let part = &self.part;
         rs.report
             .subject(Some((part.task.pid.get(), part.task.comm)));
-        restart(&mut rs, part)?;
+        restart(&mut rs, part, newborn)?;
         rs.report.subject(None);
         Ok(())
     }
 }
 
 impl Body for Child {
-    fn run(self: Arc<Self>) {
-        let ret = self.build();
+    fn run(self: Arc<Self>, newborn: &mut Newborn) {
+        let ret = self.build(newborn);
         let ok = ret.is_ok();
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);

@@ -21,6 +21,7 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still,
 };
 use kernel::{
     checkpoint::user_ptrs::{
@@ -33,8 +34,9 @@ use kernel::{
 
 /// Saves the addresses of a task.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
-    let at = user_ptrs::at_exit(frozen.task());
-    let rseq = user_ptrs::rseq(frozen.task()).unwrap_or(Rseq {
+    let still = still(frozen)?;
+    let at = user_ptrs::at_exit(&still);
+    let rseq = user_ptrs::rseq(&still).unwrap_or(Rseq {
         addr: 0,
         len: 0,
         sig: 0,

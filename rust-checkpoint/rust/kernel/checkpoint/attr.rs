@@ -6,6 +6,7 @@
 //! C headers: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h),
 //! [`include/linux/sched/exec_state.h`](srctree/include/linux/sched/exec_state.h)
 
+use super::task::Still;
 use crate::{
     bindings,
     error::to_result,
@@ -17,8 +18,8 @@ use crate::{
 #[doc(alias = "checkpoint_attr")]
 pub type Attr = bindings::checkpoint_attr;
 
-/// That of a task that stands still.
-pub fn of(task: &Task) -> Attr {
+/// That of a task.
+pub fn of(task: &Still<'_>) -> Attr {
     let mut attr = Attr::default();
     // SAFETY: the task is alive and does not run.
     unsafe { bindings::checkpoint_get_attr(task.as_ptr(), &mut attr) };
@@ -39,7 +40,7 @@ pub fn set_autoreap(autoreap: bool) {
 }
 
 /// The signal a task gets when its parent dies; 0 for none.
-pub fn pdeath_signal(task: &Task) -> u32 {
+pub fn pdeath_signal(task: &Still<'_>) -> u32 {
     // SAFETY: the task is alive and does not run; only it changes this.
     unsafe { (*task.as_ptr()).pdeath_signal }
         .try_into()
@@ -77,7 +78,7 @@ pub fn set_dumpable(dumpable: u32) -> Result {
 
 /// Whether a task is confined by seccomp.
 pub fn has_seccomp(task: &Task) -> bool {
-    // SAFETY: the task is alive and does not run.
+    // SAFETY: the task is alive; reads a scalar, which never goes back to none.
     unsafe { bindings::checkpoint_has_seccomp(task.as_ptr()) }
 }
 
@@ -234,15 +235,14 @@ pub enum Unsupported {
 
 const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 28);
 
-/// What a task, which stands still, has that can't be saved; a set of
-/// [`Unsupported`].
+/// What a task has that can't be saved; a set of [`Unsupported`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnsupportedSet(u64);
 
 impl UnsupportedSet {
-    /// That of a task that stands still; called by its init.
+    /// That of a task; called by its init.
     #[doc(alias = "checkpoint_unsupported")]
-    pub fn of(task: &Task) -> Self {
+    pub fn of(task: &Still<'_>) -> Self {
         // SAFETY: the task is alive and does not run.
         Self(unsafe { bindings::checkpoint_unsupported(task.as_ptr()) })
     }

@@ -14,14 +14,41 @@ use crate::{
     prelude::*,
     sync::{aref::ARef, Arc},
     task::Task,
+    types::NotThreadSafe, //
 };
 use core::ptr::NonNull;
+
+/// The current task was created by [`clone_with_pid`] and has not been to user
+/// mode: it may rebuild itself.
+///
+/// # Invariants
+///
+/// Exists in such a task only, and until it goes to user mode.
+pub struct Newborn(NotThreadSafe);
+
+impl Newborn {
+    /// `EINVAL` unless the task is the only one of its process.
+    ///
+    /// It stays so, until it creates a thread itself.
+    pub(super) fn check_alone(&self) -> Result {
+        // SAFETY: the signal structure of the current task is there; the field
+        // is a scalar and aligned.
+        let threads = unsafe {
+            let signal = (*Task::current_raw()).signal;
+            (&raw const (*signal).nr_threads).read_volatile()
+        };
+        match threads {
+            1 => Ok(()),
+            _ => Err(EINVAL),
+        }
+    }
+}
 
 /// What a new task does before it goes to user mode for the first time.
 pub trait Body: Send + Sync + 'static {
     /// Runs as the new task. When it returns, the task goes to user mode, so
     /// it must have got registers to go with, or be about to die.
-    fn run(self: Arc<Self>);
+    fn run(self: Arc<Self>, newborn: &mut Newborn);
 }
 
 /// For how many ticks a pid may be taken by nobody.
@@ -53,7 +80,9 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
     unsafe extern "C" fn start<B: Body>(arg: *mut c_void) -> c_int {
         // SAFETY: `arg` is what `clone_with_pid()` made of its body.
         let body = unsafe { Arc::from_raw(arg.cast::<B>().cast_const()) };
-        body.run();
+        // INVARIANT: the task was created just now, and returns from here to go
+        // to user mode; `run()` can't keep what it only borrows.
+        body.run(&mut Newborn(NotThreadSafe));
         0
     }
 
@@ -94,7 +123,11 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
         drop(unsafe { Arc::from_raw(raw) });
         return Err(Error::from_errno(nr));
     }
-    // SAFETY: the child can't be reaped by anyone but the caller's thread group.
+    // A process stays until it is waited for by the caller's thread group. A
+    // thread that was killed meanwhile is gone, and the caller is about to be, for
+    // it was killed with it: should another task have the pid by now, that one is
+    // found and left alone.
+    // SAFETY: any number may be asked for.
     let task = unsafe { bindings::find_get_task_by_vpid(nr) };
     // SAFETY: the reference comes with the result.
     Ok(unsafe { ARef::from_raw(NonNull::new(task).ok_or(ESRCH)?.cast()) })
@@ -124,10 +157,11 @@ pub fn reap(pid: i32) -> Result {
     Ok(())
 }
 
-/// Sets the signal that `task`, a child of the caller that has not been to
-/// user mode, sends its parent when it exits.
+/// Sets the signal that `task` sends its parent when it exits; for a child of the
+/// caller that has not been to user mode.
 pub fn set_exit_signal(task: &Task, signal: i32) {
-    // SAFETY: the task is alive.
+    // SAFETY: there is a reference to the task; takes the lock that whoever looks
+    // at the signal takes.
     unsafe { bindings::checkpoint_set_exit_signal(task.as_ptr(), signal) };
 }
 
@@ -138,11 +172,14 @@ pub fn new_session() -> Result {
     to_result(unsafe { bindings::ksys_setsid() })
 }
 
-/// Puts `task`, which has not been to user mode, into a process group and
-/// a session, given as pids of tasks in the namespace of the caller; 0 leaves
-/// what it has.
+/// Puts `task` into a process group and a session, given as pids of tasks in the
+/// namespace of the caller; 0 leaves what it has. For a process that has not been
+/// to user mode.
+///
+/// `ESRCH`: there is no such leader, or the task was reaped.
 pub fn set_groups(task: &Task, pgid: i32, sid: i32) -> Result {
-    // SAFETY: the task is alive.
+    // SAFETY: there is a reference to the task; takes the lock under which tasks
+    // are reaped, and looks.
     to_result(unsafe { bindings::checkpoint_set_groups(task.as_ptr(), pgid, sid) })
 }
 

@@ -8,7 +8,10 @@
 
 use crate::{
     bindings,
-    checkpoint::io::HeldPage,
+    checkpoint::{
+        clone::Newborn,
+        io::HeldPage, //
+    },
     error::{
         from_err_ptr,
         to_result, //
@@ -677,8 +680,9 @@ pub fn new_fs_for_current() -> Result {
 /// Makes `file` a descriptor of the current task.
 ///
 /// `EMFILE`: beyond what the task may raise its limit to.
-pub fn install(fd: u32, file: &File, cloexec: bool) -> Result {
-    // SAFETY: the file is alive; takes a reference of its own.
+pub fn install(_newborn: &Newborn, fd: u32, file: &File, cloexec: bool) -> Result {
+    // SAFETY: the file is alive; takes a reference of its own. The limit that is
+    // raised meanwhile is that of a process which has not been to user mode.
     to_result(unsafe { bindings::checkpoint_install_fd(fd, file.as_ptr(), cloexec) })
 }
 

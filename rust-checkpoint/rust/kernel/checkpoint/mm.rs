@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
 
-use super::io::HeldPage;
+use super::{
+    clone::Newborn,
+    io::HeldPage, //
+};
 use crate::{
     bindings,
     error::{
@@ -25,7 +28,7 @@ use crate::{
     sync::aref::ARef,
     task::Task,
 };
-use core::ptr::NonNull;
+use core::{marker::PhantomData, ptr::NonNull};
 
 /// A copy-on-write duplicate of an address space, as fork makes it, that no
 /// task runs in.
@@ -258,20 +261,36 @@ fn hold_pages(
     Ok(())
 }
 
-/// Gives the current task, which must not have been to user mode, a new and
-/// empty address space.
-pub fn new_for_current() -> Result {
-    // SAFETY: called by a task created by `clone_with_pid()`, in process context.
-    to_result(unsafe { bindings::checkpoint_new_mm(bindings::current_user_ns()) })
+/// The current task is building its address space.
+///
+/// # Invariants
+///
+/// It has not been to user mode, and has an address space that it made itself.
+pub struct NewMm<'a>(PhantomData<&'a mut Newborn>);
+
+impl<'a> NewMm<'a> {
+    /// Gives the current task a new and empty address space.
+    ///
+    /// `EINVAL`: it has threads, which have the old one.
+    pub fn new(newborn: &'a mut Newborn) -> Result<Self> {
+        newborn.check_alone()?;
+        // SAFETY: called in process context by a task that has no threads and
+        // has not been to user mode.
+        to_result(unsafe { bindings::checkpoint_new_mm(bindings::current_user_ns()) })?;
+        // INVARIANT: made just now; while `newborn` is borrowed, the task is not in
+        // user mode and does not get another one.
+        Ok(Self(PhantomData))
+    }
 }
 
-/// Has the current task, which must not have been to user mode, share the
-/// address space of `owner`.
+/// Has the current task share the address space of `owner`.
 ///
-/// `ESRCH`: that one has exited.
+/// `ESRCH`: that one has exited. `EINVAL`: the current one has threads.
 #[doc(alias = "CLONE_VM")]
-pub fn share_with_current(owner: &Task) -> Result {
-    // SAFETY: called by a task created by `clone_with_pid()`, in process context.
+pub fn share_with_current(newborn: &mut Newborn, owner: &Task) -> Result {
+    newborn.check_alone()?;
+    // SAFETY: called in process context by a task that has no threads and has
+    // not been to user mode; there is a reference to the other one.
     to_result(unsafe { bindings::checkpoint_share_mm(owner.as_ptr()) })
 }
 
@@ -311,8 +330,9 @@ pub fn map(req: &MapRequest<'_>) -> Result {
 
 /// Sets the flags of the mapping of the current task that starts at `start`.
 #[doc(alias = "checkpoint_set_vma_flags")]
-pub fn set_flags(start: usize, flags: vm_flags_t) -> Result {
-    // SAFETY: called with no lock held.
+pub fn set_flags(_mm: &NewMm<'_>, start: usize, flags: vm_flags_t) -> Result {
+    // SAFETY: called with no lock held; nobody has been to user mode with this
+    // address space and relies on a flag.
     to_result(unsafe { bindings::checkpoint_set_vma_flags(start as c_ulong, flags) })
 }
 
@@ -441,7 +461,7 @@ pub fn vmas<A>(
             found.answer = Some(ask(&VmaHook {
                 hook,
                 vma,
-                _lock: core::marker::PhantomData,
+                _lock: PhantomData,
             }));
         }
         at = found.end as c_ulong;
@@ -460,7 +480,7 @@ type Hook =
 pub struct VmaHook<'a> {
     hook: Hook,
     vma: *mut bindings::vm_area_struct,
-    _lock: core::marker::PhantomData<&'a ()>,
+    _lock: PhantomData<&'a ()>,
 }
 
 impl VmaHook<'_> {
@@ -502,40 +522,47 @@ pub struct Layout {
     pub has_binfmt: bool,
 }
 
-/// Reads the layout of an address space that nobody changes.
+/// Reads a field as `READ_ONCE()`.
+macro_rules! read_once {
+    ($place:expr) => {
+        (&raw const $place).read_volatile()
+    };
+}
+
+/// Reads the layout of an address space: each value as it is. All of them are of
+/// one moment when the tasks in it stand still.
 pub fn layout(mm: &MmWithUser) -> Layout {
     let raw = mm.as_raw();
     // SAFETY: the address space is alive.
     let flags = unsafe { bindings::__mm_flags_get_word(raw) };
-    // SAFETY: as above. Nobody changes these fields, for all tasks in it stand
-    // still; others of the structure do change. The default flags are a word in
-    // a union of two views of the same bits.
+    // SAFETY: as above; the fields are scalars and aligned. The default flags are
+    // a word in a union of two views of the same bits.
     unsafe {
         let m = &raw const (*raw).__bindgen_anon_1;
-        let def_flags = (*m).__bindgen_anon_2.def_flags;
+        let def_flags = read_once!((*m).__bindgen_anon_2.def_flags);
         Layout {
-            start_code: (*m).start_code,
-            end_code: (*m).end_code,
-            start_data: (*m).start_data,
-            end_data: (*m).end_data,
-            start_brk: (*m).start_brk,
-            brk: (*m).brk,
-            start_stack: (*m).start_stack,
-            arg_start: (*m).arg_start,
-            arg_end: (*m).arg_end,
-            env_start: (*m).env_start,
-            env_end: (*m).env_end,
-            mmap_base: (*m).mmap_base,
-            mmap_compat_base: (*m).mmap_compat_base,
-            hiwater_rss: (*m).hiwater_rss,
-            hiwater_vm: (*m).hiwater_vm,
+            start_code: read_once!((*m).start_code),
+            end_code: read_once!((*m).end_code),
+            start_data: read_once!((*m).start_data),
+            end_data: read_once!((*m).end_data),
+            start_brk: read_once!((*m).start_brk),
+            brk: read_once!((*m).brk),
+            start_stack: read_once!((*m).start_stack),
+            arg_start: read_once!((*m).arg_start),
+            arg_end: read_once!((*m).arg_end),
+            env_start: read_once!((*m).env_start),
+            env_end: read_once!((*m).env_end),
+            mmap_base: read_once!((*m).mmap_base),
+            mmap_compat_base: read_once!((*m).mmap_compat_base),
+            hiwater_rss: read_once!((*m).hiwater_rss),
+            hiwater_vm: read_once!((*m).hiwater_vm),
             coredump_filter: ((flags & bindings::MMF_DUMP_FILTER_MASK)
                 >> bindings::MMF_DUMP_FILTER_SHIFT) as u32,
             membarrier: bindings::checkpoint_membarrier(raw),
             topdown: flags & bindings::MMF_TOPDOWN_MASK != 0,
             lock_future: def_flags & bindings::VM_LOCKED != 0,
             lock_future_onfault: def_flags & flags::LOCKONFAULT != 0,
-            has_binfmt: !(*m).binfmt.is_null(),
+            has_binfmt: !read_once!((*m).binfmt).is_null(),
         }
     }
 }
@@ -546,7 +573,7 @@ pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
     // SAFETY: as in `layout()`.
     let flags = unsafe { bindings::__mm_flags_get_word(raw) };
     // SAFETY: as in `layout()`.
-    let ioctx_table = unsafe { (*raw).__bindgen_anon_1.ioctx_table };
+    let ioctx_table = unsafe { read_once!((*raw).__bindgen_anon_1.ioctx_table) };
     if flags & bindings::MMF_DISABLE_THP_MASK != 0 {
         return Some(("thp", "PR_SET_THP_DISABLE is in force"));
     }
@@ -565,8 +592,9 @@ pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
 /// The auxiliary vector, as many words as it has.
 pub fn auxv(mm: &MmWithUser) -> Result<KVec<usize>> {
     let mut words = KVec::new();
-    // SAFETY: as in `layout()`.
-    let saved = unsafe { (*mm.as_raw()).__bindgen_anon_1.saved_auxv };
+    // SAFETY: as in `layout()`. If it changes meanwhile this is a mixture, and
+    // nothing worse.
+    let saved = unsafe { read_once!((*mm.as_raw()).__bindgen_anon_1.saved_auxv) };
     words.extend_from_slice(&saved, GFP_KERNEL_ACCOUNT)?;
     Ok(words)
 }
@@ -584,9 +612,8 @@ const AUXV_WORDS: usize = bindings::AT_VECTOR_SIZE as usize;
 /// Words of its end.
 const AT_NULL_WORDS: usize = 2;
 
-/// Gives the current address space, built by this task, its layout, auxiliary
-/// vector and program.
-pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result {
+/// Gives the current address space its layout, auxiliary vector and program.
+pub fn set_layout(_mm: &NewMm<'_>, layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result {
     let task = current!();
     let raw = task.mm().ok_or(ESRCH)?.as_raw();
     // As prctl(PR_SET_MM_MAP) wants them.
@@ -618,10 +645,11 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
     }
     to.copy_from_slice(from);
     if let Some(exe) = exe {
-        // SAFETY: nobody else uses the address space yet.
+        // SAFETY: nobody has been to user mode with the address space.
         to_result(unsafe { bindings::checkpoint_set_exe(raw, exe.as_ptr()) })?;
     }
-    // SAFETY: called with no lock held; this task has the address space for itself.
+    // SAFETY: called with no lock held; nobody has been to user mode with the
+    // address space.
     to_result(unsafe { bindings::checkpoint_set_membarrier(layout.membarrier) })?;
 
     let mut def = 0;
@@ -631,10 +659,10 @@ pub fn set_layout(layout: &Layout, auxv: &[usize], exe: Option<&File>) -> Result
     if layout.lock_future_onfault {
         def |= flags::LOCKONFAULT;
     }
-    // SAFETY: the address space is alive. Only this task uses it, and nobody
-    // else looks at these fields before it runs, but for /proc, which copes with
-    // any values. The default flags are a word in a union of two views of the
-    // same bits.
+    // SAFETY: the address space is alive. Nobody has been to user mode with it, so
+    // that nobody else looks at these fields but /proc, which copes with any
+    // values. The default flags are a word in a union of two views of the same
+    // bits.
     unsafe {
         let m = &raw mut (*raw).__bindgen_anon_1;
         (*m).start_code = layout.start_code;

@@ -6,12 +6,12 @@
 
 use super::task::{
     symbol,
+    Still,
     WCHAN_LEN, //
 };
 use crate::{
     bindings,
-    prelude::*,
-    task::Task, //
+    prelude::*, //
 };
 
 /// Where the time left of a sleep is written.
@@ -152,9 +152,9 @@ pub struct RestartBlock {
     pub compat: bool,
 }
 
-/// The restart block of a task that stands still. When it is of a kind that is
-/// not known, the error is the name of its function, written to `name`.
-pub fn of<'a>(task: &Task, name: &'a mut [u8; WCHAN_LEN]) -> Result<RestartBlock, &'a [u8]> {
+/// The restart block of a task. When it is of a kind that is not known, the error
+/// is the name of its function, written to `name`.
+pub fn of<'a>(task: &Still<'_>, name: &'a mut [u8; WCHAN_LEN]) -> Result<RestartBlock, &'a [u8]> {
     let mut c = bindings::checkpoint_restart_block::default();
     // SAFETY: the task is alive, and does not run.
     unsafe { bindings::checkpoint_get_restart_block(task.as_ptr(), &mut c) };

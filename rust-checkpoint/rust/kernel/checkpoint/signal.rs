@@ -8,7 +8,10 @@
 //! C headers: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/sched/jobctl.h`](srctree/include/linux/sched/jobctl.h)
 
-use super::attr;
+use super::{
+    attr,
+    clone::Newborn, //
+};
 use crate::{
     bindings,
     error::to_result,
@@ -351,13 +354,15 @@ impl Drop for SigLock<'_> {
     }
 }
 
-/// Has the current process, which has one thread and has not been to user mode,
-/// share the actions of the process of `owner`, whose address space it shares.
+/// Has the current process share the actions of the process of `owner`, whose
+/// address space it shares.
 ///
-/// `ESRCH`: that one has exited.
+/// `ESRCH`: that one has exited. `EINVAL`: the current one has threads.
 #[doc(alias = "CLONE_SIGHAND")]
-pub fn share_actions(owner: &Task) -> Result {
-    // SAFETY: the task is alive.
+pub fn share_actions(newborn: &Newborn, owner: &Task) -> Result {
+    newborn.check_alone()?;
+    // SAFETY: the current task has no threads and has not been to user mode;
+    // there is a reference to the other one.
     to_result(unsafe { bindings::checkpoint_share_sighand(owner.as_ptr()) })
 }
 

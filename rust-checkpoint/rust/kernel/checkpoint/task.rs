@@ -21,6 +21,7 @@ use core::{
         offset_of,
         size_of, //
     },
+    ops::Deref,
     ptr::NonNull,
 };
 
@@ -89,6 +90,49 @@ macro_rules! read_once {
         // SAFETY: the task is alive, the field is a scalar and aligned.
         unsafe { core::ptr::addr_of!((*$task.as_ptr()).$($field)+).read_volatile() }
     };
+}
+
+/// A task that stands still: what only it changes can be read, and some of it
+/// set, by another one.
+///
+/// # Invariants
+///
+/// The task is not the current one. It sleeps, off its CPU, and nobody lets it
+/// go on while this exists, which has a reference to its stack.
+pub struct Still<'a>(&'a Task);
+
+impl<'a> Still<'a> {
+    /// Takes the caller's word that `task` stands still. `ESRCH`: it is dead.
+    ///
+    /// # Safety
+    ///
+    /// `task` is not the current one. It sleeps, `wait_task_inactive()` said
+    /// so, and only the caller can let it go on; the caller does not while
+    /// the result exists.
+    pub unsafe fn new(task: &'a Task) -> Result<Self> {
+        // SAFETY: the task is alive.
+        if unsafe { bindings::try_get_task_stack(task.as_ptr()) }.is_null() {
+            return Err(ESRCH);
+        }
+        // INVARIANT: by the requirements of this function, and referenced just
+        // now.
+        Ok(Self(task))
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the reference is ours.
+        unsafe { bindings::put_task_stack(self.0.as_ptr()) };
+    }
+}
+
+impl Deref for Still<'_> {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        self.0
+    }
 }
 
 /// What checkpoint/restart asks of a [`Task`].

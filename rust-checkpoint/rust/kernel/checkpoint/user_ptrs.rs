@@ -5,6 +5,7 @@
 //! C headers: [`include/linux/rseq.h`](srctree/include/linux/rseq.h),
 //! [`include/linux/futex_types.h`](srctree/include/linux/futex_types.h)
 
+use super::task::Still;
 use crate::{
     bindings,
     error::to_result,
@@ -36,8 +37,8 @@ pub struct AtExit {
     pub compat_robust_list: usize,
 }
 
-/// The area that a task, which stands still, has registered.
-pub fn rseq(task: &Task) -> Option<Rseq> {
+/// The area that a task has registered.
+pub fn rseq(task: &Still<'_>) -> Option<Rseq> {
     // SAFETY: the task is alive and does not run; only it registers areas.
     unsafe {
         let rseq = &raw const (*task.as_ptr()).rseq;
@@ -65,8 +66,8 @@ pub fn set_rseq(rseq: &Rseq) -> Result {
     })
 }
 
-/// What was said about the exit of a task that stands still.
-pub fn at_exit(task: &Task) -> AtExit {
+/// What was said about the exit of a task.
+pub fn at_exit(task: &Still<'_>) -> AtExit {
     let t = task.as_ptr();
     // SAFETY: the task is alive and does not run; only it changes these.
     unsafe {

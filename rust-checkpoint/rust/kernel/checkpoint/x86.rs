@@ -5,12 +5,16 @@
 //! C headers: [`arch/x86/include/asm/checkpoint.h`](srctree/arch/x86/include/asm/checkpoint.h),
 //! [`include/linux/regset.h`](srctree/include/linux/regset.h)
 
+use super::{
+    clone::Newborn,
+    mm::NewMm,
+    task::Still, //
+};
 use crate::{
     bindings,
     error::to_result,
     mm::MmWithUser,
-    prelude::*,
-    task::Task, //
+    prelude::*, //
 };
 use core::mem::size_of;
 
@@ -71,44 +75,12 @@ pub mod why {
     pub const GUEST: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_GUEST;
 }
 
-/// A task whose registers may be read and written by another one.
-///
-/// # Invariants
-///
-/// The task is not the current one. It sleeps, off its CPU, and nobody lets it
-/// go on while this exists, which has a reference to its stack.
-pub struct Still<'a>(&'a Task);
-
-impl Drop for Still<'_> {
-    fn drop(&mut self) {
-        // SAFETY: by the type invariant the reference is ours.
-        unsafe { bindings::put_task_stack(self.0.as_ptr()) };
-    }
-}
-
-impl<'a> Still<'a> {
-    /// Takes the caller's word that `task` stands still. `ESRCH`: it is dead.
-    ///
-    /// # Safety
-    ///
-    /// `task` is not the current one. It sleeps, `wait_task_inactive()` said
-    /// so, and only the caller can let it go on; the caller does not while
-    /// the result exists.
-    pub unsafe fn new(task: &'a Task) -> Result<Self> {
-        // SAFETY: the task is alive.
-        if unsafe { bindings::try_get_task_stack(task.as_ptr()) }.is_null() {
-            return Err(ESRCH);
-        }
-        // INVARIANT: by the requirements of this function, and referenced just
-        // now.
-        Ok(Self(task))
-    }
-
+impl Still<'_> {
     /// What there is beside the register sets.
     pub fn thread(&self) -> ThreadState {
         let mut state = ThreadState::default();
         // SAFETY: by the type invariant the task stands still.
-        unsafe { bindings::checkpoint_x86_get_thread(self.0.as_ptr(), &mut state) };
+        unsafe { bindings::checkpoint_x86_get_thread(self.as_ptr(), &mut state) };
         state
     }
 
@@ -117,7 +89,7 @@ impl<'a> Still<'a> {
     pub fn set_thread(&self, state: &ThreadState) -> Result {
         // SAFETY: by the type invariant the task stands still; all fields are
         // plain values that user mode can see or set itself.
-        to_result(unsafe { bindings::checkpoint_x86_set_thread(self.0.as_ptr(), state) })
+        to_result(unsafe { bindings::checkpoint_x86_set_thread(self.as_ptr(), state) })
     }
 
     /// The register set with this NT_* number, none if the task does not use
@@ -126,7 +98,7 @@ impl<'a> Still<'a> {
         let Some(set) = Regset::find(note) else {
             return Ok(None);
         };
-        let task = self.0.as_ptr();
+        let task = self.as_ptr();
         let mut len = set.len();
         if let Some(active) = set.0.active {
             // SAFETY: by the type invariant the task stands still.
@@ -184,7 +156,7 @@ impl<'a> Still<'a> {
         // as many bytes as is said, which is no more than the set has.
         to_result(unsafe {
             f(
-                self.0.as_ptr(),
+                self.as_ptr(),
                 set.0,
                 0,
                 bytes.len() as c_uint,
@@ -198,21 +170,21 @@ impl<'a> Still<'a> {
     /// [`NT_PRSTATUS`], with the flags in it.
     pub fn finish_regs(&self, flags: u64) {
         // SAFETY: by the type invariant the task stands still.
-        unsafe { bindings::checkpoint_x86_finish_regs(self.0.as_ptr(), flags as c_ulong) };
+        unsafe { bindings::checkpoint_x86_finish_regs(self.as_ptr(), flags as c_ulong) };
     }
 
     /// A debug register, as a tracer reads it.
     pub fn debug_register(&self, n: usize) -> u64 {
         // SAFETY: by the type invariant the task stands still; any number may
         // be asked for.
-        unsafe { bindings::ptrace_get_debugreg(self.0.as_ptr(), n as c_int) as u64 }
+        unsafe { bindings::ptrace_get_debugreg(self.as_ptr(), n as c_int) as u64 }
     }
 
     /// Sets a debug register, as a tracer does.
     pub fn set_debug_register(&self, n: usize, value: u64) -> Result {
         // SAFETY: as above; the value is checked.
         to_result(unsafe {
-            bindings::ptrace_set_debugreg(self.0.as_ptr(), n as c_int, value as c_ulong)
+            bindings::ptrace_set_debugreg(self.as_ptr(), n as c_int, value as c_ulong)
         })
     }
 
@@ -221,7 +193,7 @@ impl<'a> Still<'a> {
     pub fn mm(&self, mm: &MmWithUser) -> MmState {
         let mut state = MmState::default();
         // SAFETY: both are alive; takes the lock it needs.
-        unsafe { bindings::checkpoint_x86_get_mm(mm.as_raw(), self.0.as_ptr(), &mut state) };
+        unsafe { bindings::checkpoint_x86_get_mm(mm.as_raw(), self.as_ptr(), &mut state) };
         state
     }
 }
@@ -245,15 +217,17 @@ impl Regset {
 ///
 /// `EEXIST`: the vdso does not fit where it was. `EOPNOTSUPP`: this machine
 /// has no such protection keys.
-pub fn set_mm(state: &MmState) -> Result {
-    // SAFETY: called by a task that has built its address space and shares it
-    // with nobody; what it says is checked.
+pub fn set_mm(_mm: &NewMm<'_>, state: &MmState) -> Result {
+    // SAFETY: the current task has an address space that it has built itself,
+    // and has not been to user mode; what it says is checked.
     to_result(unsafe { bindings::checkpoint_x86_set_mm(state) })
 }
 
-/// Makes the current task, created for restart(2), an ia32 or a 64-bit one.
-pub fn set_personality(ia32: bool) {
-    // SAFETY: called by such a task before it gets its address space.
+/// Makes the current task an ia32 or a 64-bit one; before it gets its address
+/// space.
+pub fn set_personality(_newborn: &Newborn, ia32: bool) {
+    // SAFETY: the current task has not been to user mode, so that nothing in it
+    // depends on its width.
     unsafe { bindings::checkpoint_x86_set_personality(ia32) };
 }
 
@@ -357,10 +331,10 @@ pub fn xfeature(nr: u32) -> Option<(u32, u32)> {
     has.then_some((size, offset))
 }
 
-/// Lets the process of the current task, which has not been to user mode, use
-/// the dynamic xstate components `perm`, and itself hold `used` of them.
-pub fn enable_xfeatures(perm: u64, used: u64) -> Result {
-    // SAFETY: called by such a task, with no lock held.
+/// Lets the process of the current task use the dynamic xstate components
+/// `perm`, and itself hold `used` of them.
+pub fn enable_xfeatures(_newborn: &Newborn, perm: u64, used: u64) -> Result {
+    // SAFETY: the current task has not been to user mode.
     to_result(unsafe { bindings::checkpoint_x86_enable_xfeatures(perm, used) })
 }
 
