@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Builds the kernel of this checkout.
 #
-#   ci/kernel-build.sh [test|bench|kasan|off|lint] [make target or option ...]
+#   ci/kernel-build.sh [test|bench|kasan|off|lint|wide] [make target or option ...]
 #
 # test: with lockdep and friends, build/bzImage. bench: no debugging, build/bzImage-bench.
 # kasan: build/bzImage-kasan. off: without CONFIG_CHECKPOINT. lint: like bench, for the compilers'
-# advice. With targets, such as kernel/fork.o, only those are made.
+# advice. wide: with what else the series touches. With targets, such as kernel/fork.o, only those
+# are made.
 #
 # KERNEL_COMMIT= builds that commit of the series, in a work tree of its own.
 . "$(dirname "$0")/lib.sh"
@@ -20,7 +21,8 @@ bench)	image=$build/bzImage-bench ;;
 kasan)	fragments+=(ci/debug.config ci/kasan.config); image=$build/bzImage-kasan ;;
 off)	fragments+=(ci/debug.config); image= ;;
 lint)	image= ;;
-*)	die "no configuration '$config': test, bench, kasan, off or lint" ;;
+wide)	fragments+=(ci/wide.config); image= ;;
+*)	die "no configuration '$config': test, bench, kasan, off, lint or wide" ;;
 esac
 if [[ $config != off && $(series_entries) ]]; then fragments+=(ci/checkpoint.config); fi
 
