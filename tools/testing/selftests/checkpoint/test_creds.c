@@ -7,6 +7,7 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/membarrier.h>
 #include <linux/securebits.h>
 #include <sys/fsuid.h>
 #include <sys/personality.h>
@@ -319,6 +320,36 @@ SCENARIO(oom_score)
 SCENARIO(coredump_filter)
 {
 	proc_setting("/proc/self/coredump_filter", "0x55", "00000055\n");
+}
+
+static int registrations_now(void)
+{
+	const int get_registrations = 1 << 9;	/* since Linux 6.3 */
+
+	return syscall(SYS_membarrier, get_registrations, 0, 0);
+}
+
+SCENARIO(membarrier)
+{
+	const int want = MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |
+			 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
+
+	NEED(!syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0));
+	NEED(!syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0));
+	NEED((registrations_now() & want) == want);
+	job.word[0] = registrations_now();
+	job_hold();
+	CHECK_EQ(registrations_now(), (int)job.word[0]);
+	CHECK(!syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0));
+}
+
+SCENARIO(no_membarrier)
+{
+	NEED(registrations_now() == 0);
+	job_hold();
+	CHECK_EQ(registrations_now(), 0);
+	CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) < 0 &&
+	      errno == EPERM);
 }
 
 SCENARIO(subreaper)
