@@ -205,8 +205,7 @@ static void measure(struct run *run)
 	job_finish(run);
 	if (!getenv("BENCH_NO_CRIU") && !access("/usr/sbin/criu", X_OK)) {
 		for (int i = 0; i < ROUNDS; i++) {
-			job_start(run);
-			if (!WANT(criu(run, i)))
+			if (!WANT(job_start(run)) || !WANT(criu(run, i)))
 				break;
 		}
 	}

@@ -372,6 +372,8 @@ static inline bool job_start(struct run *run)
 		dup2(fd, 10);
 		close(fd);
 	}
+	/* Until it has executed, the job shows what init has read of another one. */
+	job.stage = JOB_SETUP;
 	pid = fork();
 	if (pid < 0) {
 		run_fail(run, "fork: %s\n", strerror(errno));
