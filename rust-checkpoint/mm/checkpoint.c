@@ -326,6 +326,10 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	err = -EPERM;
 	if (flags & rights & ~vma->vm_flags)
 		goto out;
+	/* Shared mappings of a file that may be written are counted there. */
+	if (vma->vm_file && vma->vm_flags & VM_SHARED &&
+	    vma->vm_flags & ~flags & VM_MAYWRITE)
+		goto out;
 	if ((vma->vm_ops && !vma->vm_ops->checkpoint) ||
 	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
 		goto out;
