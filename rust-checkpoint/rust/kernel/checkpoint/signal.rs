@@ -264,6 +264,46 @@ impl<'a> SigLock<'a> {
         }
     }
 
+    /// Sends signals to the task, the current one, whether it ignores them or
+    /// not.
+    ///
+    /// While all signals are blocked for it, none is dropped as ignored, and
+    /// none wakes it. One of the process may be one that a thread of it does
+    /// not block, which is told as it would be by any sender: it looks for
+    /// signals on its way to user mode, or, if nothing handles the signal, the
+    /// process dies of it, as it would have when the signal came.
+    fn send_blocked(&self, queue: Queue, infos: &[Siginfo]) -> Result {
+        let kind = match queue {
+            Queue::Private => bindings::pid_type_PIDTYPE_PID,
+            Queue::Shared => bindings::pid_type_PIDTYPE_TGID,
+        };
+        let t = self.task.as_ptr();
+        let mut ret = Ok(());
+        // SAFETY: by the type invariant the lock is held that protects all of
+        // this, and the task is the current one. `info` is a valid siginfo: it
+        // is copied, never followed.
+        unsafe {
+            let blocked = (*t).blocked;
+            (*t).blocked = to_sigset(u64::MAX);
+            for info in infos {
+                let mut kernel = bindings::kernel_siginfo_t::default();
+                core::ptr::copy_nonoverlapping(
+                    info.0.as_ptr(),
+                    (&raw mut kernel).cast::<u8>(),
+                    size_of::<bindings::kernel_siginfo_t>(),
+                );
+                let e = bindings::send_signal_locked(info.signal() as c_int, &mut kernel, t, kind);
+                if e != 0 {
+                    ret = Err(Error::from_errno(e));
+                    break;
+                }
+            }
+            (*t).blocked = blocked;
+            bindings::recalc_sigpending();
+        }
+        ret
+    }
+
     fn pending(&self, queue: Queue) -> *mut bindings::sigpending {
         // SAFETY: the task is alive, and so is its signal structure.
         unsafe {
@@ -282,6 +322,9 @@ impl<'a> SigLock<'a> {
 
     /// Calls `f` for each queued signal, oldest first: its `siginfo_t`, and
     /// whether it belongs to a timer.
+    ///
+    /// As many as RLIMIT_SIGPENDING allows, with interrupts off, as when a
+    /// signal is taken from the queue (`collect_signal()` walks it all).
     pub fn for_each_pending(&self, queue: Queue, mut f: impl FnMut(Siginfo, bool)) {
         let head = {
             let pending = self.pending(queue);
@@ -466,11 +509,14 @@ pub fn set_alt_stack(stack: &AltStack) -> Result {
     Ok(())
 }
 
+/// How many signals are queued before interrupts are let in.
+const QUEUED_AT_ONCE: usize = 256;
+
 /// Queues signals for the current task as they were: `infos`, oldest first,
 /// then those of `set` that have none. They are seen when it next goes to user
 /// mode.
 ///
-/// `EINVAL` for what can't be pending, `EAGAIN` as sigqueue(3).
+/// `EINVAL` for what can't be pending, `EAGAIN` as sigqueue(3). May sleep.
 pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
     let never = mask(bindings::SIGKILL);
     let mut seen = 0u64;
@@ -495,43 +541,18 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
     if realtime.count() > limit {
         return Err(EAGAIN);
     }
-    let kind = match queue {
-        Queue::Private => bindings::pid_type_PIDTYPE_PID,
-        Queue::Shared => bindings::pid_type_PIDTYPE_TGID,
-    };
-
+    for infos in infos.chunks(QUEUED_AT_ONCE) {
+        let lock = SigLock::lock(&current)?;
+        lock.send_blocked(queue, infos)?;
+    }
     let lock = SigLock::lock(&current)?;
-    let t = lock.task.as_ptr();
-    let mut ret = Ok(());
-    // While all signals are blocked for the current task, none is dropped as
-    // ignored, and none wakes it. One of the process may be one that a thread of it
-    // does not block, which is told as it would be by any sender: it looks for
-    // signals on its way to user mode, or, if nothing handles the signal, the
-    // process dies of it, as it would have when the signal came.
-    // SAFETY: the lock is held throughout; the task is the current one. `info` is
-    // a valid siginfo: it is copied, never followed.
+    // SAFETY: the lock is held.
     unsafe {
-        let blocked = (*t).blocked;
-        (*t).blocked = to_sigset(u64::MAX);
-        for info in infos {
-            let mut kernel = bindings::kernel_siginfo_t::default();
-            core::ptr::copy_nonoverlapping(
-                info.0.as_ptr(),
-                (&raw mut kernel).cast::<u8>(),
-                size_of::<bindings::kernel_siginfo_t>(),
-            );
-            let e = bindings::send_signal_locked(info.signal() as c_int, &mut kernel, t, kind);
-            if e != 0 {
-                ret = Err(Error::from_errno(e));
-                break;
-            }
-        }
         let pending = lock.pending(queue);
         (*pending).signal = to_sigset(from_sigset((*pending).signal) | (set & !seen));
-        (*t).blocked = blocked;
         bindings::recalc_sigpending();
     }
-    ret
+    Ok(())
 }
 
 /// Puts the current task, which will go to user mode next, and its process
