@@ -213,7 +213,7 @@ impl<'a> Freezer<'a> {
                 }
                 Err(e) if e == ESRCH => {
                     // It is dying, or a zombie.
-                    if task.is_dead() {
+                    if task.is_zombie() {
                         report.refuse(Item {
                             object: Object::Task,
                             kind: "zombie",

@@ -538,6 +538,25 @@ static int get_ioprio(struct task_struct *task)
 
 #define IO_FLUSHER	(PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE)
 
+/**
+ * checkpoint_is_zombie - whether a task that has exited stays until it is waited for
+ * @task: the task
+ *
+ * A leader without its threads is one; but neither is one that waits for the
+ * rest of its process to exit, nor one that reaps itself, which it becomes in
+ * two steps.
+ *
+ * Context: takes tasklist_lock for reading.
+ */
+bool checkpoint_is_zombie(struct task_struct *task)
+{
+	guard(read_lock)(&tasklist_lock);
+	if (task->exit_state != EXIT_ZOMBIE)
+		return false;
+	return !delay_group_leader(task) ||
+	       !(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT);
+}
+
 static int hold_stopped(struct task_struct *task, void *arg)
 {
 	if (task_is_runnable(task) || task_curr(task) ||

@@ -149,8 +149,9 @@ pub trait TaskExt {
     fn is_traced(&self) -> bool;
     /// Whether it is exiting, or has exited and waits to be reaped.
     fn is_exiting(&self) -> bool;
-    /// Whether it is dead: a zombie, or gone.
-    fn is_dead(&self) -> bool;
+    /// Whether it has exited and stays until somebody waits for it: it is not
+    /// about to be reaped by itself or by the end of its process.
+    fn is_zombie(&self) -> bool;
     /// Whether job control holds it stopped.
     fn is_stopped(&self) -> bool;
     /// Whether its controlling terminal is that of `other`, in the same session.
@@ -222,11 +223,12 @@ impl TaskExt for Task {
     }
 
     fn is_exiting(&self) -> bool {
-        read_once!(self, flags) & bindings::PF_EXITING != 0 || self.is_dead()
+        read_once!(self, flags) & bindings::PF_EXITING != 0 || read_once!(self, exit_state) != 0
     }
 
-    fn is_dead(&self) -> bool {
-        read_once!(self, exit_state) != 0
+    fn is_zombie(&self) -> bool {
+        // SAFETY: the task is alive.
+        unsafe { bindings::checkpoint_is_zombie(self.as_ptr()) }
     }
 
     fn is_stopped(&self) -> bool {
