@@ -528,6 +528,17 @@ void checkpoint_x86_set_ax(unsigned long ax)
 	current_pt_regs()->ax = ax;
 }
 
+/* Whether a system call that gave EINTR is one that waits without a limit. */
+static bool waits_for_ever(int nr, const unsigned long *args)
+{
+	switch (nr) {
+	case __NR_io_getevents:
+		return !args[4];
+	default:
+		return false;
+	}
+}
+
 #ifdef CONFIG_IA32_EMULATION
 /* The same for an ia32 system call. */
 static bool waits_for_ever_ia32(int nr, const unsigned long *args)
@@ -540,17 +551,6 @@ static bool waits_for_ever_ia32(int nr, const unsigned long *args)
 	}
 }
 #endif
-
-/* Whether a system call that gave EINTR is one that waits without a limit. */
-static bool waits_for_ever(int nr, const unsigned long *args)
-{
-	switch (nr) {
-	case __NR_io_getevents:
-		return !args[4];
-	default:
-		return false;
-	}
-}
 
 /**
  * arch_checkpoint_park - undo what a freeze does to an interrupted system call
