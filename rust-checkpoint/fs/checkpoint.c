@@ -32,13 +32,16 @@
 #include "internal.h"
 #include "mount.h"
 
+/* How many numbers are looked at before others get the lock. */
+#define CHECKPOINT_FDS 1024
+
 /**
  * checkpoint_next_fd - the next open descriptor of a task
- * @task: a task that stands still, or the caller
+ * @task: the task
  * @fd: in: the number to look from; out: the number found
  * @cloexec: out: whether it is closed by exec
  *
- * Context: may be called anywhere but under task_lock() or file_lock.
+ * Context: may sleep.
  * Return: the file with a reference, or NULL if there is none.
  */
 struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
@@ -47,12 +50,17 @@ struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 	struct files_struct *files;
 	struct file *file = NULL;
 	unsigned int n = *fd;
+	unsigned int end, max;
 
-	task_lock(task);
-	files = task->files;
-	if (files) {
-		spin_lock(&files->file_lock);
-		for (; n < files_fdtable(files)->max_fds; n++) {
+	do {
+		cond_resched();
+		guard(task_lock)(task);
+		files = task->files;
+		if (!files)
+			break;
+		guard(spinlock)(&files->file_lock);
+		max = files_fdtable(files)->max_fds;
+		for (end = n + CHECKPOINT_FDS; n < min(end, max); n++) {
 			file = files_lookup_fd_locked(files, n);
 			if (file) {
 				get_file(file);
@@ -60,9 +68,7 @@ struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 				break;
 			}
 		}
-		spin_unlock(&files->file_lock);
-	}
-	task_unlock(task);
+	} while (!file && n < max);
 	*fd = n;
 	return file;
 }
@@ -114,39 +120,49 @@ static bool checkpoint_shared(struct pid_namespace *ns,
 	return shared;
 }
 
-/**
- * checkpoint_outside_fds - the open files of everyone outside of the job
- * @ns: the namespace of the job
- * @fn: called for each, with @arg; ends the walk if it is true; must not sleep
- * @arg: for @fn
- *
- * Outside are the tasks that @ns does not see. Its init is not: what init has
- * open, too, is saved as init's.
- *
- * Context: may be called anywhere but under task_lock() or file_lock.
- */
-void checkpoint_outside_fds(struct pid_namespace *ns,
-			    bool (*fn)(void *arg, struct file *file), void *arg)
+/* Whether @task is outside of the job of @ns, and its descriptors are its own. */
+static bool checkpoint_is_outside(struct task_struct *task,
+				  struct pid_namespace *ns)
 {
-	struct files_struct *files;
-	struct task_struct *g, *p;
-	struct file *file;
-	unsigned int n;
+	struct files_struct *files = READ_ONCE(task->files);
+
+	if (!files)
+		return false;
+	/* Most threads have the table of their leader. */
+	if (!thread_group_leader(task) &&
+	    files == READ_ONCE(task->group_leader->files))
+		return false;
+	if (same_thread_group(task, current))
+		return files != current->files;
+	return !task_pid_nr_ns(task, ns);
+}
+
+/**
+ * checkpoint_next_outside - the next task whose files are not those of the job
+ * @ns: the namespace of the job
+ * @nr: in: number in the initial namespace to look from; out: behind the one
+ *	found
+ *
+ * Those are the tasks that @ns does not see, one for each descriptor table as a
+ * rule, and threads of its init that do not share the caller's table. What the
+ * caller has open, too, is saved as init's.
+ *
+ * Context: any.
+ * Return: the task with a reference, or NULL if there are no more.
+ */
+struct task_struct *checkpoint_next_outside(struct pid_namespace *ns, int *nr)
+{
+	struct task_struct *task;
+	struct pid *pid;
 
 	guard(rcu)();
-	for_each_process_thread(g, p) {
-		/* Most threads have the table of their leader. */
-		if ((p != g && READ_ONCE(p->files) == READ_ONCE(g->files)) ||
-		    task_pid_nr_ns(p, ns))
-			continue;
-		guard(task_lock)(p);
-		files = p->files;
-		for (n = 0; files && n < files_fdtable(files)->max_fds; n++) {
-			file = files_lookup_fd_raw(files, n);
-			if (file && fn(arg, file))
-				return;
-		}
+	while ((pid = find_ge_pid(*nr, &init_pid_ns))) {
+		*nr = pid_nr(pid) + 1;
+		task = pid_task(pid, PIDTYPE_PID);
+		if (task && checkpoint_is_outside(task, ns))
+			return get_task_struct(task);
 	}
+	return NULL;
 }
 
 /**
@@ -378,7 +394,8 @@ int checkpoint_get_attributes(const struct path *path,
 	struct kstat stat;
 	int err;
 
-	err = vfs_getattr(path, &stat, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT);
+	/* Whoever serves the file may be of the job, which stands still. */
+	err = vfs_getattr(path, &stat, STATX_BASIC_STATS, AT_STATX_DONT_SYNC);
 	if (err)
 		return err;
 	out->size = stat.size;
@@ -443,7 +460,6 @@ static int checkpoint_change_owner(struct file *file,
 static int checkpoint_change_all(struct file *file,
 				 const struct checkpoint_attributes *in)
 {
-	struct inode *inode = file_inode(file);
 	struct iattr times = {
 		.ia_valid = ATTR_CTIME | ATTR_ATIME | ATTR_ATIME_SET |
 			    ATTR_MTIME | ATTR_MTIME_SET,
@@ -456,14 +472,7 @@ static int checkpoint_change_all(struct file *file,
 			  file);
 	if (err)
 		return err;
-	err = checkpoint_change_owner(file, in, &times);
-	if (err || !in->linkable)
-		return err;
-
-	spin_lock(&inode->i_lock);
-	inode_state_set(inode, I_LINKABLE);
-	spin_unlock(&inode->i_lock);
-	return 0;
+	return checkpoint_change_owner(file, in, &times);
 }
 
 /**
@@ -514,23 +523,30 @@ static int checkpoint_unlink(const struct path *dir, struct file *file)
  * checkpoint_create_deleted - make a file that was deleted
  * @dir: the directory to make it in
  * @name: the name it had
+ * @linkable: it never had one, and may be given one (O_TMPFILE without O_EXCL)
  *
  * As /proc/PID/fd shows the name that a deleted file had, it is made with that
  * name and deleted, where nothing else has the name; and without one by what
- * O_TMPFILE does otherwise. Makes the checks that open(2) makes.
+ * O_TMPFILE does otherwise, or if it is @linkable. Makes the checks that
+ * open(2) makes.
  *
  * Context: may sleep.
  * Return: the file, open for reading and writing, or an error pointer; -EEXIST
  * if the name is taken and the file system can't do without.
  */
-struct file *checkpoint_create_deleted(const struct path *dir, const char *name)
+struct file *checkpoint_create_deleted(const struct path *dir, const char *name,
+				       bool linkable)
 {
-	const int flags = O_RDWR | O_EXCL | O_LARGEFILE;
+	int flags = O_RDWR | O_EXCL | O_LARGEFILE;
 	struct file *file;
 	int err;
 
 	if (!*name || strchr(name, '/') || name_is_dot_dotdot(name, strlen(name)))
 		return ERR_PTR(-EINVAL);
+	if (linkable) {
+		flags &= ~O_EXCL;
+		goto unnamed;
+	}
 	file = file_open_root(dir, name, flags | O_CREAT | O_NOFOLLOW, 0600);
 	if (file != ERR_PTR(-EEXIST)) {
 		if (IS_ERR(file))
@@ -543,6 +559,7 @@ struct file *checkpoint_create_deleted(const struct path *dir, const char *name)
 		return file;
 	}
 
+unnamed:
 	err = mnt_want_write(dir->mnt);
 	if (err)
 		return ERR_PTR(err);

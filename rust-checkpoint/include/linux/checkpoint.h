@@ -147,8 +147,7 @@ int checkpoint_lock_vma(unsigned long addr, unsigned long len);
 struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 				bool *cloexec);
 int checkpoint_find_fd(const struct file *file, unsigned int like);
-void checkpoint_outside_fds(struct pid_namespace *ns,
-			    bool (*fn)(void *arg, struct file *file), void *arg);
+struct task_struct *checkpoint_next_outside(struct pid_namespace *ns, int *nr);
 const void *checkpoint_files(struct task_struct *task,
 			     struct pid_namespace *ns, bool *shared);
 bool checkpoint_has_posix_lock(struct task_struct *task, struct file *file);
@@ -172,7 +171,8 @@ int checkpoint_may_execute(struct file *file);
  * @mtime_sec: time of last modification, seconds
  * @atime_nsec: time of last access, nanoseconds of the second
  * @mtime_nsec: time of last modification, nanoseconds of the second
- * @linkable: without a name, and may be given one (O_TMPFILE without O_EXCL)
+ * @linkable: without a name, and may be given one (O_TMPFILE without O_EXCL);
+ *	not set by checkpoint_set_attributes()
  * @xattrs: has extended attributes that a new file would not have; not set by
  *	checkpoint_set_attributes()
  */
@@ -194,7 +194,8 @@ int checkpoint_get_attributes(const struct path *path,
 			      struct checkpoint_attributes *out);
 int checkpoint_set_attributes(struct file *file,
 			      const struct checkpoint_attributes *in);
-struct file *checkpoint_create_deleted(const struct path *dir, const char *name);
+struct file *checkpoint_create_deleted(const struct path *dir, const char *name,
+				       bool linkable);
 loff_t checkpoint_file_data(struct file *file, loff_t *offset);
 int checkpoint_read_page(struct file *file, loff_t pos, struct page *page);
 int checkpoint_write_page(struct file *file, loff_t pos, struct page *page,
@@ -360,6 +361,7 @@ bool checkpoint_rseq_slice(struct task_struct *task);
 bool arch_checkpoint_restart_is_compat(const struct restart_block *block);
 void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat);
 
+bool checkpoint_is_zombie(struct task_struct *task);
 bool checkpoint_hold_stopped(struct task_struct *task);
 void checkpoint_release_stopped(struct task_struct *task);
 unsigned int arch_checkpoint_breakpoints(struct task_struct *task);

@@ -336,7 +336,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     }
     suspects.sort_unstable();
     // What is looked for in each descriptor of each process is found by an
-    // index, for locks are held meanwhile.
+    // index: there may be millions of them.
     let mut by_inode = KVVec::with_capacity(met.inodes.len(), GFP_KERNEL_ACCOUNT)?;
     for (at, m) in met.inodes.iter().enumerate() {
         by_inode.push((m.inode, at), GFP_KERNEL_ACCOUNT)?;
@@ -357,8 +357,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             m.shared = true;
         }
         share_inode(inode);
-        false
-    });
+    })?;
     let mut from = 0;
     while let Some(d) = file::next_fd(current!(), from) {
         share_inode(PathRef::of_file(&d.file).inode());
@@ -699,21 +698,14 @@ fn checkpoint_deleted(
                     refuse(ctx, "deleted file", &place.display_name()?, refusal);
                 }
             }
-            let flags = if attributes.linkable {
-                wire::FILE_LINKABLE
-            } else {
-                0
-            };
             ctx.pages.add_file(
                 wire::FileData {
                     id: number.into(),
-                    flags: flags.into(),
+                    atime_nsec: attributes.atime_nsec.into(),
                     size: identity.size.into(),
                     uid: attributes.uid.into(),
                     gid: attributes.gid.into(),
                     atime_sec: (attributes.atime_sec as u64).into(),
-                    atime_nsec: attributes.atime_nsec.into(),
-                    reserved: 0.into(),
                 },
                 copies,
             )?;
@@ -734,7 +726,10 @@ fn checkpoint_deleted(
         Kind::File,
         &wire::File {
             id: ctx.file_id.into(),
-            kind: file_kind::DELETED.into(),
+            kind: match attributes.linkable {
+                true => file_kind::LINKABLE.into(),
+                false => file_kind::DELETED.into(),
+            },
             init_fd: i32::try_from(number)?.into(),
             flags: flags.into(),
             pos: pos.into(),
@@ -781,11 +776,25 @@ unsafe extern "C" fn generic_file_checkpoint(
     ctx: *mut bindings::checkpoint_ctx,
     file: *mut bindings::file,
 ) -> c_int {
+    // SAFETY: by the requirements of this function.
+    unsafe { as_hook(ctx, file, checkpoint_path) }
+}
+
+/// Has `save` save a file that a hook was called for.
+///
+/// # Safety
+///
+/// Called by the hook, with what it was called with.
+pub(crate) unsafe fn as_hook(
+    ctx: *mut bindings::checkpoint_ctx,
+    file: *mut bindings::file,
+    save: impl FnOnce(&mut Checkpoint, &File) -> Result,
+) -> c_int {
     // SAFETY: by the requirements of this function, `ctx` is the one that
     // `checkpoint()` passes, used by nobody else meanwhile, and the file is
     // valid; the job stands still, so nobody holds its position.
     let (ctx, file) = unsafe { (&mut *ctx.cast::<Checkpoint>(), File::from_raw_file(file)) };
-    match checkpoint_path(ctx, file) {
+    match save(ctx, file) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }
@@ -856,7 +865,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     let head: wire::File = record.head().map_err(|_| EINVAL)?;
     let opened = match head.kind.get() {
         file_kind::INIT_FD => restart_init_fd(rs, &head, record.tail()),
-        file_kind::DELETED => restart_deleted(rs, &head, record.tail()),
+        file_kind::DELETED | file_kind::LINKABLE => restart_deleted(rs, &head, record.tail()),
         file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
         _ => restart_path(rs, &head, record.tail()),
     };
@@ -984,17 +993,28 @@ pub(crate) struct Deleted {
     name: KVec<u8>,
 }
 
-fn deleted_failed(rs: &mut Restart, name: &[u8], why: &str, remedy: &str, e: Error) -> Error {
+/// The error, reported, for an open file that can't be made again.
+pub(crate) fn failed(
+    rs: &mut Restart,
+    kind: &str,
+    name: &[u8],
+    (why, remedy): Refusal,
+    e: Error,
+) -> Error {
     rs.report.error(
         Item {
             object: Object::Path("file"),
-            kind: "deleted file",
+            kind,
             name,
             why,
             remedy,
         },
         e,
     )
+}
+
+fn deleted_failed(rs: &mut Restart, name: &[u8], refusal: Refusal, e: Error) -> Error {
+    failed(rs, "deleted file", name, refusal, e)
 }
 
 /// Makes a deleted file again where this is the first of its open files, and
@@ -1035,7 +1055,7 @@ fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
         Ok(file)
     });
     let file =
-        opened.map_err(|e| deleted_failed(rs, name, "it can't be opened as it was", "", e))?;
+        opened.map_err(|e| deleted_failed(rs, name, ("it can't be opened as it was", ""), e))?;
     // SAFETY: nobody else knows the file.
     unsafe { file.set_flags(unnamed, unnamed) };
     Ok(file)
@@ -1058,10 +1078,11 @@ fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<De
     });
     let directory = found.map_err(|e| {
         let why = "the directory it was in is not there";
-        deleted_failed(rs, path, why, "make the directory again", e)
+        deleted_failed(rs, path, (why, "make the directory again"), e)
     })?;
-    let writer = directory.create_deleted(name).map_err(|e| {
-        let (why, remedy) = if e == EEXIST {
+    let made = directory.create_deleted(name, head.kind.get() == file_kind::LINKABLE);
+    let writer = made.map_err(|e| {
+        let refusal = if e == EEXIST {
             (
                 "its old name is taken, and its file system can't make files without a name",
                 "move away what has its name",
@@ -1072,7 +1093,7 @@ fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<De
                 "let init have the right to make files there",
             )
         };
-        deleted_failed(rs, path, why, remedy, e)
+        deleted_failed(rs, path, refusal, e)
     })?;
     let identity = &head.identity;
     let mut copy = KVec::new();
@@ -1102,7 +1123,7 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
         atime_nsec: head.atime_nsec.get(),
         mtime_sec: deleted.mtime.0,
         mtime_nsec: deleted.mtime.1,
-        linkable: head.flags.get() & wire::FILE_LINKABLE != 0,
+        linkable: false,
         nlink: 0,
         xattrs: false,
     };
@@ -1140,8 +1161,10 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
         true => deleted_failed(
             rs,
             &name,
-            "its content, owner, mode or times can't be had back",
-            "look at space, limits and what its file system can do",
+            (
+                "its content, owner, mode or times can't be had back",
+                "look at space, limits and what its file system can do",
+            ),
             e,
         ),
         false => e,

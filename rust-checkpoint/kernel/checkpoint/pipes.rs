@@ -205,14 +205,8 @@ unsafe extern "C" fn pipe_checkpoint(
     ctx: *mut bindings::checkpoint_ctx,
     file: *mut bindings::file,
 ) -> c_int {
-    // SAFETY: by the requirements of this function, `ctx` is the one that
-    // `checkpoint()` passes, used by nobody else meanwhile, and the file is
-    // valid; pipes have no position.
-    let (ctx, file) = unsafe { (&mut *ctx.cast::<Checkpoint>(), File::from_raw_file(file)) };
-    match checkpoint(ctx, file) {
-        Ok(()) => 0,
-        Err(e) => e.to_errno(),
-    }
+    // SAFETY: by the requirements of this function.
+    unsafe { files::as_hook(ctx, file, checkpoint) }
 }
 
 /// A pipe that was made again.
@@ -224,17 +218,8 @@ pub(crate) struct Made {
     place: PathRef,
 }
 
-fn failed(rs: &mut Restart, name: &[u8], why: &str, remedy: &str, e: Error) -> Error {
-    rs.report.error(
-        Item {
-            object: Object::Path("file"),
-            kind: "pipe",
-            name,
-            why,
-            remedy,
-        },
-        e,
-    )
+fn failed(rs: &mut Restart, name: &[u8], refusal: files::Refusal, e: Error) -> Error {
+    files::failed(rs, "pipe", name, refusal, e)
 }
 
 /// Makes a pipe; called by init.
@@ -247,7 +232,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         head.mode.get(),
     )
     .map_err(|e| {
-        let (why, remedy) = if e == EPERM {
+        let refusal = if e == EPERM {
             (
                 "init may not make a pipe of this capacity and owner",
                 "raise fs.pipe-max-size and fs.pipe-user-pages-soft, or give init the right",
@@ -255,7 +240,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         } else {
             ("it can't be made", "")
         };
-        failed(rs, b"", why, remedy, e)
+        failed(rs, b"", refusal, e)
     })?;
     let made = Made {
         place: PathRef::of_file(&read),
@@ -273,7 +258,7 @@ pub(crate) fn restart_data(rs: &mut Restart, record: &Record<'_>) -> Result {
     // SAFETY: the end was made just now, and nobody has been given it: the
     // records of its content come before those of its ends.
     let ret = unsafe { pipe::fill(write.ok_or(EINVAL)?, record.tail(), packet) };
-    ret.map_err(|e| failed(rs, b"", "what was in it can't be put there again", "", e))
+    ret.map_err(|e| failed(rs, b"", ("what was in it can't be put there again", ""), e))
 }
 
 /// Opens an end of a pipe; called by init.
@@ -296,7 +281,7 @@ pub(crate) fn restart_end(rs: &mut Restart, head: &wire::File, name: &[u8]) -> R
         // O_DIRECT is for files when they are opened, and means packets here.
         None => made.place.open(flags & !bindings::O_DIRECT),
     };
-    let file = opened.map_err(|e| failed(rs, name, "an end can't be opened as it was", "", e))?;
+    let file = opened.map_err(|e| failed(rs, name, ("an end can't be opened as it was", ""), e))?;
     // SAFETY: nobody else knows the file.
     unsafe { file.set_flags(PIPE_FLAGS, flags) };
     Ok(file)

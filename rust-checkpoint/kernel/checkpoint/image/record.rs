@@ -155,6 +155,9 @@ pub mod file_kind {
     pub const DELETED: u32 = 3;
     /// An end of a pipe.
     pub const PIPE: u32 = 4;
+    /// As DELETED, but it never had a name and may be given one with linkat(2):
+    /// it was made with O_TMPFILE and without O_EXCL.
+    pub const LINKABLE: u32 = 5;
 }
 
 wire! {
@@ -191,9 +194,9 @@ wire! {
         pub id: U32,
         /// One of [`file_kind`].
         pub kind: U32,
-        /// For INIT_FD: the number of init's descriptor. For DELETED: which
-        /// deleted file it is, counted from 1 in order of appearance, the id of
-        /// its FileData. For PIPE: the id of its Pipe.
+        /// For INIT_FD: the number of init's descriptor. For DELETED and
+        /// LINKABLE: which file without a name it is, counted from 1 in order
+        /// of appearance, the id of its FileData. For PIPE: the id of its Pipe.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -270,8 +273,8 @@ wire! {
     pub struct FileData {
         /// Id among the FileData records.
         pub id: U32,
-        /// [`FILE_LINKABLE`].
-        pub flags: U32,
+        /// Time of last access, nanoseconds of the second.
+        pub atime_nsec: U32,
         /// Length in bytes.
         pub size: U64,
         /// Owner, in the user namespace of init.
@@ -280,10 +283,6 @@ wire! {
         pub gid: U32,
         /// Time of last access, seconds.
         pub atime_sec: U64,
-        /// Time of last access, nanoseconds of the second.
-        pub atime_nsec: U32,
-        /// Zero.
-        pub reserved: U32,
     }
 }
 
@@ -317,10 +316,6 @@ wire! {
 
 /// [`PipeData::flags`]: is read by itself, as it was written with O_DIRECT.
 pub const PIPE_PACKET: u32 = 1;
-
-/// [`FileData::flags`]: never had a name and may be given one with linkat(2),
-/// as it was opened with O_TMPFILE and without O_EXCL.
-pub const FILE_LINKABLE: u32 = 1;
 
 wire! {
     /// An address space.

@@ -67,7 +67,6 @@ use super::{
         ThreadX86,
         UserPtrs,
         Vma,
-        FILE_LINKABLE,
         PIPE_PACKET,
         RSEQ_SLICE,
         SHM_NORESERVE,
@@ -348,7 +347,7 @@ impl<'a> Verify<'a> {
                 }
                 string(r, MAX_PATH)?;
             }
-            file_kind::DELETED => {
+            file_kind::DELETED | file_kind::LINKABLE => {
                 path(r)?;
                 // Another one of those before, or the next.
                 match u32::try_from(file.init_fd.get()) {
@@ -441,8 +440,6 @@ impl<'a> Verify<'a> {
         let data: FileData = r.head()?;
         define(r, data.id.get(), &mut self.contents)?;
         refer(r, data.id.get(), self.sum.deleted)?;
-        bits(r, data.flags.get().into(), FILE_LINKABLE.into())?;
-        reserved(r, data.reserved.get())?;
         no_tail(r)?;
         if data.atime_nsec.get() >= 1_000_000_000 {
             return Err(r.fault("impossible time of last access"));

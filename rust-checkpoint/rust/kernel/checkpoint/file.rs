@@ -10,7 +10,8 @@ use crate::{
     bindings,
     checkpoint::{
         clone::Newborn,
-        io::HeldPage, //
+        io::HeldPage,
+        task::fatal_signal_pending, //
     },
     error::{
         from_err_ptr,
@@ -245,10 +246,11 @@ impl PathRef {
     }
 
     /// Makes a file without a name in this directory, open for reading and
-    /// writing: one of the given name, that is deleted again, or one that
-    /// never had a name where the given one is taken.
+    /// writing: one of the given name, that is deleted again; or one that
+    /// never had a name, where the given one is taken, or the file is to be
+    /// `linkable`: linkat(2) may give it one.
     #[doc(alias = "vfs_tmpfile")]
-    pub fn create_deleted(&self, name: &[u8]) -> Result<ARef<File>> {
+    pub fn create_deleted(&self, name: &[u8], linkable: bool) -> Result<ARef<File>> {
         let mut with_nul = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
         with_nul.extend_from_slice(name, GFP_KERNEL)?;
         with_nul.push(0, GFP_KERNEL)?;
@@ -256,7 +258,7 @@ impl PathRef {
         // SAFETY: by the type invariant the path is valid; the name ends with
         // a NUL.
         let file = from_err_ptr(unsafe {
-            bindings::checkpoint_create_deleted(&self.0, name.as_ptr().cast())
+            bindings::checkpoint_create_deleted(&self.0, name.as_ptr().cast(), linkable)
         })?;
         let file = NonNull::new(file).ok_or(ENOENT)?;
         // SAFETY: the reference comes with the result; nobody else knows the
@@ -342,10 +344,31 @@ pub type Attributes = bindings::checkpoint_attributes;
 /// `f` gets the offset in bytes and the copy, in ascending order. The file must
 /// be open for reading, and known to the caller only: its position changes.
 pub fn copy_data(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Result {
-    let mut offset: i64 = 0;
-    loop {
+    for_each_data(
         // SAFETY: the file is alive, and `offset` valid for writes.
-        let data = unsafe { bindings::checkpoint_file_data(file.as_ptr(), &mut offset) };
+        |offset| unsafe { bindings::checkpoint_file_data(file.as_ptr(), offset) },
+        |offset| {
+            let page = HeldPage::zeroed()?;
+            // SAFETY: the file is alive; nobody else knows the page.
+            to_result(unsafe {
+                bindings::checkpoint_read_page(file.as_ptr(), offset, page.as_ptr())
+            })?;
+            f(offset as u64, page)
+        },
+    )
+}
+
+/// Calls `f` for the offset of each page with data.
+///
+/// `find` gets where to look from, and says where the data starts, and how long
+/// it is, 0 at the end, or a negative errno.
+pub(super) fn for_each_data(
+    mut find: impl FnMut(&mut i64) -> i64,
+    mut f: impl FnMut(i64) -> Result,
+) -> Result {
+    let mut offset = 0;
+    loop {
+        let data = find(&mut offset);
         if data < 0 {
             return Err(Error::from_errno(data as c_int));
         }
@@ -354,12 +377,7 @@ pub fn copy_data(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Res
         }
         let end = offset.saturating_add(data);
         while offset < end {
-            let page = HeldPage::zeroed()?;
-            // SAFETY: the file is alive; nobody else knows the page.
-            to_result(unsafe {
-                bindings::checkpoint_read_page(file.as_ptr(), offset, page.as_ptr())
-            })?;
-            f(offset as u64, page)?;
+            f(offset)?;
             offset = offset.saturating_add(PAGE_SIZE as i64);
         }
     }
@@ -387,8 +405,8 @@ pub fn write_pages(file: &File, offset: u64, end: u64, pages: &[HeldPage]) -> Re
 }
 
 /// Sets length, owner, mode and times of a regular file that is open for
-/// writing, and whether it may be given a name; with the checks that
-/// ftruncate(2), fchown(2), fchmod(2) and utimensat(2) make.
+/// writing, with the checks that ftruncate(2), fchown(2), fchmod(2) and
+/// utimensat(2) make.
 #[doc(alias = "notify_change")]
 pub fn set_attributes(file: &File, attributes: &Attributes) -> Result {
     // SAFETY: the file is alive.
@@ -595,36 +613,46 @@ pub fn find_in_current(file: &File, like: u32) -> Option<u32> {
     u32::try_from(fd).ok()
 }
 
-/// Calls `f` for each descriptor of each task that `ns` does not see, with the
-/// addresses of the open file and its inode, until it returns true.
+/// Calls `f` for each descriptor of whoever is outside of the job of `ns`, with
+/// the addresses of the open file and its inode; `EINTR` if the current task is
+/// killed meanwhile.
 ///
-/// `f` must not sleep. The addresses are only good to be compared with those of
-/// a file that the caller holds.
-pub fn for_each_outside<F: FnMut(*const bindings::file, *const c_void) -> bool>(
+/// Outside are the tasks that `ns` does not see, and threads of its init with
+/// descriptors of their own. The addresses are only good to be compared with
+/// those of a file that the caller holds. May sleep.
+pub fn for_each_outside(
     ns: &PidNamespace,
-    mut f: F,
-) {
-    unsafe extern "C" fn call<F: FnMut(*const bindings::file, *const c_void) -> bool>(
-        arg: *mut c_void,
-        file: *mut bindings::file,
-    ) -> bool {
-        // SAFETY: the memory of a file is that of one while the walk is under
-        // RCU, whose inode may be read at any time.
-        let inode = unsafe { core::ptr::addr_of!((*file).f_inode).read_volatile() };
-        // SAFETY: `arg` is the closure passed below, used by nobody else
-        // meanwhile.
-        unsafe { (*arg.cast::<F>())(file, inode.cast_const().cast()) }
+    mut f: impl FnMut(*const bindings::file, *const c_void),
+) -> Result {
+    let mut nr = 1;
+    loop {
+        // SAFETY: the namespace is alive, and `nr` valid for writes.
+        let task = unsafe { bindings::checkpoint_next_outside(ns.as_ptr(), &mut nr) };
+        let Some(task) = NonNull::new(task) else {
+            return Ok(());
+        };
+        // SAFETY: the reference comes with the result.
+        let task = unsafe { ARef::<Task>::from_raw(task.cast()) };
+        let (mut fd, mut cloexec) = (0, false);
+        loop {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            // SAFETY: the task is alive; the rest is valid for writes.
+            let file =
+                unsafe { bindings::checkpoint_next_fd(task.as_ptr(), &mut fd, &mut cloexec) };
+            let Some(file) = NonNull::new(file) else {
+                break;
+            };
+            // SAFETY: the reference comes with the result. Others use the file:
+            // its position is not touched.
+            let file = unsafe { ARef::<LocalFile>::from_raw(file.cast()) };
+            // SAFETY: the file is alive.
+            let inode = unsafe { bindings::file_inode(file.as_ptr()) };
+            f(file.as_ptr(), inode.cast_const().cast());
+            fd = fd.saturating_add(1);
+        }
     }
-
-    // SAFETY: the namespace is alive, and `call()` takes what is passed as its
-    // argument, which lives as long as the call.
-    unsafe {
-        bindings::checkpoint_outside_fds(
-            ns.as_ptr(),
-            Some(call::<F>),
-            core::ptr::from_mut(&mut f).cast(),
-        )
-    };
 }
 
 /// Which descriptor table `task`, which stands still, has; and whether a task

@@ -7,6 +7,7 @@
 
 use super::{
     clone::Newborn,
+    file::for_each_data,
     io::HeldPage, //
 };
 use crate::{
@@ -369,26 +370,17 @@ pub fn shm_page(file: &File, index: u64) -> Result<HeldPage> {
 ///
 /// `f` gets the offset in bytes and the copy, in ascending order.
 pub fn copy_shm(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Result {
-    let mut offset: i64 = 0;
-    loop {
+    for_each_data(
         // SAFETY: the file is alive; shmem files can be seeked, and the
         // position passed in is not that of the file.
-        let data = unsafe { bindings::checkpoint_shm_data(file.as_ptr(), &mut offset) };
-        if data < 0 {
-            return Err(Error::from_errno(data as c_int));
-        }
-        if data == 0 {
-            return Ok(());
-        }
-        let end = offset.saturating_add(data);
-        while offset < end {
+        |offset| unsafe { bindings::checkpoint_shm_data(file.as_ptr(), offset) },
+        |offset| {
             let from = shm_page(file, (offset as u64) / PAGE_SIZE as u64)?;
             let mut to = HeldPage::zeroed()?;
             to.copy_from(&from);
-            f(offset as u64, to)?;
-            offset = offset.saturating_add(PAGE_SIZE as i64);
-        }
-    }
+            f(offset as u64, to)
+        },
+    )
 }
 
 /// A mapping as it was found.

@@ -361,7 +361,7 @@ fn values() {
     // A second description of the same deleted file.
     fine(|s| {
         s.edit::<File>(Kind::File, 2, |x| {
-            x.kind = file_kind::DELETED.into();
+            x.kind = file_kind::LINKABLE.into();
             x.init_fd = 1.into();
         });
     });

@@ -542,17 +542,18 @@ fn note_name(note: u32) -> String {
 fn file(r: &Record<'_>) -> Result<File, Fault> {
     let file: record::File = r.head()?;
     let kind = file.kind.get();
-    let number = |of: u32| (kind == of).then_some(file.init_fd.get());
+    let number = |is: bool| is.then_some(file.init_fd.get());
+    let deleted = matches!(kind, file_kind::DELETED | file_kind::LINKABLE);
     Ok(File {
         id: file.id.get(),
         kind: match kind {
             file_kind::INIT_FD => "init",
-            file_kind::DELETED => "deleted",
+            file_kind::DELETED | file_kind::LINKABLE => "deleted",
             file_kind::PIPE => "pipe",
             _ => "path",
         },
-        init_fd: number(file_kind::INIT_FD),
-        deleted: number(file_kind::DELETED),
+        init_fd: number(kind == file_kind::INIT_FD),
+        deleted: number(deleted),
         path: view::name(r.tail()),
         flags: file.flags.get(),
         access: match file.flags.get() as i32 & libc::O_ACCMODE {

@@ -341,13 +341,11 @@ fn objects(r: &mut Records) {
     r.add(Kind::Runs, &(), run(2 * PAGE, 1).as_bytes());
     let data = record::FileData {
         id: 1.into(),
-        flags: record::FILE_LINKABLE.into(),
+        atime_nsec: 7.into(),
         size: (PAGE + 100).into(),
         uid: 1000.into(),
         gid: 1000.into(),
         atime_sec: 1_700_000_000.into(),
-        atime_nsec: 7.into(),
-        reserved: 0.into(),
     };
     r.add(Kind::FileData, &data, &[]);
 }
