@@ -106,6 +106,7 @@ const FLAGS: &[(vm_flags_t, u64)] = &[
     (vm::HUGEPAGE, vma_flags::HUGEPAGE),
     (vm::NOHUGEPAGE, vma_flags::NOHUGEPAGE),
     (vm::SOFTDIRTY, vma_flags::SOFTDIRTY),
+    (bindings::VM_DROPPABLE, vma_flags::DROPPABLE),
 ];
 
 /// Flags the kernel keeps for itself and sets again as it needs them.
@@ -482,6 +483,9 @@ fn checkpoint_vma(
     if v.flags & vm::MAYSHARE == 0
         && kind != vma_kind::VDSO
         && v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0
+        // Who has such memory expects to find nothing in it at any time; and a
+        // random number generator in it had better not be there twice.
+        && v.flags & bindings::VM_DROPPABLE == 0
     {
         copy_private(space, &v, copies)?;
     }
@@ -776,7 +780,6 @@ fn refused_mm(flags: u32) -> Option<(&'static str, &'static str)> {
 fn refused_vma(mm: &wire::Mm, vma: &wire::Vma, name: &[u8]) -> Option<&'static str> {
     const CHECKS: &[(u64, &str)] = &[
         (vma_flags::MERGEABLE, "it was mergeable (MADV_MERGEABLE)"),
-        (vma_flags::DROPPABLE, "it was droppable (MAP_DROPPABLE)"),
         (vma_flags::SEALED, "it was sealed (mseal(2))"),
     ];
     if vma.kind.get() == vma_kind::VDSO {
@@ -963,6 +966,8 @@ fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma) -> Result {
     }
     let mut map = if shared {
         bindings::MAP_SHARED
+    } else if flags & vma_flags::DROPPABLE != 0 {
+        bindings::MAP_DROPPABLE
     } else {
         bindings::MAP_PRIVATE
     };

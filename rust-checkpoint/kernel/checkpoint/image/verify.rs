@@ -528,6 +528,13 @@ impl<'a> Verify<'a> {
         if flags & vma_flags::SHARED != 0 && !shared {
             return Err(r.fault("mapping is shared and may not be"));
         }
+        if flags & vma_flags::DROPPABLE != 0
+            && (vma.kind.get() != vma_kind::ANON
+                || flags & vma_flags::WIPEONFORK == 0
+                || flags & (vma_flags::LOCKED | vma_flags::LOCKONFAULT | vma_flags::GROWSDOWN) != 0)
+        {
+            return Err(r.fault("impossible flags of a droppable mapping"));
+        }
         let object = vma.object.get();
         match vma.kind.get() {
             vma_kind::ANON if shared => {

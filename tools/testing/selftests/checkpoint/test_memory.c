@@ -8,6 +8,7 @@
 
 #include <linux/auxvec.h>
 #include <setjmp.h>
+#include <sys/random.h>
 #include <sys/auxv.h>
 #include <sys/vfs.h>
 
@@ -444,6 +445,37 @@ SCENARIO(wipe_on_fork)
 	NEED(!madvise(p, 8 * PAGE, MADV_WIPEONFORK));
 	job_hold();
 	CHECK(filled(p, 8 * PAGE, 17));
+}
+
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE	0x08
+#endif
+
+/* May be empty at any time, and is after a restart. */
+SCENARIO(droppable)
+{
+	static const char nothing[PAGE];
+	char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		JOB_SKIP("no MAP_DROPPABLE");
+	for (int i = 0; i < 8; i++)
+		fill(p + i * PAGE, PAGE, 18 + i);
+	job_hold();
+	for (int i = 0; i < 8; i++)
+		CHECK(filled(p + i * PAGE, PAGE, 18 + i) || !memcmp(p + i * PAGE, nothing, PAGE));
+	fill(p, 8 * PAGE, 26);
+	CHECK(filled(p, 8 * PAGE, 26));
+}
+
+/* The C library has its state in such memory. */
+SCENARIO(random_numbers)
+{
+	uint64_t was, is;
+
+	NEED(getrandom(&was, sizeof(was), 0) == sizeof(was));
+	job_hold();
+	CHECK(getrandom(&is, sizeof(is), 0) == sizeof(is) && is != was);
 }
 
 SCENARIO(advice)
