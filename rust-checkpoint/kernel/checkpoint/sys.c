@@ -31,11 +31,13 @@ static int checkpoint_allowed(void)
 	return 0;
 }
 
+/* Only inputs are taken over. */
 static int copy_args(struct checkpoint_args *args, unsigned int flags,
 		     struct checkpoint_args __user *uargs, size_t size)
 {
-	memset(args, 0, sizeof(*args));
-	args->log_fd = -1;
+	int err;
+
+	*args = (struct checkpoint_args) { .log_fd = -1 };
 	BUILD_BUG_ON(sizeof(*args) != CHECKPOINT_ARGS_SIZE_VER0);
 	BUILD_BUG_ON(CHECKPOINT_F_ARGS != RESTART_F_ARGS);
 
@@ -45,7 +47,14 @@ static int copy_args(struct checkpoint_args *args, unsigned int flags,
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	return copy_struct_from_user(args, sizeof(*args), uargs, size);
+	err = copy_struct_from_user(args, sizeof(*args), uargs, size);
+	if (err)
+		return err;
+	*args = (struct checkpoint_args) {
+		.log_fd = args->log_fd,
+		.timeout_ns = args->timeout_ns,
+	};
+	return 0;
 }
 
 /*
