@@ -98,26 +98,30 @@ int checkpoint_find_fd(const struct file *file, unsigned int like)
 	return n ? n - 1 : -ENOENT;
 }
 
-/* Whether a task that is not one of @ns, or is its init, has @files or @fs. */
-static bool checkpoint_shared(struct pid_namespace *ns,
-			      struct files_struct *files, struct fs_struct *fs)
+/**
+ * checkpoint_shared - whether others have the descriptors or the places of a job
+ * @ns: the namespace of the job
+ * @files: a descriptor table of the job, or NULL
+ * @fs: root, working directory and umask of the job, or NULL
+ *
+ * Others are tasks that are not in @ns, and its init. Looks at all tasks there
+ * are.
+ */
+bool checkpoint_shared(struct pid_namespace *ns, const void *files,
+		       const void *fs)
 {
 	struct task_struct *g, *p;
-	bool shared = false;
 
-	rcu_read_lock();
+	guard(rcu)();
 	for_each_process_thread(g, p) {
 		/* Racy, but who shares something with the job keeps it. */
 		if ((!files || READ_ONCE(p->files) != files) &&
 		    (!fs || READ_ONCE(p->real_fs) != fs))
 			continue;
-		if (same_thread_group(p, current) || !task_pid_nr_ns(p, ns)) {
-			shared = true;
-			break;
-		}
+		if (same_thread_group(p, current) || !task_pid_nr_ns(p, ns))
+			return true;
 	}
-	rcu_read_unlock();
-	return shared;
+	return false;
 }
 
 /* Whether @task is outside of the job of @ns, and its descriptors are its own. */
@@ -168,23 +172,17 @@ struct task_struct *checkpoint_next_outside(struct pid_namespace *ns, int *nr)
 /**
  * checkpoint_files - which descriptor table a task has
  * @task: a task that stands still
- * @ns: the namespace of the job
- * @shared: out: whether someone outside of the job, or its init, has it too
+ * @alone: out: whether only @task has it
  *
  * Return: its address, which is only good to tell one from another.
  */
-const void *checkpoint_files(struct task_struct *task,
-			     struct pid_namespace *ns, bool *shared)
+const void *checkpoint_files(struct task_struct *task, bool *alone)
 {
 	struct files_struct *files;
-	bool alone = true;
 
-	task_lock(task);
+	guard(task_lock)(task);
 	files = task->files;
-	if (files)
-		alone = atomic_read(&files->count) == 1;
-	task_unlock(task);
-	*shared = !alone && checkpoint_shared(ns, files, NULL);
+	*alone = !files || atomic_read(&files->count) == 1;
 	return files;
 }
 
@@ -919,23 +917,20 @@ int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec)
 /**
  * checkpoint_get_fs - root, working directory and umask of a task
  * @task: a task that stands still
- * @ns: the namespace of the job
  * @root: out: its root, with a reference
  * @cwd: out: its working directory, with a reference
  * @umask: out: its umask
- * @shared: out: whether someone outside of the job, or its init, has them too
+ * @alone: out: whether only @task has them
  *
  * Return: the address of all that, to tell one from another; NULL if the task
  * has none, and nothing was written then.
  */
-const void *checkpoint_get_fs(struct task_struct *task,
-			      struct pid_namespace *ns, struct path *root,
-			      struct path *cwd, int *umask, bool *shared)
+const void *checkpoint_get_fs(struct task_struct *task, struct path *root,
+			      struct path *cwd, int *umask, bool *alone)
 {
 	struct fs_struct *fs;
-	bool alone;
 
-	task_lock(task);
+	guard(task_lock)(task);
 	fs = task->real_fs;
 	if (fs) {
 		read_seqlock_excl(&fs->seq);
@@ -944,12 +939,9 @@ const void *checkpoint_get_fs(struct task_struct *task,
 		path_get(root);
 		path_get(cwd);
 		*umask = fs->umask;
-		alone = fs->users == 1;
+		*alone = fs->users == 1;
 		read_sequnlock_excl(&fs->seq);
 	}
-	task_unlock(task);
-	if (fs)
-		*shared = !alone && checkpoint_shared(ns, NULL, fs);
 	return fs;
 }
 

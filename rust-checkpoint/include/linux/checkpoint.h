@@ -148,8 +148,9 @@ struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 				bool *cloexec);
 int checkpoint_find_fd(const struct file *file, unsigned int like);
 struct task_struct *checkpoint_next_outside(struct pid_namespace *ns, int *nr);
-const void *checkpoint_files(struct task_struct *task,
-			     struct pid_namespace *ns, bool *shared);
+bool checkpoint_shared(struct pid_namespace *ns, const void *files,
+		       const void *fs);
+const void *checkpoint_files(struct task_struct *task, bool *alone);
 bool checkpoint_has_posix_lock(struct task_struct *task, struct file *file);
 unsigned int checkpoint_file_attached(struct file *file);
 const struct path *checkpoint_user_path(struct file *file);
@@ -217,9 +218,8 @@ int checkpoint_share_files(struct task_struct *owner);
 int checkpoint_new_fs(void);
 int checkpoint_share_fs(struct task_struct *owner);
 int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec);
-const void *checkpoint_get_fs(struct task_struct *task,
-			      struct pid_namespace *ns, struct path *root,
-			      struct path *cwd, int *umask, bool *shared);
+const void *checkpoint_get_fs(struct task_struct *task, struct path *root,
+			      struct path *cwd, int *umask, bool *alone);
 int checkpoint_set_root(const struct path *path);
 int checkpoint_set_cwd(const struct path *path);
 void checkpoint_set_umask(int umask);

@@ -803,7 +803,7 @@ pub(crate) unsafe fn as_hook(
 /// Saves the descriptor table of a task; its id.
 pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
     let task = frozen.task();
-    let (table, shared) = file::table_of(task, &ctx.ns);
+    let (table, alone) = file::table_of(task);
     if table.is_null() {
         return Err(ESRCH);
     }
@@ -811,7 +811,7 @@ pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Res
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
-    if shared {
+    if !alone && file::is_table_shared(table, &ctx.ns) {
         ctx.report.refuse(Item {
             object: Object::Task,
             kind: "files",

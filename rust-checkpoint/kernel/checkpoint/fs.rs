@@ -49,12 +49,12 @@ use kernel::{
 
 /// Saves what a task has; its id.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
-    let fs = file::fs_of(frozen.task(), &ctx.ns).ok_or(ESRCH)?;
+    let fs = file::fs_of(frozen.task()).ok_or(ESRCH)?;
     let id = match ctx.objs.id(Class::Fs, fs.key)? {
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
-    if fs.shared {
+    if !fs.alone && fs.is_shared(&ctx.ns) {
         ctx.report.refuse(Item {
             object: Object::Task,
             kind: "fs",

@@ -655,15 +655,22 @@ pub fn for_each_outside(
     }
 }
 
-/// Which descriptor table `task`, which stands still, has; and whether a task
-/// that `ns` does not see, or its init, has it too.
+/// Which descriptor table `task`, which stands still, has; and whether it is
+/// the only one that has it.
 ///
 /// The address tells one table from another, and nothing else.
-pub fn table_of(task: &Task, ns: &PidNamespace) -> (*const c_void, bool) {
-    let mut shared = false;
-    // SAFETY: both are alive, `shared` is valid for writes.
-    let table = unsafe { bindings::checkpoint_files(task.as_ptr(), ns.as_ptr(), &mut shared) };
-    (table, shared)
+pub fn table_of(task: &Task) -> (*const c_void, bool) {
+    let mut alone = false;
+    // SAFETY: the task is alive, `alone` is valid for writes.
+    let table = unsafe { bindings::checkpoint_files(task.as_ptr(), &mut alone) };
+    (table, alone)
+}
+
+/// Whether a task that `ns` does not see, or its init, has this descriptor
+/// table. Looks at all tasks there are.
+pub fn is_table_shared(table: *const c_void, ns: &PidNamespace) -> bool {
+    // SAFETY: the namespace is alive; the address is only compared.
+    unsafe { bindings::checkpoint_shared(ns.as_ptr(), table, core::ptr::null()) }
 }
 
 /// Whether `task`, which stands still, has a POSIX lock on the file behind
@@ -745,27 +752,25 @@ pub struct FsOf {
     pub cwd: PathRef,
     /// The file mode creation mask.
     pub umask: u32,
-    /// Whether a task that the namespace does not see, or its init, has the
-    /// same set.
-    pub shared: bool,
+    /// Whether no other task has the same set.
+    pub alone: bool,
 }
 
 /// What `task`, which stands still, has; none if it is exiting.
 #[doc(alias = "fs_struct")]
-pub fn fs_of(task: &Task, ns: &PidNamespace) -> Option<FsOf> {
+pub fn fs_of(task: &Task) -> Option<FsOf> {
     let mut root = MaybeUninit::uninit();
     let mut cwd = MaybeUninit::uninit();
     let mut umask = 0;
-    let mut shared = false;
-    // SAFETY: both are alive; the rest is valid for writes.
+    let mut alone = false;
+    // SAFETY: the task is alive; the rest is valid for writes.
     let key = unsafe {
         bindings::checkpoint_get_fs(
             task.as_ptr(),
-            ns.as_ptr(),
             root.as_mut_ptr(),
             cwd.as_mut_ptr(),
             &mut umask,
-            &mut shared,
+            &mut alone,
         )
     };
     if key.is_null() {
@@ -780,8 +785,17 @@ pub fn fs_of(task: &Task, ns: &PidNamespace) -> Option<FsOf> {
         // SAFETY: as above.
         cwd: PathRef(unsafe { cwd.assume_init() }),
         umask: umask as u32,
-        shared,
+        alone,
     })
+}
+
+impl FsOf {
+    /// Whether a task that `ns` does not see, or its init, has them, too. Looks
+    /// at all tasks there are.
+    pub fn is_shared(&self, ns: &PidNamespace) -> bool {
+        // SAFETY: the namespace is alive; the address is only compared.
+        unsafe { bindings::checkpoint_shared(ns.as_ptr(), core::ptr::null(), self.key) }
+    }
 }
 
 /// Sets the umask of the current task.
