@@ -347,7 +347,7 @@ impl Checkpoint {
         let captured = freezer
             .freeze(&mut self.report)
             .and_then(|()| self.capture(&freezer));
-        let thawed = freezer.thaw(&mut self.report, &mut args.freeze_ns);
+        let thawed = freezer.thaw(captured.is_ok(), &mut self.report, &mut args.freeze_ns);
         let captured = captured?;
         thawed?;
 

@@ -46,7 +46,9 @@ pub(crate) struct Freezer<'a> {
     ns: &'a PidNamespace,
     lot: Arc<Lot>,
     held: KVVec<Held>,
-    /// The addresses of the tasks in `held`, which keeps them alive.
+    /// Tasks that were refused, and can't be asked.
+    refused: KVVec<ARef<Task>>,
+    /// The addresses of all these tasks, which are kept alive.
     known: RBTree<usize, ()>,
     deadline: i64,
     started: i64,
@@ -93,6 +95,7 @@ impl<'a> Freezer<'a> {
             ns,
             lot: Lot::new()?,
             held: KVVec::new(),
+            refused: KVVec::new(),
             known: RBTree::new(),
             deadline: now.saturating_add(timeout),
             started: now,
@@ -193,6 +196,7 @@ impl<'a> Freezer<'a> {
             report.subject(Some((pid, task.comm())));
             // A traced one need not stop before the time is over.
             if !check(&task, pids, report)? {
+                self.refused(task)?;
                 continue;
             }
             match Ticket::queue(task.clone(), self.lot.clone()) {
@@ -214,13 +218,26 @@ impl<'a> Freezer<'a> {
                 Err(e) if e == ESRCH => {
                     // It is dying, or a zombie.
                     if task.is_zombie() {
+                        let (why, remedy) = if task.has_threads() {
+                            (
+                                "the first thread of the process has exited, and others live on, \
+                                 not supported yet",
+                                "let the first thread wait for the others",
+                            )
+                        } else {
+                            (
+                                "it has exited and was not waited for",
+                                "let its parent wait(2) for it, or try again",
+                            )
+                        };
                         report.refuse(Item {
                             object: Object::Task,
                             kind: "zombie",
                             name: b"",
-                            why: "it has exited and was not waited for",
-                            remedy: "let init wait(2) for it",
+                            why,
+                            remedy,
                         });
+                        self.refused(task)?;
                     } else {
                         self.pause(report)?;
                         new = true;
@@ -231,6 +248,15 @@ impl<'a> Freezer<'a> {
         }
         report.subject(None);
         Ok(new)
+    }
+
+    /// Notes a task that was reported and won't be saved.
+    fn refused(&mut self, task: ARef<Task>) -> Result {
+        let address = task.as_ptr().addr();
+        self.refused.push(task, GFP_KERNEL_ACCOUNT)?;
+        self.known
+            .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
+        Ok(())
     }
 
     /// Waits until nobody who was asked is still on the way.
@@ -322,10 +348,10 @@ impl<'a> Freezer<'a> {
         self.held.iter().map(|held| Frozen { held })
     }
 
-    /// Lets everyone go and says how long they stood still; `EINTR`, reported,
-    /// if somebody did not stand still until now.
-    pub(crate) fn thaw(self, report: &mut Report, freeze_ns: &mut u64) -> Result {
-        let ret = self.verdict(report);
+    /// Lets everyone go and says how long they stood still. With `all`, as they
+    /// all did: `EINTR`, reported, if somebody did not until now.
+    pub(crate) fn thaw(self, all: bool, report: &mut Report, freeze_ns: &mut u64) -> Result {
+        let ret = if all { self.verdict(report) } else { Ok(()) };
         let started = self.started;
         drop(self);
         *freeze_ns = clocks().0.saturating_sub(started).try_into().unwrap_or(0);

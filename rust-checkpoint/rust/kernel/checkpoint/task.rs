@@ -152,6 +152,8 @@ pub trait TaskExt {
     /// Whether it has exited and stays until somebody waits for it: it is not
     /// about to be reaped by itself or by the end of its process.
     fn is_zombie(&self) -> bool;
+    /// Whether its process has other threads.
+    fn has_threads(&self) -> bool;
     /// Whether job control holds it stopped.
     fn is_stopped(&self) -> bool;
     /// Whether its controlling terminal is that of `other`, in the same session.
@@ -229,6 +231,12 @@ impl TaskExt for Task {
     fn is_zombie(&self) -> bool {
         // SAFETY: the task is alive.
         unsafe { bindings::checkpoint_is_zombie(self.as_ptr()) }
+    }
+
+    fn has_threads(&self) -> bool {
+        // SAFETY: the task is alive, and so is its signal structure; the field
+        // is a scalar and aligned.
+        unsafe { (&raw const (*(*self.as_ptr()).signal).nr_threads).read_volatile() > 1 }
     }
 
     fn is_stopped(&self) -> bool {
