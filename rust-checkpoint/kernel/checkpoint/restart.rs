@@ -18,6 +18,7 @@ use crate::{
             Fault,
             Header,
             Layout,
+            CHUNK_LEN,
             HEADER_LEN,
             TRAILER_LEN, //
         },
@@ -181,6 +182,12 @@ impl Data {
         Ok(())
     }
 
+    /// Where in the image the chunk is that was read last.
+    fn last_chunk(&self, header: &Header) -> u64 {
+        let chunks = (self.hashes.len() / size_of::<u64>()) as u64;
+        chunk_offset(header, chunks.saturating_sub(1))
+    }
+
     fn end_chunk(&mut self) -> Result {
         let hash = self.hash.digest().to_le_bytes();
         let at = self.hashes.len();
@@ -208,8 +215,10 @@ impl Data {
             .map_err(|e| short(report, e))?;
         parse::check_trailer(&trailer, header, Some(xxh64(&hashes)), xxh64)
             .map_err(|f| fault(report, f))?;
-        if hashes.as_slice() != self.hashes.as_slice() {
-            return Err(damaged(report));
+        let differs =
+            Iterator::zip(hashes.chunks(8), self.hashes.chunks(8)).position(|(a, b)| a != b);
+        if let Some(chunk) = differs {
+            return Err(damaged(report, chunk_offset(header, chunk as u64)));
         }
         Ok(())
     }
@@ -408,11 +417,19 @@ fn short(report: &mut Report, error: Error) -> Error {
     )
 }
 
-fn damaged(report: &mut Report) -> Error {
+fn damaged(report: &mut Report, offset: u64) -> Error {
     fault(
         report,
-        Fault::new(0, "page data is damaged: a checksum differs"),
+        Fault::new(offset, "page data is damaged: a checksum differs"),
     )
+}
+
+/// Where in the image a chunk of page data begins.
+fn chunk_offset(header: &Header, chunk: u64) -> u64 {
+    let (meta_len, data_len) = (header.meta_len.get(), header.data_len.get());
+    let layout = Layout::new(PAGE_SIZE as u32, meta_len, data_len);
+    let start = layout.map_or(0, |layout| layout.data_offset);
+    start.saturating_add(chunk.saturating_mul(CHUNK_LEN.into()))
 }
 
 /// Reads and verifies all that stands before the page data, and the trailer
@@ -541,7 +558,10 @@ fn run(
     let mut rs = job.state.lock();
     let ret = ret.map_err(|e| match e {
         // What a task met while it read page data.
-        e if e == EBADMSG => damaged(&mut rs.report),
+        e if e == EBADMSG => {
+            let offset = rs.data.last_chunk(&rs.image.header);
+            damaged(&mut rs.report, offset)
+        }
         e if e == ENODATA => short(&mut rs.report, e),
         e => e,
     });
