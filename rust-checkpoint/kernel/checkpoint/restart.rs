@@ -537,7 +537,7 @@ fn run(
         .find(|r| r.kind == Kind::Job)
         .and_then(|r| r.head().ok())
         .ok_or(EINVAL)?;
-    args.root_pid = head.root_pid.get();
+    let root_pid = head.root_pid.get();
     let job = tree::Job::new(Restart {
         image,
         job: head,
@@ -567,6 +567,7 @@ fn run(
     });
     if let Ok(tasks) = &ret {
         rs.data.stream.commit();
+        args.root_pid = root_pid;
         args.tasks = *tasks;
         args.image_bytes = image_len;
         args.pages_data = pages;

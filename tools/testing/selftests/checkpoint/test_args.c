@@ -158,6 +158,45 @@ INIT_TEST(argument_structure, plain)
 	job_finish(run);
 }
 
+/* What is only handed out does not depend on what was there before. */
+static void dirty(struct checkpoint_args *args)
+{
+	memset(args, 0xaa, sizeof(*args));
+	args->log_fd = -1;
+	args->timeout_ns = 0;
+}
+
+INIT_TEST(results, plain)
+{
+	struct checkpoint_args args;
+	int fd = target(IMAGE_PATH);
+
+	WANT(job_start(run));
+	dirty(&args);
+	WANT_ERR(raw_checkpoint(-1, CHECKPOINT_F_ARGS | CHECKPOINT_F_DRY_RUN, &args, sizeof(args)),
+		 0);
+	WANT_EQ(args.root_pid, run->pid);
+	WANT_EQ(args.tasks, 1);
+	WANT(!args.image_bytes && !args.pages_data && !args.pages_zero && !args.refusals);
+	dirty(&args);
+	WANT_ERR(raw_checkpoint(fd, CHECKPOINT_F_ARGS, &args, sizeof(args)), 0);
+	WANT(args.image_bytes == (uint64_t)lseek(fd, 0, SEEK_CUR));
+	WANT(args.pages_data && args.freeze_ns && args.total_ns >= args.freeze_ns);
+	WANT(!lseek(fd, 0, SEEK_SET));
+	dirty(&args);
+	WANT_ERR(raw_restart(fd, RESTART_F_ARGS, &args, sizeof(args)), EEXIST);
+	WANT(!args.root_pid && !args.tasks && !args.image_bytes && !args.pages_data &&
+	     !args.freeze_ns);
+	kill_all(run);
+	WANT(!lseek(fd, 0, SEEK_SET));
+	dirty(&args);
+	WANT_ERR(raw_restart(fd, RESTART_F_ARGS, &args, sizeof(args)), 0);
+	WANT_EQ(args.root_pid, run->pid);
+	WANT_EQ(args.tasks, 1);
+	WANT(args.image_bytes && args.pages_data && !args.pages_zero && !args.freeze_ns);
+	job_finish(run);
+}
+
 /* A dry run writes nothing and needs no descriptor. */
 INIT_TEST(dry_run, plain)
 {

@@ -728,6 +728,21 @@ SCENARIO(fork_storm, .tasks = -1, .moving = true, .at_times = "\"kind\":\"zombie
 	CHECK(n > 0);
 }
 
+static void *only_one_left(void *arg)
+{
+	job_hold();
+	job_end();
+	return arg;
+}
+
+SCENARIO(first_thread_gone, .tasks = -1, .refused = "first thread")
+{
+	pthread_t t;
+
+	NEED(!pthread_create(&t, NULL, only_one_left, NULL));
+	pthread_exit(NULL);
+}
+
 static void *short_life(void *arg)
 {
 	return arg;
