@@ -9,9 +9,9 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        file_kind, Attr, Creds, End, Fd, FdTable, File, FileData, Fs, Job, Kind, LdtEntry, Mm,
-        Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Shm, Sighand, Signals,
-        Task, ThreadX86, UserPtrs, Vma,
+        file_kind, vma_flags, Attr, Creds, End, Fd, FdTable, File, FileData, Fs, Job, Kind,
+        LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Shm,
+        Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -233,6 +233,20 @@ fn mappings() {
     });
     bad(0, "impossible protection key", |x| x.pkey = 16.into());
     bad(0, "reserved field is not zero", |x| x.reserved = 1.into());
+    const DROPPABLE: &str = "impossible flags of a droppable mapping";
+    let droppable = vma_flags::DROPPABLE | vma_flags::WIPEONFORK;
+    fine(|s| s.edit::<Vma>(Kind::Vma, 1, |x| x.flags = droppable.into()));
+    for (nth, flags) in [
+        (1, vma_flags::DROPPABLE),
+        (1, droppable | vma_flags::LOCKED),
+        (1, droppable | vma_flags::LOCKONFAULT),
+        (1, droppable | vma_flags::GROWSDOWN),
+        (0, droppable),
+    ] {
+        refused(Kind::Vma, nth, DROPPABLE, |s| {
+            s.edit::<Vma>(Kind::Vma, nth, |x| x.flags = flags.into());
+        });
+    }
     refused(Kind::Vma, 1, "string with a NUL in it", |s| {
         s.edit_bytes(Kind::Vma, 1, |bytes| bytes[16 + 48] = 0);
     });
@@ -395,7 +409,6 @@ fn values() {
         s.replace(Kind::Pipe, 0, &[]);
     });
     bad::<FileData>(Kind::FileData, 0, NEXT, |x| x.id = 2.into());
-    bad::<FileData>(Kind::FileData, 0, BITS, |x| x.flags = 2.into());
     bad::<FileData>(Kind::FileData, 0, "impossible length of a file", |x| {
         x.size = u64::MAX.into();
     });
