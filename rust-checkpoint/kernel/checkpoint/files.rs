@@ -803,15 +803,12 @@ pub(crate) unsafe fn as_hook(
 /// Saves the descriptor table of a task; its id.
 pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
     let task = frozen.task();
-    let (table, alone) = file::table_of(task);
-    if table.is_null() {
-        return Err(ESRCH);
-    }
-    let id = match ctx.objs.id(Class::FdTable, table)? {
+    let table = file::table_of(task).ok_or(ESRCH)?;
+    let id = match ctx.objs.id(Class::FdTable, table.key)? {
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
-    if !alone && file::is_table_shared(table, &ctx.ns) {
+    if !table.alone && table.is_shared(&ctx.ns) {
         ctx.report.refuse(Item {
             object: Object::Task,
             kind: "files",

@@ -301,7 +301,7 @@ impl Pages {
         batch: &mut KVec<HeldPage>,
         flush: &mut impl FnMut(&mut KVec<HeldPage>) -> Result,
     ) -> Result {
-        for content in core::mem::replace(&mut self.contents, KVVec::new()) {
+        for content in core::mem::take(&mut self.contents) {
             for (_, page) in content.copies {
                 batch.push(page, GFP_KERNEL)?;
                 if batch.len() == BATCH {
@@ -309,7 +309,7 @@ impl Pages {
                 }
             }
         }
-        for space in core::mem::replace(&mut self.spaces, KVVec::new()) {
+        for space in core::mem::take(&mut self.spaces) {
             let mut copies = space.copies.into_iter();
             for run in &space.runs {
                 let mut at = run.wire.start.get() as usize;

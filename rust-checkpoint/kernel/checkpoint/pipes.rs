@@ -33,10 +33,6 @@ use crate::{
         Class,
         Found, //
     },
-    report::{
-        Item,
-        Object, //
-    },
     restart::Restart, //
 };
 use kernel::{
@@ -175,7 +171,7 @@ fn checkpoint_content(
             capacity: capacity.into(),
             uid: attributes.uid.into(),
             gid: attributes.gid.into(),
-            mode: u32::from(attributes.mode).into(),
+            mode: attributes.mode.into(),
             reserved: 0.into(),
         },
         &[],

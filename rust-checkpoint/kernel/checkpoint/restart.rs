@@ -288,8 +288,7 @@ impl Restart {
 
     /// Says that the current task, that of `part`, is about to rebuild an object.
     pub(crate) fn own(&mut self, class: Class, id: u32, part: &Part) -> Result {
-        let current = current!();
-        let task: &Task = &current;
+        let task: &Task = current!();
         let owner = Owner {
             task: task.into(),
             mm: part.task.mm.get(),

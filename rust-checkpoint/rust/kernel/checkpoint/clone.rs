@@ -77,6 +77,9 @@ fn is_alive(pid: i32) -> bool {
 ///
 /// `EEXIST`: the pid is taken. `EPERM`: not allowed to choose it.
 pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Result<ARef<Task>> {
+    /// # Safety
+    ///
+    /// Called once as a new task, with `Arc::into_raw()` of its body.
     unsafe extern "C" fn start<B: Body>(arg: *mut c_void) -> c_int {
         // SAFETY: `arg` is what `clone_with_pid()` made of its body.
         let body = unsafe { Arc::from_raw(arg.cast::<B>().cast_const()) };

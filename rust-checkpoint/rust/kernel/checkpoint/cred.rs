@@ -224,7 +224,7 @@ impl NewCreds {
         Ok(Self(NonNull::new(new).ok_or(ENOMEM)?))
     }
 
-    fn new(&self) -> *mut bindings::cred {
+    fn as_ptr(&self) -> *mut bindings::cred {
         self.0.as_ptr()
     }
 
@@ -242,7 +242,7 @@ impl NewCreds {
     /// takes.
     #[doc(alias = "setresuid")]
     pub fn set_uids(&mut self, to: &Ids) -> Result {
-        let (new, old) = (self.new(), self.old());
+        let (new, old) = (self.as_ptr(), self.old());
         // SAFETY: both are valid by the type invariant, and so is their
         // namespace; `new` is ours to write. The user that `new` holds is
         // replaced by one with a reference of its own.
@@ -289,7 +289,7 @@ impl NewCreds {
     /// Sets the group ids. Errors as [`Self::set_uids`].
     #[doc(alias = "setresgid")]
     pub fn set_gids(&mut self, to: &Ids) -> Result {
-        let (new, old) = (self.new(), self.old());
+        let (new, old) = (self.as_ptr(), self.old());
         // SAFETY: as in `set_uids()`.
         unsafe {
             let ns = (*old).user_ns;
@@ -326,7 +326,7 @@ impl NewCreds {
     /// Sets the supplementary groups. Errors as setgroups(2).
     #[doc(alias = "setgroups")]
     pub fn set_groups(&mut self, groups: &[u32]) -> Result {
-        let (new, old) = (self.new(), self.old());
+        let (new, old) = (self.as_ptr(), self.old());
         // SAFETY: both are valid by the type invariant. The group_info made
         // here has as many elements as `groups`, and `set_groups()` takes a
         // reference of its own to it.
@@ -368,7 +368,7 @@ impl NewCreds {
     /// `EPERM` for what capset(2) and prctl(2) would refuse.
     #[doc(alias = "capset")]
     pub fn set_caps(&mut self, to: &Caps, securebits: u32) -> Result {
-        let (new, old) = (self.new(), self.old());
+        let (new, old) = (self.as_ptr(), self.old());
         // SAFETY: both are valid by the type invariant; `new` is ours.
         unsafe {
             let from = caps(old);
@@ -436,7 +436,7 @@ impl NewCreds {
     /// the signal it gets when its parent dies.
     #[doc(alias = "commit_creds")]
     pub fn commit(self) {
-        let new = self.new();
+        let new = self.as_ptr();
         core::mem::forget(self);
         // SAFETY: by the type invariant these are prepared credentials, and the
         // reference to them is passed on.
@@ -447,6 +447,6 @@ impl NewCreds {
 impl Drop for NewCreds {
     fn drop(&mut self) {
         // SAFETY: prepared, and not committed.
-        unsafe { bindings::abort_creds(self.new()) };
+        unsafe { bindings::abort_creds(self.as_ptr()) };
     }
 }

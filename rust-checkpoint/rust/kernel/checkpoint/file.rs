@@ -118,7 +118,7 @@ impl PathRef {
 
         let mut path = MaybeUninit::uninit();
         // SAFETY: the name ends with a NUL, `path` is valid for writes.
-        to_result(unsafe { bindings::kern_path(name.as_ptr().cast(), 0, path.as_mut_ptr()) })?;
+        to_result(unsafe { bindings::kern_path(name.as_char_ptr(), 0, path.as_mut_ptr()) })?;
         // INVARIANT: a successful lookup gives references, and a positive
         // dentry, as nothing is created.
         // SAFETY: written by `kern_path()`.
@@ -258,7 +258,7 @@ impl PathRef {
         // SAFETY: by the type invariant the path is valid; the name ends with
         // a NUL.
         let file = from_err_ptr(unsafe {
-            bindings::checkpoint_create_deleted(&self.0, name.as_ptr().cast(), linkable)
+            bindings::checkpoint_create_deleted(&self.0, name.as_char_ptr(), linkable)
         })?;
         let file = NonNull::new(file).ok_or(ENOENT)?;
         // SAFETY: the reference comes with the result; nobody else knows the
@@ -509,7 +509,7 @@ impl FileExt for File {
         // a file system as long as there is one of it; its name never changes.
         unsafe {
             let sb = (*bindings::file_inode(self.as_ptr())).i_sb;
-            CStr::from_ptr((*(*sb).s_type).name.cast())
+            CStr::from_char_ptr((*(*sb).s_type).name)
         }
     }
 
@@ -655,22 +655,30 @@ pub fn for_each_outside(
     }
 }
 
-/// Which descriptor table `task`, which stands still, has; and whether it is
-/// the only one that has it.
-///
-/// The address tells one table from another, and nothing else.
-pub fn table_of(task: &Task) -> (*const c_void, bool) {
-    let mut alone = false;
-    // SAFETY: the task is alive, `alone` is valid for writes.
-    let table = unsafe { bindings::checkpoint_files(task.as_ptr(), &mut alone) };
-    (table, alone)
+/// The descriptor table of a task.
+pub struct Table {
+    /// What tells one table from another, and nothing else.
+    pub key: *const c_void,
+    /// Whether no other task has it.
+    pub alone: bool,
 }
 
-/// Whether a task that `ns` does not see, or its init, has this descriptor
-/// table. Looks at all tasks there are.
-pub fn is_table_shared(table: *const c_void, ns: &PidNamespace) -> bool {
-    // SAFETY: the namespace is alive; the address is only compared.
-    unsafe { bindings::checkpoint_shared(ns.as_ptr(), table, core::ptr::null()) }
+/// Which descriptor table `task`, which stands still, has; none if it is exiting.
+#[doc(alias = "files_struct")]
+pub fn table_of(task: &Task) -> Option<Table> {
+    let mut alone = false;
+    // SAFETY: the task is alive, `alone` is valid for writes.
+    let key = unsafe { bindings::checkpoint_files(task.as_ptr(), &mut alone) };
+    (!key.is_null()).then_some(Table { key, alone })
+}
+
+impl Table {
+    /// Whether a task that `ns` does not see, or its init, has it, too. Looks at
+    /// all tasks there are.
+    pub fn is_shared(&self, ns: &PidNamespace) -> bool {
+        // SAFETY: the namespace is alive; the address is only compared.
+        unsafe { bindings::checkpoint_shared(ns.as_ptr(), self.key, core::ptr::null()) }
+    }
 }
 
 /// Whether `task`, which stands still, has a POSIX lock on the file behind

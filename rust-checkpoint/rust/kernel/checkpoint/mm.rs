@@ -88,11 +88,7 @@ unsafe extern "C" fn collect(
         bindings::checkpoint_pages_CHECKPOINT_PAGES_GUARD => Pages::Guard,
         _ => Pages::Other,
     };
-    let range = PageRange {
-        start: start as usize,
-        end: end as usize,
-        what,
-    };
+    let range = PageRange { start, end, what };
     // Locks are held here: no allocation. A full vector ends the walk.
     match c.ranges.push_within_capacity(range) {
         Ok(()) => 0,

@@ -221,6 +221,9 @@ struct Later<F> {
 /// Has the current task call `f` when it gets to its task-work point on the
 /// way to user mode. `ESRCH` when it is exiting.
 pub fn at_task_work_point<F: FnOnce() + Send + 'static>(f: F) -> Result {
+    /// # Safety
+    ///
+    /// Called once by the task-work code, with the work of a `Later<F>`.
     unsafe extern "C" fn call<F: FnOnce()>(work: *mut bindings::callback_head) {
         // SAFETY: `work` is the first field of the `Later<F>` made below.
         let later = unsafe { KBox::from_raw(work.cast::<Later<F>>()) };

@@ -30,6 +30,9 @@ pub fn is_anonymous(file: &File) -> bool {
 ///
 /// `EOPNOTSUPP`: a pipe for notifications (watch_queue(7)).
 pub fn peek<F: FnMut(KVec<u8>, bool) -> Result>(file: &File, mut f: F) -> Result<u32> {
+    /// # Safety
+    ///
+    /// `arg` is an `F` that nobody else uses meanwhile, and `data` is valid for `len`.
     unsafe extern "C" fn call<F: FnMut(KVec<u8>, bool) -> Result>(
         arg: *mut c_void,
         data: *const c_char,

@@ -172,20 +172,20 @@ pub fn of<'a>(task: &Still<'_>, name: &'a mut [u8; WCHAN_LEN]) -> Result<Restart
         (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_NANOSLEEP, Some(expiry)) => {
             Call::Nanosleep {
                 remaining: match c.flags {
-                    bindings::timespec_type_TT_NATIVE => Remaining::Native(c.uptr as usize),
-                    bindings::timespec_type_TT_COMPAT => Remaining::Compat(c.uptr as usize),
+                    bindings::timespec_type_TT_NATIVE => Remaining::Native(c.uptr),
+                    bindings::timespec_type_TT_COMPAT => Remaining::Compat(c.uptr),
                     _ => Remaining::None,
                 },
                 expiry,
             }
         }
         (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_POLL, expiry) => Call::Poll {
-            fds: c.uptr as usize,
+            fds: c.uptr,
             count: c.word,
             expiry,
         },
         (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_FUTEX, expiry) => Call::Futex {
-            word: c.uptr as usize,
+            word: c.uptr,
             value: c.word,
             flags: c.flags & !bindings::FUTEX_CLOCK_REALTIME,
             bitset: c.bitset,
@@ -197,13 +197,13 @@ pub fn of<'a>(task: &Still<'_>, name: &'a mut [u8; WCHAN_LEN]) -> Result<Restart
                 .find(|w| w.1 == kind)
                 .map_or(Wait::Signal, |w| w.0),
             id: c.word,
-            uptr: c.uptr as usize,
-            uptr2: c.uptr2 as usize,
+            uptr: c.uptr,
+            uptr2: c.uptr2,
             count: c.flags,
             size: c.bitset,
             expiry,
         },
-        _ => return Err(symbol(c.fn_ as usize, name)),
+        _ => return Err(symbol(c.fn_, name)),
     };
     Ok(RestartBlock {
         call,

@@ -217,7 +217,7 @@ impl<'a> SigLock<'a> {
             let sa = addr_of!((*self.sighand.as_ptr()).action[index].sa);
             (
                 addr_of!((*sa).sa_handler).cast::<usize>().read(),
-                (*sa).sa_flags as usize,
+                (*sa).sa_flags,
                 addr_of!((*sa).sa_restorer).cast::<usize>().read(),
                 from_sigset((*sa).sa_mask),
             )
@@ -257,8 +257,8 @@ impl<'a> SigLock<'a> {
         // SAFETY: the task is alive; these are scalars.
         unsafe {
             AltStack {
-                sp: (*t).sas_ss_sp as usize,
-                size: (*t).sas_ss_size as usize,
+                sp: (*t).sas_ss_sp,
+                size: (*t).sas_ss_size,
                 flags: (*t).sas_ss_flags,
             }
         }
@@ -425,7 +425,7 @@ pub fn set_actions(actions: &[Action]) -> Result {
         }
     }
     let current = current!();
-    let lock = SigLock::lock(&current)?;
+    let lock = SigLock::lock(current)?;
     for (index, action) in actions.iter().enumerate() {
         let abi = match action.abi {
             Abi::Native => 0,
@@ -491,7 +491,7 @@ pub fn set_alt_stack(stack: &AltStack) -> Result {
         _ => return Err(EINVAL),
     }
     let current = current!();
-    let lock = SigLock::lock(&current)?;
+    let lock = SigLock::lock(current)?;
     let t = lock.task.as_ptr();
     // SAFETY: the fields are the current task's own, and the lock is held that
     // those take who compare it with the size of a signal frame.
@@ -542,10 +542,10 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
         return Err(EAGAIN);
     }
     for infos in infos.chunks(QUEUED_AT_ONCE) {
-        let lock = SigLock::lock(&current)?;
+        let lock = SigLock::lock(current)?;
         lock.send_blocked(queue, infos)?;
     }
-    let lock = SigLock::lock(&current)?;
+    let lock = SigLock::lock(current)?;
     // SAFETY: the lock is held.
     unsafe {
         let pending = lock.pending(queue);
@@ -573,7 +573,7 @@ pub fn set_stop(stop: &Stop, leader: bool) -> Result {
         return Err(EINVAL);
     }
     let current = current!();
-    let lock = SigLock::lock(&current)?;
+    let lock = SigLock::lock(current)?;
     let (t, group) = (lock.task.as_ptr(), lock.signal());
     // SAFETY: the lock that protects all of this is held.
     unsafe {

@@ -254,7 +254,7 @@ impl TaskExt for Task {
         // read, which gives a mixture and nothing worse.
         let comm = unsafe { core::ptr::addr_of!((*self.as_ptr()).comm).read_volatile() };
         for (to, from) in buf.iter_mut().zip(comm.iter()) {
-            *to = *from as u8;
+            *to = *from;
             if *to == 0 {
                 break;
             }
@@ -425,7 +425,7 @@ pub fn random_bytes(bytes: &mut [u8]) {
 pub fn release() -> &'static [u8] {
     // SAFETY: the release is NUL-terminated and never written after the build.
     unsafe {
-        core::ffi::CStr::from_ptr(
+        core::ffi::CStr::from_char_ptr(
             core::ptr::addr_of!(bindings::init_uts_ns.name.release).cast(), //
         )
     }
