@@ -105,8 +105,10 @@ if [ "$accel" = auto ]; then
 	fi
 fi
 
+# q35, for the tables of interrupts of the older machine are loops in ACPI code, which takes a slow
+# kernel so long that it gives up.
 # shellcheck disable=SC2207 # words are wanted
-args=($(accel_args "$accel") -smp "${GUEST_CPUS:-2}" -m "$memory"
+args=($(accel_args "$accel") -machine q35 -smp "${GUEST_CPUS:-2}" -m "$memory"
 	-nodefaults -no-user-config -display none -no-reboot
 	-kernel "$kernel_image"
 	-append "console=ttyS0 root=/dev/vda rw init=/sbin/ckpt-stage1 panic=-1 oops=panic printk.time=1 $append"
