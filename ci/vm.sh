@@ -18,6 +18,8 @@ cat >"$dir/job" <<'JOB'
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 export PATH=/run/ckpt/bin:$PATH TERM=${TERM:-vt220} HOME=/root
+# The share with the host is where ckpt would keep its sockets.
+export CKPT_RUNTIME_DIR=/tmp/jobs
 cd /root
 cat <<'HELLO'
 
