@@ -103,7 +103,6 @@ pub fn launch(launch: Launch) -> Result<ExitCode> {
 /// An init, and what there is to watch over it.
 struct Running {
     init: Pid,
-    socket: PathBuf,
     leash: Option<OwnedFd>,
     signals: SignalFd,
     terminal: Option<Terminal>,
@@ -194,7 +193,6 @@ impl Running {
         let terminal = terminal.map(Terminal::attach).transpose()?;
         Ok(Self {
             init,
-            socket: socket.to_path_buf(),
             leash: Some(ours),
             signals,
             terminal,
@@ -371,7 +369,7 @@ impl Running {
         }
         if let Some(signal) = status.signal() {
             // It could not clean up.
-            let _ = fs::remove_file(&self.socket);
+            Runtime::open().clean_up(&launch.name);
             eprintln!(
                 "ckpt: the init of {} was killed by signal {signal}",
                 launch.name

@@ -3,18 +3,19 @@
 //! Where running jobs are found: a directory with one control socket a job.
 //!
 //! `/run/ckpt` for root, `$XDG_RUNTIME_DIR/ckpt` for others, or what `$CKPT_RUNTIME_DIR` says. The
-//! directory and the sockets are their owner's alone. The socket is the job's name; it is bound by
-//! the launcher and listened on, and in the end removed, by the init. One that nobody listens on is
-//! left over from an init that was killed, and is removed by whoever finds it.
+//! directory and the sockets are their owner's alone. The socket is the job's name; it
+//! is bound by the launcher and listened on, and in the end removed, by the init. One that nobody
+//! listens on is left over from an init that was killed, and is removed by whoever finds it, under
+//! the lock under which names are given out. Nothing but sockets of this user is ever removed.
 
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -83,6 +84,18 @@ impl Job {
     }
 }
 
+/// What there is under the name of a job.
+enum Found {
+    /// The job.
+    Job(Job),
+    /// A socket of this user that nobody listens on.
+    LeftOver,
+    /// Something that is not for jobs.
+    SomethingElse,
+    /// Nothing.
+    Nothing,
+}
+
 /// The directory of the sockets.
 pub struct Runtime {
     dir: PathBuf,
@@ -129,17 +142,37 @@ impl Runtime {
         Ok(())
     }
 
+    /// Takes the lock under which names are given out and sockets are removed.
+    fn lock(&self, create: bool) -> Result<File> {
+        let mut options = OpenOptions::new();
+        let lock = options
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(self.dir.join(".lock"))
+            .context("can't lock the jobs' directory")?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(lock)
+    }
+
     /// Binds the control socket of a new job, whose name is taken from then on.
     pub fn bind(&self, name: &str) -> Result<(PathBuf, OwnedFd)> {
         self.make()?;
         // One at a time, so that a left-over socket is removed by one only.
-        let lock =
-            File::create(self.dir.join(".lock")).context("can't lock the jobs' directory")?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+        let _lock = self.lock(true)?;
 
         let path = self.dir.join(name);
-        if self.connect(name)?.is_some() {
-            bail!("there is a job named {name} already; `ckpt ps` lists them");
+        match self.connect(name)? {
+            Found::Job(_) => {
+                bail!("there is a job named {name} already; `ckpt ps` lists them")
+            }
+            Found::LeftOver => fs::remove_file(&path)
+                .with_context(|| format!("can't remove {}, left over from a job", path.display()))?,
+            Found::SomethingElse => bail!(
+                "{} is in the way and is no socket of a job of yours; take another name, or move it",
+                path.display()
+            ),
+            Found::Nothing => {}
         }
         let address = SocketAddrUnix::new(&path)
             .map_err(|_| anyhow!("{} is too long a path for a socket", path.display()))?;
@@ -153,28 +186,60 @@ impl Runtime {
         Ok((path, socket))
     }
 
+    /// Removes what is left of a job whose init could not do so.
+    pub fn clean_up(&self, name: &str) {
+        let clean_up = || -> Result<()> {
+            let _lock = self.lock(false)?;
+            // The name may be another job's by now.
+            if let Found::LeftOver = self.connect(name)? {
+                fs::remove_file(self.dir.join(name))?;
+            }
+            Ok(())
+        };
+        // If not here, it is done by whoever takes the name next.
+        let _ = clean_up();
+    }
+
     /// Connects to the job of this name, if there is one.
-    pub fn connect(&self, name: &str) -> Result<Option<Job>> {
+    fn connect(&self, name: &str) -> Result<Found> {
         let path = self.dir.join(name);
+        let context = || format!("can't connect to {}", path.display());
+        // connect(2) refuses what is no socket as it refuses one that nobody listens on.
+        let ours = match fs::symlink_metadata(&path) {
+            Ok(meta) if !meta.file_type().is_socket() => return Ok(Found::SomethingElse),
+            Ok(meta) => {
+                let user = rustix::process::geteuid();
+                let ours = meta.uid() == user.as_raw();
+                // What others have put there may pretend to be a job.
+                if !ours && !user.is_root() {
+                    return Ok(Found::SomethingElse);
+                }
+                ours
+            }
+            Err(e) => match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    return Ok(Found::Nothing)
+                }
+                _ => return Err(denied(e.into(), context())),
+            },
+        };
         let Ok(address) = SocketAddrUnix::new(&path) else {
-            return Ok(None);
+            return Ok(Found::Nothing);
         };
         let socket = new_socket()?;
         match rustix::net::connect(&socket, &address) {
             Ok(()) => {
                 let init = sys::peer(socket.as_fd())?;
-                Ok(Some(Job {
+                Ok(Found::Job(Job {
                     name: name.into(),
                     init,
                     socket,
                 }))
             }
-            Err(Errno::CONNREFUSED) => {
-                let _ = fs::remove_file(&path);
-                Ok(None)
-            }
-            Err(Errno::NOENT) | Err(Errno::NOTDIR) => Ok(None),
-            Err(e) => Err(e).with_context(|| format!("can't connect to {}", path.display())),
+            Err(Errno::CONNREFUSED) if ours => Ok(Found::LeftOver),
+            Err(Errno::CONNREFUSED | Errno::PROTOTYPE) => Ok(Found::SomethingElse),
+            Err(Errno::NOENT) => Ok(Found::Nothing),
+            Err(e) => Err(denied(anyhow::Error::new(io::Error::from(e)), context())),
         }
     }
 
@@ -183,7 +248,7 @@ impl Runtime {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e).with_context(|| format!("{}", self.dir.display())),
+            Err(e) => return Err(denied(e.into(), format!("{}", self.dir.display()))),
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -192,7 +257,11 @@ impl Runtime {
         names.sort_unstable();
         let mut jobs = Vec::new();
         for name in names {
-            jobs.extend(self.connect(&name)?);
+            match self.connect(&name)? {
+                Found::Job(job) => jobs.push(job),
+                Found::LeftOver => self.clean_up(&name),
+                Found::SomethingElse | Found::Nothing => {}
+            }
         }
         Ok(jobs)
     }
@@ -202,7 +271,10 @@ impl Runtime {
         let found = match target.parse::<i32>() {
             Ok(pid) => self.find_pid(pid)?,
             Err(_) => match check_name(target) {
-                Ok(()) => self.connect(target)?,
+                Ok(()) => match self.connect(target)? {
+                    Found::Job(job) => Some(job),
+                    _ => None,
+                },
                 Err(_) => None,
             },
         };
@@ -234,6 +306,17 @@ impl Runtime {
     }
 }
 
+/// Adds the context, and the exit code of what is not permitted.
+fn denied(e: anyhow::Error, context: String) -> anyhow::Error {
+    match e.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::PermissionDenied) => coded(
+            Code::Denied,
+            format!("{context}: {e}; jobs are for their own user to see"),
+        ),
+        _ => e.context(context),
+    }
+}
+
 /// Parent of a process.
 fn parent(pid: i32) -> Option<i32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -261,7 +344,7 @@ pub fn check_name(name: &str) -> Result<()> {
     {
         bail!(
             "{name:?} can't be a job's name: up to {MAX_NAME} letters, digits and . _ -, \
-             not only digits, with a letter or digit first"
+             not only digits, with a letter, a digit or an underscore first"
         );
     }
     Ok(())

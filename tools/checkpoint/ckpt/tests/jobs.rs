@@ -6,8 +6,15 @@
 use std::{
     fs,
     io::Write,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
-    path::PathBuf,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt,
+            net::UnixListener,
+            process::{CommandExt, ExitStatusExt},
+        },
+    },
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -486,4 +493,86 @@ fn others_are_kept_out() {
     child.kill().unwrap();
     child.wait().unwrap();
     wait_for("its end", || place.jobs() == 0);
+}
+
+#[test]
+fn only_left_over_sockets_are_removed() {
+    let place = Place::new("others-files");
+    let jobs = place.0.join("jobs");
+    fs::create_dir(&jobs).unwrap();
+    fs::write(jobs.join("notes"), "kept").unwrap();
+    fs::create_dir(jobs.join("directory")).unwrap();
+    std::os::unix::fs::symlink("notes", jobs.join("link")).unwrap();
+    // One that speaks otherwise, and one of somebody who is gone.
+    let _other = UnixListener::bind(jobs.join("stream")).unwrap();
+    drop(left_over(&jobs.join("stale")));
+    let kept = ["directory", "link", "notes", "stream"];
+
+    // Without the lock nobody may take anything away.
+    assert_eq!(place.jobs(), 0);
+    assert_eq!(names(&jobs), [&kept[..3], &["stale", "stream"]].concat());
+    fs::write(jobs.join(".lock"), "").unwrap();
+    for name in kept {
+        assert_eq!(code(&place.run(&["kill", name])), 5);
+    }
+    assert_eq!(place.jobs(), 0);
+    assert_eq!(names(&jobs), [&[".lock"], &kept[..]].concat());
+    assert_eq!(fs::read(jobs.join("notes")).unwrap(), b"kept");
+
+    for name in kept {
+        let output = place.run(&["run", "-n", name, "--", "true"]);
+        assert_eq!(code(&output), 125);
+        assert!(err(&output).contains("in the way"), "{}", err(&output));
+    }
+    assert_eq!(names(&jobs), [&[".lock"], &kept[..]].concat());
+    assert_eq!(fs::read(jobs.join("notes")).unwrap(), b"kept");
+}
+
+/// Binds a socket as a launcher does.
+fn left_over(path: &Path) -> OwnedFd {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    socket
+}
+
+/// Names of all that is in a directory.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().flatten();
+    let mut names: Vec<_> = entries
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_another_user_has_is_not_permitted() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: another user: it takes root to be one");
+        return;
+    }
+    let place = Place::new("another-user");
+    let jobs = place.0.join("jobs");
+    fs::create_dir(&jobs).unwrap();
+    fs::set_permissions(&jobs, fs::Permissions::from_mode(0o700)).unwrap();
+    // A copy that everybody can reach.
+    let program = place.path("ckpt");
+    fs::copy(env!("CARGO_BIN_EXE_ckpt"), &program).unwrap();
+    for args in [
+        &["ps"][..],
+        &["kill", "job"],
+        &["check", "job"],
+        &["checkpoint", "job", "-o", "-"],
+    ] {
+        let mut command = Command::new(&program);
+        let output = command
+            .args(args)
+            .env("CKPT_RUNTIME_DIR", &jobs)
+            .uid(65534)
+            .gid(65534)
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 8, "{args:?}: {}", err(&output));
+    }
 }
