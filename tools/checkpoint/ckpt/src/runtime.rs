@@ -2,8 +2,9 @@
 
 //! Where running jobs are found: a directory with one control socket a job.
 //!
-//! `/run/ckpt` for root, `$XDG_RUNTIME_DIR/ckpt` for others, or what `$CKPT_RUNTIME_DIR` says. The
-//! directory and the sockets are their owner's alone. The socket is the job's name; it
+//! `/run/ckpt` for root, `$XDG_RUNTIME_DIR/ckpt` for others, or what `$CKPT_RUNTIME_DIR` says. One
+//! that is not there is made, for its owner alone. One that is there is used as it is, if nobody
+//! else can put anything in. The sockets are their owner's alone. The socket is the job's name; it
 //! is bound by the launcher and listened on, and in the end removed, by the init. One that nobody
 //! listens on is left over from an init that was killed, and is removed by whoever finds it, under
 //! the lock under which names are given out. Nothing but sockets of this user is ever removed.
@@ -122,24 +123,29 @@ impl Runtime {
         Self { dir }
     }
 
-    /// Makes the directory, and sees that it is nobody else's.
+    /// Makes the directory, or sees that only this user can put anything into the one that is there.
     fn make(&self) -> Result<()> {
         let dir = &self.dir;
         match fs::DirBuilder::new().mode(0o700).create(dir) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(e).with_context(|| format!("can't make {}", dir.display()));
-            }
-            _ => {}
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).with_context(|| format!("can't make {}", dir.display())),
         }
         let meta = fs::symlink_metadata(dir).with_context(|| format!("{}", dir.display()))?;
-        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
-            bail!("{} is not a directory of this user", dir.display());
-        }
-        if meta.mode() & 0o077 != 0 {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-                .with_context(|| format!("can't keep others out of {}", dir.display()))?;
-        }
-        Ok(())
+        let why = if !meta.is_dir() {
+            "is not a directory"
+        } else if meta.uid() != rustix::process::geteuid().as_raw() {
+            "belongs to another user"
+        } else if meta.mode() & 0o022 != 0 {
+            "can be written to by others"
+        } else {
+            return Ok(());
+        };
+        bail!(
+            "{} {why}: no place for the jobs' sockets; set CKPT_RUNTIME_DIR to a directory that \
+             only you can write to, or to one that is not there yet",
+            dir.display()
+        );
     }
 
     /// Takes the lock under which names are given out and sockets are removed.

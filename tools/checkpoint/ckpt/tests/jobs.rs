@@ -547,6 +547,35 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_directory_that_was_there_is_not_changed() {
+    let place = Place::new("open-directory");
+    let jobs = place.0.join("jobs");
+    fs::create_dir(&jobs).unwrap();
+    let mode = |mode| fs::set_permissions(&jobs, fs::Permissions::from_mode(mode)).unwrap();
+    let has = || fs::metadata(&jobs).unwrap().permissions().mode() & 0o7777;
+    for open in [0o1777, 0o775, 0o702] {
+        mode(open);
+        let output = place.run(&["run", "--", "true"]);
+        assert_eq!(code(&output), 125);
+        let said = err(&output);
+        assert!(said.contains("can be written to by others"), "{said}");
+        assert!(said.contains("set CKPT_RUNTIME_DIR"), "{said}");
+        assert_eq!(has(), open);
+        assert!(names(&jobs).is_empty());
+    }
+    if can_run("a readable directory") {
+        mode(0o755);
+        let mut child = place.start(&["run", "-n", "seen", "--", "sleep", "1000"]);
+        assert_eq!(has(), 0o755);
+        let socket = fs::metadata(jobs.join("seen")).unwrap();
+        assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_for("its end", || place.jobs() == 0);
+    }
+}
+
+#[test]
 fn what_another_user_has_is_not_permitted() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: another user: it takes root to be one");
