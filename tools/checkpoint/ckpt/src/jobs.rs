@@ -4,40 +4,87 @@
 
 use std::{
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
+use rustix::{
+    event::{poll, PollFd, PollFlags, Timespec},
+    io::Errno,
+};
 use serde_json::json;
 
 use crate::{
-    proto::{Reply, Request},
-    runtime::Runtime,
+    code::{code_of, Code},
+    proto::{Reply, Request, Status},
+    runtime::{Job, Runtime},
     view,
 };
 
-/// Lists the jobs that run.
-pub fn ps(as_json: bool) -> Result<ExitCode> {
-    let mut jobs = Vec::new();
-    for job in Runtime::open().jobs()? {
-        // One that ends just now is none any more.
-        if let Ok(status) = job.status() {
-            jobs.push((job.init, status));
+/// How long the inits of jobs have for an answer. They have nothing to do that takes time but
+/// restart(2), before there is a job; one that is stopped does not answer at all.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the jobs say of themselves, [`None`] for one that does not answer.
+fn ask_all(jobs: Vec<Job>) -> Result<Vec<(Job, Option<Status>)>> {
+    let mut answers = Vec::new();
+    let mut asked = Vec::new();
+    for job in jobs {
+        match job.send(&Request::Status, &[]) {
+            Ok(()) => asked.push(job),
+            // One that ends just now is none any more.
+            Err(e) if code_of(&e) == Code::NoJob => {}
+            Err(_) => answers.push((job, None)),
         }
     }
+    let deadline = Instant::now() + PATIENCE;
+    while !asked.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left)?;
+        let sockets = asked.iter().map(Job::socket);
+        let mut fds: Vec<_> = sockets.map(|s| PollFd::new(s, PollFlags::IN)).collect();
+        let count = match poll(&mut fds, Some(&timeout)) {
+            Ok(count) => count,
+            Err(Errno::INTR) => continue,
+            Err(e) => return Err(e).context("poll"),
+        };
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if count == 0 {
+            answers.extend(asked.drain(..).map(|job| (job, None)));
+        }
+        let jobs = std::mem::take(&mut asked);
+        for (job, ready) in jobs.into_iter().zip(ready) {
+            match ready.then(|| job.receive()) {
+                None => asked.push(job),
+                Some(Ok(Reply::Status(status))) => answers.push((job, Some(status))),
+                Some(Ok(_)) => answers.push((job, None)),
+                Some(Err(_)) => {}
+            }
+        }
+    }
+    answers.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Ok(answers)
+}
+
+/// Lists the jobs that run.
+pub fn ps(as_json: bool) -> Result<ExitCode> {
+    let jobs = ask_all(Runtime::open().jobs()?)?;
     if as_json {
         let jobs: Vec<_> = jobs
             .iter()
-            .map(|(init, status)| {
+            .map(|(job, status)| {
+                let status = status.as_ref();
                 json!({
-                    "name": status.name,
-                    "init_pid": init,
-                    "pid": status.pid,
-                    "processes": status.processes,
-                    "started": status.started,
-                    "checkpoints": status.checkpoints,
-                    "image": status.image,
-                    "command": status.command,
+                    "name": job.name,
+                    "init_pid": job.init,
+                    "answers": status.is_some(),
+                    "pid": status.map(|s| s.pid),
+                    "processes": status.map(|s| s.processes),
+                    "started": status.map(|s| s.started),
+                    "checkpoints": status.map(|s| s.checkpoints),
+                    "image": status.map(|s| &s.image),
+                    "command": status.map(|s| &s.command),
                 })
             })
             .collect();
@@ -49,15 +96,26 @@ pub fn ps(as_json: bool) -> Result<ExitCode> {
         "{:<20} {:>8} {:>6} {:>6} {:>9}  COMMAND",
         "NAME", "INIT", "PROCS", "IMAGES", "AGE"
     );
-    for (init, status) in &jobs {
-        println!(
-            "{:<20} {init:>8} {:>6} {:>6} {:>9}  {}",
-            status.name,
-            status.processes,
-            status.checkpoints,
-            age(now.saturating_sub(status.started)),
-            view::printable(&status.command),
-        );
+    for (Job { name, init, .. }, status) in &jobs {
+        match status {
+            Some(status) => println!(
+                "{name:<20} {init:>8} {:>6} {:>6} {:>9}  {}",
+                status.processes,
+                status.checkpoints,
+                age(now.saturating_sub(status.started)),
+                view::printable(&status.command),
+            ),
+            None => println!(
+                "{name:<20} {:>8} {:>6} {:>6} {:>9}  (does not answer)",
+                match init {
+                    0 => "-".into(),
+                    init => init.to_string(),
+                },
+                "-",
+                "-",
+                "-"
+            ),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,7 +30,7 @@ use rustix::{
 
 use crate::{
     code::{coded, Code},
-    proto::{self, Reply, Request, Status},
+    proto::{self, Reply, Request},
     sys,
 };
 
@@ -41,16 +41,27 @@ const MAX_NAME: usize = 48;
 pub struct Job {
     /// Its name.
     pub name: String,
-    /// Pid of its init, as seen from here.
+    /// Pid of its init, 0 if that can't be seen from here.
     pub init: i32,
     socket: OwnedFd,
+    /// Its init takes no more connections for now.
+    busy: bool,
 }
 
 impl Job {
     /// Asks the job's init for something.
     pub fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<()> {
-        proto::send(&self.socket, request, fds)
-            .with_context(|| format!("can't talk to the init of {}", self.name))
+        if self.busy {
+            bail!("the init of {} does not answer", self.name);
+        }
+        match proto::send(&self.socket, request, fds) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(coded(
+                Code::NoJob,
+                format!("the init of {} is gone", self.name),
+            )),
+            Err(e) => Err(e).with_context(|| format!("can't talk to the init of {}", self.name)),
+        }
     }
 
     /// Waits for its answer.
@@ -69,14 +80,6 @@ impl Job {
     pub fn ask(&self, request: &Request) -> Result<Reply> {
         self.send(request, &[])?;
         self.receive()
-    }
-
-    /// Asks what the job is.
-    pub fn status(&self) -> Result<Status> {
-        match self.ask(&Request::Status)? {
-            Reply::Status(status) => Ok(status),
-            _ => bail!("the init of {} gives no status", self.name),
-        }
     }
 
     /// To wait for an answer with others.
@@ -233,13 +236,19 @@ impl Runtime {
             return Ok(Found::Nothing);
         };
         let socket = new_socket()?;
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) => {
-                let init = sys::peer(socket.as_fd())?;
+        // An init that is stopped accepts nobody, and when enough wait for that, connect(2) would.
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let connected = rustix::net::connect(&socket, &address);
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        match connected {
+            Ok(()) | Err(Errno::AGAIN) => {
+                let busy = connected.is_err();
+                let init = if busy { 0 } else { sys::peer(socket.as_fd())? };
                 Ok(Found::Job(Job {
                     name: name.into(),
                     init,
                     socket,
+                    busy,
                 }))
             }
             Err(Errno::CONNREFUSED) if ours => Ok(Found::LeftOver),

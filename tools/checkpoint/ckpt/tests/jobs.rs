@@ -605,3 +605,48 @@ fn what_another_user_has_is_not_permitted() {
         assert_eq!(code(&output), 8, "{args:?}: {}", err(&output));
     }
 }
+
+#[test]
+fn a_job_that_does_not_answer_is_listed_as_such() {
+    if !can_run("no answer") {
+        return;
+    }
+    let place = Place::new("stopped");
+    let mut child = place.start(&["run", "-n", "stopped", "--", "sleep", "1000"]);
+    let mut other = place.start(&["run", "-n", "well", "--", "sleep", "1000"]);
+    let list = || -> serde_json::Value {
+        serde_json::from_slice(&place.run(&["ps", "--json"]).stdout).unwrap()
+    };
+    let answers = || list()[0]["answers"].as_bool().unwrap();
+    wait_for("an answer", answers);
+    let init = list()[0]["init_pid"].as_i64().unwrap() as i32;
+    let init = rustix::process::Pid::from_raw(init).unwrap();
+    rustix::process::kill_process(init, rustix::process::Signal::STOP).unwrap();
+
+    let mut asking: Vec<Child> = Vec::new();
+    for more in [0, 20] {
+        // With so many, nobody else can connect.
+        asking.extend((0..more).map(|_| {
+            let mut kill = place.ckpt(&["kill", "-s", "CONT", "stopped"]);
+            kill.stderr(Stdio::null()).spawn().unwrap()
+        }));
+        let start = Instant::now();
+        let text = out(&place.run(&["ps"]));
+        assert!(start.elapsed() < Duration::from_secs(20));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[1].starts_with("stopped ") && lines[1].ends_with("(does not answer)"));
+        assert!(lines[2].starts_with("well ") && lines[2].ends_with("sleep 1000"));
+        assert!(list()[0]["processes"].is_null());
+    }
+    rustix::process::kill_process(init, rustix::process::Signal::CONT).unwrap();
+    wait_for("an answer", answers);
+    for mut kill in asking {
+        kill.wait().unwrap();
+    }
+    for child in [&mut child, &mut other] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    wait_for("their end", || place.jobs() == 0);
+}
