@@ -3,16 +3,22 @@
 //! The init of a job: PID 1 of its namespaces, and the only caller of checkpoint(2) and restart(2).
 //!
 //! The launcher executes it from its own binary (`ckpt __init FD`), so that it starts with an empty
-//! memory and nothing but its standard streams and the leash. It has one thread, for every thread
-//! takes a pid in the namespace that a job may need again. It starts the job, reaps, hands signals
-//! on, serves its control socket, and exits as the job's first task did; the kernel then takes the
-//! rest of the namespace along.
+//! memory and nothing but its standard streams and the leash. It starts the job, reaps, hands
+//! signals on, serves its control socket, and exits as the job's first task did; the kernel then
+//! takes the rest of the namespace along.
+//!
+//! Every thread takes a pid in the namespace that a job may need again, so restart(2) is called by
+//! the only one. checkpoint(2) takes as long as the image takes to be written, through a slow pipe
+//! for hours, and all that time the job must be there for others. So it is called by a thread that
+//! is there for that call, one at a time; who asks meanwhile waits. A job that ends meanwhile is
+//! over, but init stays until the image is complete if somebody waits for it.
 //!
 //! What it has must not get into the job: all of its descriptors but the standard streams are
 //! close-on-exec. Those streams are the job's, too, the same open file descriptions; an image names
 //! them as init's, and a restart binds them to those of the init it is restarted under.
 
 use std::{
+    collections::VecDeque,
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Seek},
@@ -27,7 +33,7 @@ use std::{
 
 use anyhow::{anyhow, Context, Result};
 use rustix::{
-    event::{poll, PollFd, PollFlags},
+    event::{poll, PollFd, PollFlags, Timespec},
     io::Errno,
     mount::{MountFlags, MountPropagationFlags},
     net::SocketFlags,
@@ -39,6 +45,7 @@ use crate::{
     code::{Code, Coded},
     proto::{self, Argv, News, Order, Reply, Request, Setup, Status, Work},
     sys::{self, CheckpointArgs, SignalFd, SignalMask},
+    worker::Worker,
 };
 
 /// The exit code that stands for a signal.
@@ -169,8 +176,11 @@ fn start(
         checkpoints: 0,
         wait_all: setup.wait_all,
         ended: None,
+        code: None,
         listener,
         clients: Vec::new(),
+        asked: VecDeque::new(),
+        writing: None,
     };
     Ok((init, restarted))
 }
@@ -284,6 +294,48 @@ fn restart(image: &OwnedFd, log: &OwnedFd) -> Result<(Pid, CheckpointArgs)> {
     Ok((main, args))
 }
 
+/// Calls checkpoint(2), in a thread of its own; returns errno and results.
+fn checkpoint(
+    image: &OwnedFd,
+    log: &OwnedFd,
+    dry_run: bool,
+    timeout_ns: u64,
+) -> (i32, CheckpointArgs) {
+    let mut args = CheckpointArgs {
+        log_fd: log.as_raw_fd(),
+        timeout_ns,
+        ..CheckpointArgs::default()
+    };
+    let flags = if dry_run {
+        sys::CHECKPOINT_F_DRY_RUN
+    } else {
+        0
+    };
+    let errno = match sys::checkpoint(image.as_fd(), flags, &mut args) {
+        Ok(()) => 0,
+        Err(e) => e.raw_os_error().unwrap_or(libc::EIO),
+    };
+    (errno, args)
+}
+
+/// A checkpoint that a client has asked for.
+struct Asked {
+    client: OwnedFd,
+    image: OwnedFd,
+    log: OwnedFd,
+    dry_run: bool,
+    timeout_ns: u64,
+}
+
+/// A checkpoint(2) that goes on.
+struct Writing {
+    /// Errno and results.
+    worker: Worker<(i32, CheckpointArgs)>,
+    /// Who waits for it, unless it is gone.
+    client: Option<OwnedFd>,
+    dry_run: bool,
+}
+
 /// The state of a running job.
 struct Init {
     name: String,
@@ -296,77 +348,106 @@ struct Init {
     wait_all: bool,
     /// How the first task has ended.
     ended: Option<u8>,
+    /// The code to exit with, when the job is over.
+    code: Option<u8>,
     listener: OwnedFd,
     clients: Vec<OwnedFd>,
+    asked: VecDeque<Asked>,
+    writing: Option<Writing>,
+}
+
+/// Whether the other side of a socket is gone.
+fn is_gone(socket: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut fds, Some(&Timespec::default())).is_ok()
+        && fds.iter().any(|fd| !fd.revents().is_empty())
 }
 
 impl Init {
     /// Lives as long as the job; returns the code to exit with.
-    fn run(&mut self, signals: &SignalFd, mut leash: Option<OwnedFd>) -> Result<u8> {
+    fn run(&mut self, signals: &SignalFd, leash: Option<OwnedFd>) -> Result<u8> {
         // Those that have ended before anybody looked.
-        if let Some(code) = self.reap()? {
-            return Ok(code);
-        }
+        self.reap()?;
         loop {
+            // An image that somebody waits for is completed after the end of the job.
+            let awaited = self.writing.as_ref().is_some_and(|w| w.client.is_some());
+            if let (Some(code), false) = (self.code, awaited) {
+                return Ok(code);
+            }
+            self.write_next();
+
             let mut fds = vec![
                 PollFd::new(signals, PollFlags::IN),
                 PollFd::new(&self.listener, PollFlags::IN),
             ];
-            fds.extend(
-                leash
-                    .iter()
-                    .chain(&self.clients)
-                    .map(|fd| PollFd::new(fd, PollFlags::IN)),
-            );
+            fds.extend(leash.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+            let writing = self.writing.as_ref();
+            fds.extend(writing.map(|w| PollFd::new(&w.worker, PollFlags::IN)));
+            // These have nothing to say; they may go.
+            let writing = writing.and_then(|w| w.client.as_ref());
+            let waiting = writing
+                .into_iter()
+                .chain(self.asked.iter().map(|a| &a.client));
+            fds.extend(waiting.map(|fd| PollFd::new(fd, PollFlags::empty())));
+            fds.extend(self.clients.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return Err(e).context("poll"),
             }
-            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
             drop(fds);
             let mut ready = ready.into_iter();
-            let mut next = || ready.next().unwrap_or(false);
-            let (signal, connection, order) = (next(), next(), leash.is_some() && next());
+            let mut next = || ready.next().unwrap_or(PollFlags::empty());
+            let (signal, connection) = (!next().is_empty(), !next().is_empty());
+            let order = leash.is_some() && !next().is_empty();
+            let written = self.writing.is_some() && !next().is_empty();
 
+            if let Some(writing) = &mut self.writing {
+                if writing.client.is_some() && !next().is_empty() {
+                    writing.client = None;
+                }
+            }
+            self.asked.retain(|_| next().is_empty());
+            for client in std::mem::take(&mut self.clients) {
+                let ready = next();
+                if ready.is_empty() {
+                    self.clients.push(client);
+                } else if !ready.intersects(PollFlags::HUP | PollFlags::ERR) {
+                    self.client(client);
+                }
+                // What somebody asked for who is gone is wanted no more.
+            }
+            if written {
+                self.written()?;
+            }
+            if connection {
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                let accepted = rustix::net::accept_with(&self.listener, flags);
+                self.clients.extend(accepted.ok());
+            }
             if signal {
                 while let Some(received) = signals.read()? {
                     match received.signal {
-                        libc::SIGCHLD => {
-                            if let Some(code) = self.reap()? {
-                                return Ok(code);
-                            }
-                        }
+                        libc::SIGCHLD => self.reap()?,
                         // They are about init's own doings.
                         libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU | libc::SIGURG => {}
                         signal => self.signal(signal, false),
                     }
                 }
             }
-            let clients = std::mem::take(&mut self.clients);
-            for client in clients {
-                if !next() || self.client(&client) {
-                    self.clients.push(client);
-                }
-            }
-            if connection {
-                let accepted = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC);
-                self.clients.extend(accepted.ok());
-            }
             if let (true, Some(socket)) = (order, &leash) {
                 match proto::receive(socket) {
                     Ok(Some((Order::Signal { signal, group }, _))) => self.signal(signal, group),
-                    // A job that was not detached goes with its launcher.
-                    Ok(None) | Err(_) => {
-                        let _ = sys::kill(-1, libc::SIGKILL);
-                        leash = None;
-                    }
+                    // A job that was not detached goes with its launcher: with its init, whatever
+                    // is being written. Nobody is left to see the code.
+                    Ok(None) | Err(_) => return Ok(signal_code(libc::SIGKILL)),
                 }
             }
         }
     }
 
-    /// Waits for all that has ended. Returns the code to exit with when it is time.
-    fn reap(&mut self) -> Result<Option<u8>> {
+    /// Waits for all that has ended.
+    fn reap(&mut self) -> Result<()> {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.main => {
@@ -377,12 +458,17 @@ impl Init {
                     };
                     self.ended = Some(code);
                     if !self.wait_all {
-                        return Ok(self.ended);
+                        self.code = self.ended;
+                        // An init that stays for an image keeps nothing of the job.
+                        let _ = sys::kill(-1, libc::SIGKILL);
                     }
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(None),
-                Err(Errno::CHILD) => return Ok(Some(self.ended.unwrap_or(0))),
+                Ok(None) => return Ok(()),
+                Err(Errno::CHILD) => {
+                    self.code = Some(self.ended.unwrap_or(0));
+                    return Ok(());
+                }
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e).context("wait"),
             }
@@ -405,57 +491,101 @@ impl Init {
         let _ = sys::kill(to, signal);
     }
 
-    /// Serves a client; returns whether it is still there.
-    fn client(&mut self, client: &OwnedFd) -> bool {
-        let reply = match proto::receive::<Request>(client) {
-            Ok(Some((request, fds))) => self.request(request, &fds).unwrap_or_else(|e| {
-                let why = format!("{e:#}");
-                Reply::Failed { why }
-            }),
-            Ok(None) => return false,
-            Err(e) => Reply::Failed { why: e.to_string() },
+    /// Serves a client, and keeps it if it is still there.
+    fn client(&mut self, client: OwnedFd) {
+        let failed = |why| Reply::Failed { why };
+        let reply = match proto::receive(&client) {
+            Ok(Some((
+                Request::Checkpoint {
+                    dry_run,
+                    timeout_ns,
+                },
+                fds,
+            ))) => match <[OwnedFd; 2]>::try_from(fds) {
+                Ok([image, log]) => {
+                    self.asked.push_back(Asked {
+                        client,
+                        image,
+                        log,
+                        dry_run,
+                        timeout_ns,
+                    });
+                    return;
+                }
+                Err(_) => failed("it takes an image and a log".into()),
+            },
+            Ok(Some((Request::Kill { signal, all }, _))) if all => match sys::kill(-1, signal) {
+                Ok(()) => Reply::Done,
+                Err(e) => failed(e.to_string()),
+            },
+            Ok(Some((Request::Kill { signal, .. }, _))) => {
+                self.signal(signal, false);
+                Reply::Done
+            }
+            Ok(Some((Request::Status, _))) => Reply::Status(self.status()),
+            Ok(None) => return,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.clients.push(client);
+                return;
+            }
+            Err(e) => failed(e.to_string()),
         };
-        proto::send(client, &reply, &[]).is_ok()
+        self.reply(client, &reply);
     }
 
-    fn request(&mut self, request: Request, fds: &[OwnedFd]) -> Result<Reply> {
-        match request {
-            Request::Status => Ok(Reply::Status(self.status())),
-            Request::Checkpoint {
+    /// Answers a client, and keeps it if it is still there.
+    fn reply(&mut self, client: OwnedFd, reply: &Reply) {
+        if proto::send(&client, reply, &[]).is_ok() {
+            self.clients.push(client);
+        }
+    }
+
+    /// Begins the next checkpoint, if none goes on and there is a job.
+    fn write_next(&mut self) {
+        while self.writing.is_none() && self.code.is_none() {
+            let Some(asked) = self.asked.pop_front() else {
+                return;
+            };
+            let Asked {
+                client,
+                image,
+                log,
                 dry_run,
                 timeout_ns,
-            } => {
-                let [image, log] = fds else {
-                    return Err(anyhow!("it takes an image and a log"));
-                };
-                let mut args = CheckpointArgs {
-                    log_fd: log.as_raw_fd(),
-                    timeout_ns,
-                    ..CheckpointArgs::default()
-                };
-                let flags = if dry_run {
-                    sys::CHECKPOINT_F_DRY_RUN
-                } else {
-                    0
-                };
-                let errno = match sys::checkpoint(image.as_fd(), flags, &mut args) {
-                    Ok(()) => 0,
-                    Err(e) => e.raw_os_error().unwrap_or(libc::EIO),
-                };
-                if errno == 0 && !dry_run {
-                    self.checkpoints += 1;
-                }
-                Ok(Reply::Checkpoint { errno, args })
+            } = asked;
+            // One that has gone just now.
+            if is_gone(&client) {
+                continue;
             }
-            Request::Kill { signal, all } => {
-                if all {
-                    sys::kill(-1, signal)?;
-                } else {
-                    self.signal(signal, false);
+            match Worker::start(move || checkpoint(&image, &log, dry_run, timeout_ns)) {
+                Ok(worker) => {
+                    self.writing = Some(Writing {
+                        worker,
+                        client: Some(client),
+                        dry_run,
+                    });
                 }
-                Ok(Reply::Done)
+                Err(e) => {
+                    let why = format!("the init can't have a thread for checkpoint(2): {e}");
+                    self.reply(client, &Reply::Failed { why });
+                }
             }
         }
+    }
+
+    /// Says how the checkpoint has ended.
+    fn written(&mut self) -> Result<()> {
+        let Some(writing) = self.writing.take() else {
+            return Ok(());
+        };
+        let (errno, args) = writing.worker.join()?;
+        if errno == 0 && !writing.dry_run {
+            self.checkpoints += 1;
+        }
+        if let Some(client) = writing.client {
+            self.reply(client, &Reply::Checkpoint { errno, args });
+        }
+        Ok(())
     }
 
     fn status(&self) -> Status {

@@ -16,6 +16,7 @@ mod show;
 mod sys;
 mod tty;
 mod view;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -5,13 +5,17 @@
 //! An image is written beside its target, without a name where the file system can do that,
 //! checked, made durable, and renamed over the target: there is the whole new image or what there
 //! was before.
+//!
+//! To anything but a regular file it is copied, from a pipe that the init writes to. When this
+//! process ends, so does the pipe, and what the kernel has set aside for the image goes. An output
+//! that stalls does not keep a signal from being heard.
 
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, IsTerminal, Write},
     os::{
-        fd::{AsFd, AsRawFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::{FileExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
@@ -25,17 +29,19 @@ use rustix::{
     event::{poll, PollFd, PollFlags, Timespec},
     fs::{AtFlags, Mode, OFlags, CWD},
     io::Errno,
+    pipe::{fcntl_setpipe_size, pipe_with, PipeFlags},
 };
 use serde_json::json;
 
 use crate::{
-    code::{coded, explain, Code},
+    code::{code_of, coded, explain, Code},
     image::{self, Image},
     proto::{Reply, Request},
     report::{anonymous, Log},
     runtime::{Job, Runtime},
     sys::{CheckpointArgs, SignalFd, SignalMask},
     view::{self, Progress},
+    worker::Worker,
 };
 
 /// What `ckpt checkpoint` was told.
@@ -63,7 +69,7 @@ pub fn save(save: &Save) -> Result<ExitCode> {
     let before = mask.block()?;
     let signals = SignalFd::new(&mask)?;
 
-    let call = call(&job, output.file(), false, save.timeout, &signals)?;
+    let call = call(&job, output.sink()?, false, save.timeout, &signals)?;
     let Some((errno, args, log)) = call else {
         bail!("interrupted; the job runs on, and there is no image");
     };
@@ -76,8 +82,14 @@ pub fn save(save: &Save) -> Result<ExitCode> {
             signal: libc::SIGKILL,
             all: true,
         };
-        if let Reply::Failed { why } = job.ask(&request)? {
-            bail!("the image is complete, and the job lives: {why}");
+        match job.ask(&request) {
+            Ok(Reply::Failed { why }) => {
+                bail!("the image is complete, and the job lives: {why}")
+            }
+            Ok(_) => {}
+            // It has ended by itself meanwhile.
+            Err(e) if code_of(&e) == Code::NoJob => {}
+            Err(e) => return Err(e.context("the image is complete, and the job may live")),
         }
     }
 
@@ -123,7 +135,7 @@ pub fn check(target: &str, timeout: Option<Duration>, json: bool) -> Result<Exit
     let job = Runtime::open().find(target)?;
     let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
     let signals = SignalFd::new(&SignalMask::of(&[]))?;
-    let call = call(&job, &nowhere, true, timeout, &signals)?;
+    let call = call(&job, Sink::File(nowhere), true, timeout, &signals)?;
     let Some((errno, args, log)) = call else {
         bail!("interrupted");
     };
@@ -190,7 +202,7 @@ fn failed(job: &Job, errno: i32, args: &CheckpointArgs, log: &Log, json: bool) -
 /// one of `signals` came first.
 fn call(
     job: &Job,
-    image: &File,
+    sink: Sink,
     dry_run: bool,
     timeout: Option<Duration>,
     signals: &SignalFd,
@@ -203,34 +215,63 @@ fn call(
         dry_run,
         timeout_ns,
     };
-    job.send(&request, &[image.as_fd(), log.as_fd()])?;
+    let (file, mut copier) = match sink {
+        Sink::File(file) => {
+            job.send(&request, &[file.as_fd(), log.as_fd()])?;
+            (Some(file), None)
+        }
+        Sink::Pipe(pipe, copier) => {
+            job.send(&request, &[pipe.as_fd(), log.as_fd()])?;
+            (None, Some(copier))
+        }
+    };
 
     let mut progress: Option<Progress> = None;
+    let mut answer = None;
+    let mut copied: io::Result<()> = Ok(());
     let tick = Timespec {
         tv_sec: 0,
         tv_nsec: 100_000_000,
     };
     loop {
-        let mut fds = [
-            PollFd::new(job.socket(), PollFlags::IN),
-            PollFd::new(signals, PollFlags::IN),
-        ];
+        if let (Some((errno, args)), None) = (answer, &copier) {
+            // A copy that failed is why the init could not write.
+            let errno = match &copied {
+                Ok(()) => errno,
+                Err(e) => e.raw_os_error().unwrap_or(libc::EIO),
+            };
+            return Ok(Some((errno, args, Log::read(&log))));
+        }
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
+        if answer.is_none() {
+            fds.push(PollFd::new(job.socket(), PollFlags::IN));
+        }
+        fds.extend(copier.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
         match poll(&mut fds, Some(&tick)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e).context("poll"),
         }
-        let [answer, signal] = fds.map(|fd| !fd.revents().is_empty());
-        if answer {
-            drop(progress);
-            return match job.receive()? {
-                Reply::Checkpoint { errno, args } => Ok(Some((errno, args, Log::read(&log)))),
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        let mut ready = ready.into_iter();
+        let mut next = || ready.next().unwrap_or(false);
+        let signal = next();
+        if answer.is_none() && next() {
+            answer = match job.receive()? {
+                Reply::Checkpoint { errno, args } => Some((errno, args)),
                 Reply::Failed { why } => bail!("{}: {why}", job.name),
                 _ => bail!("{}: the init has answered something else", job.name),
             };
         }
-        if signal {
+        if copier.is_some() && next() {
+            if let Some(copier) = copier.take() {
+                copied = copier.join()?;
+            }
+        }
+        if signal && (answer.is_none() || copier.is_some()) {
             return Ok(None);
         }
+        let Some(image) = &file else { continue };
         // The header comes first and says how long the rest will be.
         if let (None, false) = (&progress, dry_run) {
             progress = expected_len(image).map(|len| Progress::new("checkpoint", len));
@@ -250,6 +291,27 @@ fn expected_len(file: &File) -> Option<u64> {
     file.read_exact_at(&mut bytes, 0).ok()?;
     let header = parse::check_header(&bytes, image::hash).ok()?;
     Some(header.image_len.get())
+}
+
+/// What an init writes to.
+enum Sink {
+    /// Where the image is to be.
+    File(File),
+    /// A pipe, and who copies from it to where the image is to be.
+    Pipe(OwnedFd, Worker<io::Result<()>>),
+}
+
+impl Sink {
+    /// A pipe that is copied to `to`.
+    fn pipe(to: File) -> Result<Self> {
+        const SIZE: usize = 1 << 20;
+        let (from, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
+        // A larger one is read less often; users may not have much of that.
+        let _ = fcntl_setpipe_size(&pipe, SIZE);
+        let (mut from, mut to) = (File::from(from), to);
+        let copier = Worker::start(move || io::copy(&mut from, &mut to).map(drop))?;
+        Ok(Sink::Pipe(pipe, copier))
+    }
 }
 
 /// Where an image goes.
@@ -286,10 +348,11 @@ impl Output {
         }
     }
 
-    fn file(&self) -> &File {
+    /// What an init is to write to.
+    fn sink(&self) -> Result<Sink> {
         match self {
-            Output::Stream(file) => file,
-            Output::File(draft) => &draft.file,
+            Output::Stream(file) => Sink::pipe(file.try_clone()?),
+            Output::File(draft) => Ok(Sink::File(draft.file.try_clone()?)),
         }
     }
 

@@ -21,6 +21,7 @@ use std::{
 };
 
 use rustix::{
+    event::{poll, PollFd, PollFlags, Timespec},
     net::{
         recvmsg, sendmsg, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
         SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -148,6 +149,13 @@ fn spawn(command: &mut Command) -> io::Result<(Child, OwnedFd)> {
     Err(io::Error::other("no listener"))
 }
 
+/// The process that a thread is one of.
+fn process_of(thread: u32) -> Pid {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("Tgid:"));
+    Pid::from_raw(line.unwrap().trim().parse().unwrap()).unwrap()
+}
+
 /// Waits for a call, plays its part, and returns what it was.
 fn answer(listener: &OwnedFd, answer: &Answer) -> io::Result<Call> {
     // SAFETY: the structures are made of integers, and zero is what the kernel wants to find.
@@ -164,7 +172,7 @@ fn answer(listener: &OwnedFd, answer: &Answer) -> io::Result<Call> {
         return Err(io::Error::last_os_error());
     }
     let [fd, flags, at, size, ..] = request.data.args;
-    let pid = Pid::from_raw(request.pid as i32).unwrap();
+    let pid = process_of(request.pid);
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     let take = |fd: i32| -> io::Result<File> {
         Ok(pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty())?.into())
@@ -185,10 +193,15 @@ fn answer(listener: &OwnedFd, answer: &Answer) -> io::Result<Call> {
     if call.number == RESTART {
         image.read_to_end(&mut call.read)?;
     }
+    let mut errno = answer.errno;
     for piece in answer.image.chunks(answer.image.len().div_ceil(4).max(1)) {
-        image.write_all(piece)?;
+        if let Err(e) = image.write_all(piece) {
+            errno = e.raw_os_error().unwrap();
+            break;
+        }
         sleep(answer.pause / 4);
     }
+    drop(image);
     let mut log = take(i32::from_le_bytes(args[..4].try_into().unwrap()))?;
     log.write_all(answer.log.as_bytes())?;
     args[4..8].copy_from_slice(&answer.root_pid.to_le_bytes());
@@ -200,7 +213,7 @@ fn answer(listener: &OwnedFd, answer: &Answer) -> io::Result<Call> {
     let response = libc::seccomp_notif_resp {
         id: request.id,
         val: 0,
-        error: -answer.errno,
+        error: -errno,
         flags: 0,
     };
     // SAFETY: the structure is valid for the call, which only reads it.
@@ -274,6 +287,37 @@ impl Job {
         self.dir.join(name).to_str().unwrap().into()
     }
 
+    /// Begins a checkpoint whose image the kernel takes its time to write; returns when it is at it.
+    fn begin(&self, output: &str, with: Answer) -> (Child, JoinHandle<io::Result<Call>>) {
+        let listener = self.listener.try_clone().unwrap();
+        let kernel = thread::spawn(move || answer(&listener, &with));
+        let mut client = self.ckpt(&["checkpoint", "job", "-o", output]);
+        client.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let client = client.spawn().unwrap();
+        // In the made-up kernel, a thread of the init waits for the listener.
+        wait_for("the call", || self.threads() == 2);
+        sleep(Duration::from_millis(200));
+        (client, kernel)
+    }
+
+    /// How many threads the init has.
+    fn threads(&self) -> usize {
+        let ps = self.ckpt(&["ps", "--json"]).output().unwrap();
+        let ps: serde_json::Value = serde_json::from_slice(&ps.stdout).unwrap();
+        let init = &ps[0]["init_pid"];
+        fs::read_dir(format!("/proc/{init}/task")).map_or(0, |tasks| tasks.count())
+    }
+
+    /// Whether the kernel is called within a second.
+    fn is_called(&self) -> bool {
+        let mut fds = [PollFd::new(&self.listener, PollFlags::IN)];
+        let second = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        poll(&mut fds, Some(&second)).unwrap() == 1 && fds[0].revents().contains(PollFlags::IN)
+    }
+
     /// Names of all files.
     fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.dir).unwrap().flatten();
@@ -290,6 +334,15 @@ impl Drop for Job {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(120), "{what}");
+        sleep(Duration::from_millis(20));
     }
 }
 
@@ -604,4 +657,148 @@ fn a_restart_gets_the_image_and_says_what_failed() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(call.read, whole().image);
     let _ = fs::remove_dir_all(&dir);
+}
+
+/// An image that takes its time.
+fn slow(seconds: u64) -> Answer {
+    Answer {
+        pause: Duration::from_secs(seconds),
+        ..whole()
+    }
+}
+
+/// An image that no pipe holds.
+fn large() -> Answer {
+    Answer {
+        image: checkpoint_sample::sample(2000).image(),
+        ..whole()
+    }
+}
+
+#[test]
+fn a_job_answers_while_its_image_is_written() {
+    let Some(job) = Job::start("answers") else {
+        return;
+    };
+    let image = job.path("job.img");
+    let (client, kernel) = job.begin(&image, slow(6));
+    assert!(job.runs());
+    let output = job.ckpt(&["kill", "-s", "CONT", "job"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!kernel.is_finished(), "it waited");
+
+    // Another checkpoint waits. One whose client is gone by then is dropped.
+    let mut gone = job.ckpt(&["checkpoint", "job", "-o", &job.path("gone")]);
+    let mut gone = gone.stderr(Stdio::piped()).spawn().unwrap();
+    sleep(Duration::from_millis(500));
+    gone.kill().unwrap();
+    gone.wait().unwrap();
+    let waiting = job.ckpt(&["check", "job"]).stdout(Stdio::piped()).spawn();
+    let waiting = waiting.unwrap();
+    kernel.join().unwrap().unwrap();
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let call = answer(&job.listener, &Answer::default()).unwrap();
+    assert_eq!(call.flags, 3, "that of the one that has waited");
+    assert!(waiting.wait_with_output().unwrap().status.success());
+    assert!(!job.is_called());
+    assert_eq!(job.threads(), 1);
+    assert_eq!(job.files(), ["job.img", "jobs"]);
+}
+
+#[test]
+fn an_image_is_completed_though_its_job_has_ended() {
+    let Some(mut job) = Job::start("ended") else {
+        return;
+    };
+    let image = job.path("job.img");
+    let (client, kernel) = job.begin(&image, slow(3));
+    let pid = Pid::from_child(&job.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(fs::read(&image).unwrap(), whole().image);
+    assert_eq!(job.child.wait().unwrap().code(), Some(128 + 15));
+    kernel.join().unwrap().unwrap();
+}
+
+#[test]
+fn an_image_that_nobody_waits_for_keeps_no_init() {
+    let Some(mut job) = Job::start("nobody") else {
+        return;
+    };
+    let (mut client, kernel) = job.begin(&job.path("job.img"), slow(20));
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let start = Instant::now();
+    let killed = job.ckpt(&["kill", "-s", "KILL", "job"]).output().unwrap();
+    assert!(killed.status.success(), "{}", text(&killed.stderr));
+    assert_eq!(job.child.wait().unwrap().code(), Some(128 + 9));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(!kernel.is_finished());
+}
+
+#[test]
+fn a_launcher_that_is_killed_takes_a_job_along_whose_image_is_written() {
+    let Some(mut job) = Job::start("launcher") else {
+        return;
+    };
+    let image = job.path("job.img");
+    let (client, _kernel) = job.begin(&image, slow(20));
+    let start = Instant::now();
+    job.child.kill().unwrap();
+    let output = client.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    wait_for("the end of the job", || !job.runs());
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(job.files(), ["jobs"]);
+}
+
+#[test]
+fn a_stream_ends_with_its_client() {
+    let Some(job) = Job::start("client") else {
+        return;
+    };
+    for signal in [
+        rustix::process::Signal::KILL,
+        rustix::process::Signal::INT,
+        rustix::process::Signal::TERM,
+    ] {
+        // Nobody reads.
+        let (mut client, kernel) = job.begin("-", large());
+        let unread = client.stdout.take();
+        assert!(!kernel.is_finished());
+        let pid = Pid::from_child(&client);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let output = client.wait_with_output().unwrap();
+        let killed = signal == rustix::process::Signal::KILL;
+        assert_eq!(output.status.code(), (!killed).then_some(1));
+        kernel.join().unwrap().unwrap();
+        wait_for("the end of the call", || job.threads() == 1);
+        drop(unread);
+    }
+    let (output, _) = job.ask(&["checkpoint", "job", "-o", "-"], large());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(output.stdout, large().image);
+}
+
+#[test]
+fn a_stream_that_fails_says_why() {
+    let Some(job) = Job::start("full") else {
+        return;
+    };
+    let (output, _) = job.ask(&["checkpoint", "job", "-o", "/dev/full", "--kill"], large());
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("no space left for the image"), "{said}");
+
+    // A reader that goes.
+    let (mut client, kernel) = job.begin("-", large());
+    drop(client.stdout.take());
+    let output = client.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("who was to read the image is gone"), "{said}");
+    kernel.join().unwrap().unwrap();
+    assert!(job.runs());
 }
