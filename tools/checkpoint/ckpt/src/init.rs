@@ -43,6 +43,7 @@ use rustix::{
 
 use crate::{
     code::{Code, Coded},
+    out::err,
     proto::{self, Argv, News, Order, Reply, Request, Setup, Status, Work},
     sys::{self, CheckpointArgs, SignalFd, SignalMask},
     worker::Worker,
@@ -57,13 +58,13 @@ fn signal_code(signal: i32) -> u8 {
 pub fn main(leash: i32) -> ExitCode {
     let _ = rustix::thread::set_name(c"ckpt-init");
     let Ok(leash) = sys::adopt(leash) else {
-        eprintln!("ckpt: __init is for `ckpt run` and `ckpt restart` only");
+        err("ckpt: __init is for `ckpt run` and `ckpt restart` only\n");
         return ExitCode::from(Code::Launch as u8);
     };
     match serve(leash) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
-            eprintln!("ckpt: init: {e:#}");
+            err(&format!("ckpt: init: {e:#}\n"));
             ExitCode::from(Code::Launch as u8)
         }
     }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     code::{code_of, Code},
+    out::printed,
     proto::{Reply, Request, Status},
     runtime::{Job, Runtime},
     view,
@@ -88,36 +89,32 @@ pub fn ps(as_json: bool) -> Result<ExitCode> {
                 })
             })
             .collect();
-        println!("{:#}", json!(jobs));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(printed(&format!("{:#}\n", json!(jobs))));
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    println!(
-        "{:<20} {:>8} {:>6} {:>6} {:>9}  COMMAND",
-        "NAME", "INIT", "PROCS", "IMAGES", "AGE"
-    );
+    let row = |cells: [&str; 6]| {
+        let [name, init, processes, images, age, command] = cells;
+        format!("{name:<20} {init:>8} {processes:>6} {images:>6} {age:>9}  {command}\n")
+    };
+    let mut text = row(["NAME", "INIT", "PROCS", "IMAGES", "AGE", "COMMAND"]);
     for (Job { name, init, .. }, status) in &jobs {
-        match status {
-            Some(status) => println!(
-                "{name:<20} {init:>8} {:>6} {:>6} {:>9}  {}",
-                status.processes,
-                status.checkpoints,
-                age(now.saturating_sub(status.started)),
-                view::printable(&status.command),
-            ),
-            None => println!(
-                "{name:<20} {:>8} {:>6} {:>6} {:>9}  (does not answer)",
-                match init {
-                    0 => "-".into(),
-                    init => init.to_string(),
-                },
-                "-",
-                "-",
-                "-"
-            ),
-        }
+        let init = match init {
+            0 => "-".into(),
+            init => init.to_string(),
+        };
+        text += &match status {
+            Some(status) => row([
+                name,
+                &init,
+                &status.processes.to_string(),
+                &status.checkpoints.to_string(),
+                &age(now.saturating_sub(status.started)),
+                &view::printable(&status.command),
+            ]),
+            None => row([name, &init, "-", "-", "-", "(does not answer)"]),
+        };
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(printed(&text))
 }
 
 fn age(seconds: u64) -> String {

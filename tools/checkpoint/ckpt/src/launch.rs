@@ -28,6 +28,7 @@ use rustix::{
 
 use crate::{
     code::{coded, explain, Code, Coded},
+    out::{err, out},
     proto::{self, Argv, News, Order, Setup, Work},
     report::{anonymous, Log},
     runtime::Runtime,
@@ -154,7 +155,7 @@ impl Running {
         let Some(init) = init else {
             drop(ours);
             let e = become_init(theirs, &inherited, owner);
-            eprintln!("ckpt: init: {e:#}");
+            err(&format!("ckpt: init: {e:#}\n"));
             std::process::exit(Code::Launch as i32);
         };
 
@@ -241,7 +242,8 @@ impl Running {
                     Ok(Some((news, _))) => {
                         self.news(news, launch)?;
                         if launch.detach && self.started {
-                            println!("{}", launch.name);
+                            // It runs, whoever knows its name.
+                            let _ = out(&format!("{}\n", launch.name));
                             return Ok(ExitCode::SUCCESS);
                         }
                     }
@@ -273,8 +275,8 @@ impl Running {
                 self.started = true;
                 if let (Some(args), true) = (restarted, launch.verbose) {
                     let log = Log::read(&self.log);
-                    eprint!("{}", log.text());
-                    eprintln!("{}", view::restarted(&launch.name, &args));
+                    err(&log.text());
+                    err(&format!("{}\n", view::restarted(&launch.name, &args)));
                 }
                 Ok(())
             }
@@ -282,7 +284,7 @@ impl Running {
                 // It exits by itself.
                 let status = self.reap();
                 let log = Log::read(&self.log);
-                eprint!("{}", log.text());
+                err(&log.text());
                 let message = match errno {
                     Some(errno) => format!("{what}: {}", explain("restart(2)", errno)),
                     None => what,
@@ -365,15 +367,15 @@ impl Running {
             terminal.drain();
         }
         if launch.detach && self.started {
-            println!("{}", launch.name);
+            let _ = out(&format!("{}\n", launch.name));
         }
         if let Some(signal) = status.signal() {
             // It could not clean up.
             Runtime::open().clean_up(&launch.name);
-            eprintln!(
-                "ckpt: the init of {} was killed by signal {signal}",
+            err(&format!(
+                "ckpt: the init of {} was killed by signal {signal}\n",
                 launch.name
-            );
+            ));
             return Ok(Some(ExitCode::from(128u8.wrapping_add(signal as u8))));
         }
         let code = status.code().unwrap_or(Code::Launch as i32);

@@ -8,6 +8,7 @@ mod image;
 mod init;
 mod jobs;
 mod launch;
+mod out;
 mod proto;
 mod report;
 mod runtime;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(code) => code,
         Err(e) => {
-            eprintln!("ckpt: {e:#}");
+            out::err(&format!("ckpt: {e:#}\n"));
             ExitCode::from(code::code_of(&e) as u8)
         }
     }

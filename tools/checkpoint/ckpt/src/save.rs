@@ -13,7 +13,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::{FileExt, OpenOptionsExt},
@@ -36,6 +36,7 @@ use serde_json::json;
 use crate::{
     code::{code_of, coded, explain, Code},
     image::{self, Image},
+    out::{err, out},
     proto::{Reply, Request},
     report::{anonymous, Log},
     runtime::{Job, Runtime},
@@ -102,12 +103,12 @@ pub fn save(save: &Save) -> Result<ExitCode> {
             "killed": save.kill,
             "log": log.records,
         });
-        eprint_or_out(&save.output, &format!("{result:#}"))?;
+        print(&save.output, &format!("{result:#}\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    eprint!("{}", log.text());
+    err(&log.text());
     let text = format!(
-        "{}: {} in {} of image, {path}\n  stood still for {} of {}; {} of data, {} empty",
+        "{}: {} in {} of image, {path}\n  stood still for {} of {}; {} of data, {} empty\n",
         job.name,
         view::count(args.tasks, "task"),
         view::bytes(args.image_bytes),
@@ -116,18 +117,18 @@ pub fn save(save: &Save) -> Result<ExitCode> {
         view::count(args.pages_data, "page"),
         args.pages_zero,
     );
-    eprint_or_out(&save.output, &text)?;
+    print(&save.output, &text);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints results where they don't get into the image.
-fn eprint_or_out(output: &Path, text: &str) -> Result<()> {
+/// Prints results where they don't get into the image. That the image is there does not depend on
+/// it.
+fn print(output: &Path, text: &str) {
     if output == Path::new("-") {
-        writeln!(io::stderr(), "{text}")?;
+        err(text);
     } else {
-        writeln!(io::stdout(), "{text}")?;
+        let _ = out(text);
     }
-    Ok(())
 }
 
 /// Looks for what is in the way of an image of a job.
@@ -143,7 +144,7 @@ pub fn check(target: &str, timeout: Option<Duration>, json: bool) -> Result<Exit
     if errno != 0 && errno != libc::EOPNOTSUPP {
         return failed(&job, errno, &args, &log, json);
     }
-    if json {
+    let text = if json {
         let blockers: Vec<_> = log.refusals().collect();
         let notes: Vec<_> = log.records.iter().filter(|r| !r.refuses()).collect();
         let result = json!({
@@ -153,18 +154,21 @@ pub fn check(target: &str, timeout: Option<Duration>, json: bool) -> Result<Exit
             "blockers": blockers,
             "notes": notes,
         });
-        println!("{result:#}");
+        format!("{result:#}\n")
     } else {
-        print!("{}", log.text());
         let tasks = view::count(args.tasks, "task");
-        match (blocked, errno) {
-            (0, 0) => println!("{}: {tasks}, nothing is in the way", job.name),
-            (0, _) => println!("{}: {}", job.name, explain("checkpoint(2)", errno)),
+        let found = match (blocked, errno) {
+            (0, 0) => format!("{tasks}, nothing is in the way"),
+            (0, _) => explain("checkpoint(2)", errno),
             (n, _) => {
                 let things = view::count(n as u64, "thing");
-                println!("{}: {tasks}, {things} in the way", job.name);
+                format!("{tasks}, {things} in the way")
             }
-        }
+        };
+        format!("{}{}: {found}\n", log.text(), job.name)
+    };
+    if !out(&text) {
+        return Ok(ExitCode::from(Code::Failed as u8));
     }
     Ok(match (blocked, errno) {
         (0, 0) => ExitCode::SUCCESS,
@@ -191,9 +195,9 @@ fn failed(job: &Job, errno: i32, args: &CheckpointArgs, log: &Log, json: bool) -
             "result": args,
             "log": log.records,
         });
-        println!("{result:#}");
+        let _ = out(&format!("{result:#}\n"));
     } else {
-        eprint!("{}", log.text());
+        err(&log.text());
     }
     Err(coded(code, message))
 }

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::{
     code::{code_of, coded, Code},
     image::Image,
+    out::{err, out, printed},
     view,
 };
 
@@ -183,12 +184,11 @@ pub fn show(path: &Path, json: bool) -> Result<ExitCode> {
     let image = Image::open(path)?;
     let shown = Shown::new(&image, path)
         .map_err(|fault| coded(Code::Image, format!("{}: {fault}", path.display())))?;
-    if json {
-        println!("{:#}", serde_json::to_value(&shown)?);
+    Ok(printed(&if json {
+        format!("{:#}\n", serde_json::to_value(&shown)?)
     } else {
-        print!("{shown}");
-    }
-    Ok(ExitCode::SUCCESS)
+        shown.to_string()
+    }))
 }
 
 /// Checks images, all of them, and fails if one is not whole.
@@ -196,14 +196,18 @@ pub fn verify(paths: &[PathBuf]) -> Result<ExitCode> {
     let mut failed = None;
     for path in paths {
         match verify_one(path) {
-            Ok(text) => println!("{}: {text}", path.display()),
+            Ok(text) => {
+                if !out(&format!("{}: {text}\n", path.display())) {
+                    failed = failed.or(Some(Code::Failed));
+                }
+            }
             Err(e) => {
-                eprintln!("ckpt: {e:#}");
-                failed = Some(code_of(&e) as u8);
+                err(&format!("ckpt: {e:#}\n"));
+                failed = Some(code_of(&e));
             }
         }
     }
-    Ok(failed.map_or(ExitCode::SUCCESS, ExitCode::from))
+    Ok(failed.map_or(ExitCode::SUCCESS, |code| ExitCode::from(code as u8)))
 }
 
 fn verify_one(path: &Path) -> Result<String> {

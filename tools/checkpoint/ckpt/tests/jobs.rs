@@ -10,7 +10,7 @@ use std::{
         fd::OwnedFd,
         unix::{
             fs::PermissionsExt,
-            net::UnixListener,
+            net::{UnixListener, UnixStream},
             process::{CommandExt, ExitStatusExt},
         },
     },
@@ -649,4 +649,69 @@ fn a_job_that_does_not_answer_is_listed_as_such() {
         child.wait().unwrap();
     }
     wait_for("their end", || place.jobs() == 0);
+}
+
+/// Ends what reads the standard output of `command` before it has begun.
+fn unread(mut command: Command) -> Output {
+    let (reader, writer) = UnixStream::pair().unwrap();
+    drop(reader);
+    command.stdout(OwnedFd::from(writer)).output().unwrap()
+}
+
+/// Has the standard output of `command` fail.
+fn full(mut command: Command) -> Output {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    command.stdout(full.unwrap()).output().unwrap()
+}
+
+#[test]
+fn a_listing_that_nobody_reads_is_no_failure_and_one_that_fails_is() {
+    let place = Place::new("unread");
+    let good = place.write("good", &checkpoint_sample::sample(300).image());
+    for args in [
+        &["show", &good][..],
+        &["show", "--json", &good],
+        &["verify", &good, &good],
+        &["ps"],
+        &["ps", "--json"],
+        &["--help"],
+    ] {
+        let output = unread(place.ckpt(args));
+        assert_eq!(code(&output), 0, "{args:?}: {}", err(&output));
+        assert_eq!(err(&output), "");
+        let output = full(place.ckpt(args));
+        if args != ["--help"] {
+            assert_eq!(code(&output), 1, "{args:?}");
+            assert_eq!(err(&output).matches("No space left on device").count(), 1);
+        }
+        assert!(!err(&output).contains("panicked"), "{}", err(&output));
+    }
+    let bad = place.write("bad", b"");
+    assert_eq!(code(&full(place.ckpt(&["verify", &good, &bad]))), 3);
+    assert_eq!(code(&full(place.ckpt(&["verify", &bad, &good]))), 3);
+    let mut silent = place.ckpt(&["verify", &bad]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    assert_eq!(
+        silent.stderr(full.unwrap()).status().unwrap().code(),
+        Some(3)
+    );
+}
+
+#[test]
+fn a_job_that_was_started_counts_though_its_name_can_not_be_printed() {
+    if !can_run("unread") {
+        return;
+    }
+    let place = Place::new("unread-name");
+    for (name, print) in [("one", unread as fn(Command) -> Output), ("two", full)] {
+        let mut run = place.ckpt(&["run", "-d", "-n", name, "--", "sleep", "1000"]);
+        // The job keeps it open.
+        run.stderr(Stdio::null());
+        let output = print(run);
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        assert_eq!(place.jobs(), 1);
+        let output = print(place.ckpt(&["kill", "-s", "KILL", name]));
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        wait_for("its end", || place.jobs() == 0);
+    }
 }

@@ -546,6 +546,29 @@ fn a_job_is_killed_when_its_image_is_there() {
 }
 
 #[test]
+fn an_image_counts_though_the_results_can_not_be_printed() {
+    let Some(mut job) = Job::start("unprinted") else {
+        return;
+    };
+    let image = job.path("job.img");
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let listener = job.listener.try_clone().unwrap();
+    let kernel = thread::spawn(move || {
+        answer(&listener, &Answer::default()).unwrap();
+        answer(&listener, &whole()).unwrap();
+    });
+    let check = job.ckpt(&["check", "job"]).stdout(full()).output().unwrap();
+    assert_eq!(check.status.code(), Some(1), "{}", text(&check.stderr));
+    let mut save = job.ckpt(&["checkpoint", "job", "-o", &image, "--kill"]);
+    let save = save.stdout(full()).output().unwrap();
+    assert_eq!(save.status.code(), Some(0), "{}", text(&save.stderr));
+    assert!(text(&save.stderr).contains("No space left on device"));
+    assert_eq!(fs::read(&image).unwrap(), whole().image);
+    assert_eq!(job.child.wait().unwrap().code(), Some(128 + 9));
+    kernel.join().unwrap();
+}
+
+#[test]
 fn a_check_lists_what_is_in_the_way() {
     let Some(job) = Job::start("check") else {
         return;
