@@ -145,12 +145,8 @@ impl Running {
             flags |= libc::CLONE_NEWUSER;
         }
         let init = sys::fork_into(flags).map_err(|e| {
-            let hint = if owner.is_some() && e.raw_os_error() == Some(libc::EPERM) {
-                "; user namespaces are not allowed to this user, so it takes root"
-            } else {
-                ""
-            };
-            io::Error::new(e.kind(), format!("can't make namespaces: {e}{hint}"))
+            let why = no_namespaces(&e, owner.is_some());
+            io::Error::new(e.kind(), format!("can't make namespaces: {why}"))
         })?;
         let Some(init) = init else {
             drop(ours);
@@ -383,6 +379,25 @@ impl Running {
     }
 }
 
+/// Why there are no new namespaces. A limit on their number is ENOSPC, and one of 0 is how user
+/// namespaces are forbidden.
+fn no_namespaces(e: &io::Error, user_namespace: bool) -> String {
+    match e.raw_os_error() {
+        Some(libc::EPERM) if user_namespace => {
+            format!("{e}; user namespaces are not allowed to this user, so it takes root")
+        }
+        Some(libc::ENOSPC) if user_namespace => {
+            "user namespaces are not allowed to this user, or there are as many namespaces as are \
+             allowed (user.max_user_namespaces and others), so it takes root or a higher limit"
+                .into()
+        }
+        Some(libc::ENOSPC) => "there are as many as are allowed, or they are nested too deeply \
+                               (user.max_pid_namespaces and others)"
+            .into(),
+        _ => e.to_string(),
+    }
+}
+
 /// Becomes an init, in a child that is alone in its namespaces. Returns if that fails.
 fn become_init(leash: OwnedFd, inherited: &SignalMask, owner: Option<Owner>) -> anyhow::Error {
     let prepare = || -> Result<Vec<CString>> {
@@ -424,4 +439,23 @@ fn own_user_namespace(Owner { uid, gid }: Owner) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_that_are_forbidden_are_no_lack_of_space() {
+        let why = |errno, user| no_namespaces(&io::Error::from_raw_os_error(errno), user);
+        for errno in [libc::EPERM, libc::ENOSPC] {
+            let why = why(errno, true);
+            assert!(why.contains("not allowed to this user"), "{why}");
+            assert!(why.contains("takes root"), "{why}");
+        }
+        for user in [false, true] {
+            assert!(!why(libc::ENOSPC, user).contains("space left"));
+        }
+        assert!(why(libc::EPERM, false).contains("not permitted"));
+    }
 }
