@@ -11,7 +11,8 @@ use std::{error::Error, fmt, io};
 pub enum Code {
     /// Anything that has no code of its own.
     Failed = 1,
-    // 2 is a mistake on the command line, which clap exits with.
+    /// A mistake on the command line; clap exits with that, too.
+    Usage = 2,
     /// The file is no image, or a damaged one.
     Image = 3,
     /// The job holds something that can't be saved, or the machine can't restore it.

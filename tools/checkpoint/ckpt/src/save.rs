@@ -64,7 +64,7 @@ pub struct Save {
 /// Takes an image of a job.
 pub fn save(save: &Save) -> Result<ExitCode> {
     let job = Runtime::open().find(&save.target)?;
-    let mut output = Output::open(&save.output)?;
+    let mut output = Output::open(&save.output, save.verify)?;
     // Who interrupts this leaves no file.
     let mask = SignalMask::of(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
     let before = mask.block()?;
@@ -327,10 +327,20 @@ enum Output {
 }
 
 impl Output {
-    fn open(path: &Path) -> Result<Self> {
+    /// Opens what is at `path`, or sees that an image can be put there. One that is to be verified
+    /// must be in a file.
+    fn open(path: &Path, verify: bool) -> Result<Self> {
+        let wrong = |why: &str| Err(coded(Code::Usage, format!("{}: {why}", path.display())));
+        let stream =
+            "what goes to a stream can't be read again: no --verify without a regular file";
         if path == Path::new("-") {
             if io::stdout().is_terminal() {
-                bail!("an image is nothing for a terminal; send the standard output elsewhere");
+                return wrong(
+                    "an image is nothing for a terminal; send the standard output elsewhere",
+                );
+            }
+            if verify {
+                return wrong(stream);
             }
             let file = io::stdout().as_fd().try_clone_to_owned()?;
             return Ok(Output::Stream(file.into()));
@@ -338,6 +348,7 @@ impl Output {
         let context = || format!("{}", path.display());
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => bail!("{} is a directory", path.display()),
+            Ok(meta) if !meta.is_file() && verify => wrong(stream),
             Ok(meta) if !meta.is_file() => {
                 let file = OpenOptions::new()
                     .write(true)
@@ -364,7 +375,6 @@ impl Output {
     /// is what was blocked before that.
     fn commit(&mut self, verify: bool, mask: &SignalMask, before: &SignalMask) -> Result<()> {
         match self {
-            Output::Stream(_) if verify => bail!("what went to a stream can't be verified"),
             Output::Stream(_) => Ok(()),
             Output::File(draft) => {
                 // To look at it may take long, and a file without a name goes by itself.

@@ -806,6 +806,23 @@ fn a_stream_ends_with_its_client() {
 }
 
 #[test]
+fn a_stream_that_is_to_be_verified_is_refused_before_the_job_is_stopped() {
+    let Some(job) = Job::start("verify") else {
+        return;
+    };
+    for target in ["-", "/dev/null"] {
+        let output = job
+            .ckpt(&["checkpoint", "job", "-o", target, "--verify"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert!(said.contains("no --verify"), "{said}");
+    }
+    assert!(!job.is_called());
+}
+
+#[test]
 fn a_stream_that_fails_says_why() {
     let Some(job) = Job::start("full") else {
         return;
