@@ -282,7 +282,11 @@ impl Running {
                 let log = Log::read(&self.log);
                 err(&log.text());
                 let message = match errno {
-                    Some(errno) => format!("{what}: {}", explain("restart(2)", errno)),
+                    Some(errno) => {
+                        let call = "restart(2)";
+                        let why = log.summary(call).unwrap_or_else(|| explain(call, errno));
+                        format!("{what}: {why}")
+                    }
                     None => what,
                 };
                 let code = match status?.code() {

@@ -122,6 +122,38 @@ impl Log {
         self.records.iter().filter(|record| record.refuses())
     }
 
+    /// What `call` has failed for in one line, if the reports say: the last of them is about that.
+    pub fn summary(&self, call: &str) -> Option<String> {
+        let record = self
+            .records
+            .iter()
+            .rev()
+            .find(|r| matches!(r.level.as_deref(), Some("error" | "refuse")))?;
+        let why = record.why.as_ref()?;
+        let mut text = format!("{call}: ");
+        if let Some(pid) = record.pid {
+            let _ = write!(text, "pid {pid}: ");
+        }
+        let words = [
+            Some(record.object()),
+            record.kind.clone(),
+            record.name.clone(),
+        ];
+        let words: Vec<_> = words
+            .into_iter()
+            .flatten()
+            .filter(|w| !w.is_empty())
+            .collect();
+        if !words.is_empty() {
+            let _ = write!(text, "{}: ", words.join(" "));
+        }
+        text += why;
+        if let Some(errno) = &record.errno {
+            let _ = write!(text, " ({errno})");
+        }
+        Some(crate::view::printable(&text))
+    }
+
     /// A table for people: each report with what, where, why, and what helps.
     pub fn text(&self) -> String {
         let heads = ["PID", "COMMAND", "OBJECT", "KIND", "NAME", "WHY"];
@@ -176,5 +208,26 @@ impl Log {
             let _ = writeln!(text, "  what helps with {object}: {remedy}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_that_of_the_last_report_that_is_no_note() {
+        let log = Log::parse(concat!(
+            r#"{"level":"error","object":"task","why":"another"}"#,
+            "\n",
+            r#"{"level":"error","pid":3,"object":"task","kind":"gid","why":"no such id","#,
+            r#""errno":"EINVAL"}"#,
+            "\nthis is no JSON\n",
+        ));
+        assert_eq!(
+            log.summary("restart(2)").unwrap(),
+            "restart(2): pid 3: task gid: no such id (EINVAL)"
+        );
+        assert_eq!(Log::parse("a note\n").summary("restart(2)"), None);
     }
 }

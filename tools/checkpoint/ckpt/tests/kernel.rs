@@ -658,7 +658,17 @@ fn a_restart_gets_the_image_and_says_what_failed() {
     assert_eq!(output.status.code(), Some(125));
     let said = text(&output.stderr);
     assert!(said.contains("pid 2 is taken (EEXIST)"), "{said}");
-    assert!(said.contains("a pid of the image is taken"), "{said}");
+    let summary = said.lines().last().unwrap();
+    let expected = "restart(2): pid 2: task pid: pid 2 is taken (EEXIST)";
+    assert!(summary.ends_with(expected), "{said}");
+    // What it says of an errno where the kernel says nothing.
+    let silent = Answer {
+        errno: libc::EINVAL,
+        ..Answer::default()
+    };
+    let (output, _) = ask(&["restart", image, "-n", "job"], Stdio::null(), silent).unwrap();
+    let said = text(&output.stderr);
+    assert!(said.contains("not an image, a damaged one"), "{said}");
     assert_eq!(
         fs::read_dir(dir.join("jobs")).unwrap().count(),
         1,
