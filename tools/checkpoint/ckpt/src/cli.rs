@@ -123,7 +123,7 @@ in between, a line written or a message sent, has been done and is not in the im
         #[arg(long)]
         verify: bool,
         /// How long its processes may take to stop: 5, 0.5, 500ms, 2min [default: 10s]
-        #[arg(long, value_name = "TIME", value_parser = duration)]
+        #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
         timeout: Option<Duration>,
         /// Print the results as JSON
         #[arg(long)]
@@ -159,7 +159,7 @@ Examples:
         /// Name of the job, or pid of any of its processes
         job: String,
         /// How long its processes may take to stop [default: 10s]
-        #[arg(long, value_name = "TIME", value_parser = duration)]
+        #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
         timeout: Option<Duration>,
         /// Print the list as JSON
         #[arg(long)]
@@ -168,7 +168,7 @@ Examples:
 
     /// Show what is in an image
     Show {
-        /// The image
+        /// The image, a file
         image: PathBuf,
         /// Print it as JSON
         #[arg(long)]
@@ -180,7 +180,7 @@ Examples:
     /// Exits with 0 if restart(2) will accept the image, and with 3 and a reason if not. What the
     /// machine must have to restore it, such as the files that the job had open, is not looked at.
     Verify {
-        /// The images
+        /// The images, files
         #[arg(required = true)]
         images: Vec<PathBuf>,
     },
@@ -196,7 +196,7 @@ Examples:
     Kill {
         /// Name of the job, or pid of any of its processes
         job: String,
-        /// Name or number of the signal
+        /// Name or number of the signal, as for kill(1)
         #[arg(short, long, default_value = "TERM", value_parser = jobs::signal)]
         signal: i32,
         /// To all its processes, not only the first
@@ -322,6 +322,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err("a time is a number and s, ms or min".into()),
     };
     let value: f64 = digits.parse().map_err(|_| "a time begins with a number")?;
+    if value < 0.0 {
+        return Err("a time is not less than 0".into());
+    }
     Duration::try_from_secs_f64(value * factor).map_err(|e| e.to_string())
 }
 
@@ -341,8 +344,9 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("0.5s"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "5h", "-1", "1e400"] {
+        for bad in ["", "s", "5h", "-1", "-0.5s", "1e400", "nan"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+        assert!(duration("-5s").unwrap_err().contains("not less than 0"));
     }
 }

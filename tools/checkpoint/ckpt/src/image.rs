@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use checkpoint_image::{
     format::{Fault, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
     parse::{self, Meta},
@@ -40,6 +40,10 @@ pub struct Image {
 impl Image {
     /// Opens the image at `path`.
     pub fn open(path: &Path) -> Result<Self> {
+        // Its parts are read in another order than they come in a stream.
+        if path == Path::new("-") {
+            bail!("-: an image is looked at in a file, not on the standard input");
+        }
         let file = File::open(path).with_context(|| format!("{}", path.display()))?;
         Self::new(file, path)
     }

@@ -136,38 +136,112 @@ pub fn kill(target: &str, signal: i32, all: bool) -> Result<ExitCode> {
     }
 }
 
+/// Names of signals, as kill(1) knows them.
+const SIGNALS: [(&str, i32); 35] = [
+    // To see whether one could be sent.
+    ("EXIT", 0),
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("IOT", libc::SIGIOT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("STKFLT", libc::SIGSTKFLT),
+    ("CHLD", libc::SIGCHLD),
+    ("CLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("TTIN", libc::SIGTTIN),
+    ("TTOU", libc::SIGTTOU),
+    ("URG", libc::SIGURG),
+    ("XCPU", libc::SIGXCPU),
+    ("XFSZ", libc::SIGXFSZ),
+    ("VTALRM", libc::SIGVTALRM),
+    ("PROF", libc::SIGPROF),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("POLL", libc::SIGPOLL),
+    ("PWR", libc::SIGPWR),
+    ("SYS", libc::SIGSYS),
+];
+
 /// The number of a signal by name or number.
 pub fn signal(text: &str) -> Result<i32, String> {
-    const NAMES: [(&str, i32); 18] = [
-        ("HUP", libc::SIGHUP),
-        ("INT", libc::SIGINT),
-        ("QUIT", libc::SIGQUIT),
-        ("ABRT", libc::SIGABRT),
-        ("KILL", libc::SIGKILL),
-        ("USR1", libc::SIGUSR1),
-        ("SEGV", libc::SIGSEGV),
-        ("USR2", libc::SIGUSR2),
-        ("PIPE", libc::SIGPIPE),
-        ("ALRM", libc::SIGALRM),
-        ("TERM", libc::SIGTERM),
-        ("CONT", libc::SIGCONT),
-        ("STOP", libc::SIGSTOP),
-        ("TSTP", libc::SIGTSTP),
-        ("TTIN", libc::SIGTTIN),
-        ("TTOU", libc::SIGTTOU),
-        ("WINCH", libc::SIGWINCH),
-        ("URG", libc::SIGURG),
-    ];
     if let Ok(number) = text.parse::<i32>() {
         return match number {
-            1..=64 => Ok(number),
-            _ => Err("signals are 1 to 64".into()),
+            0..=64 => Ok(number),
+            _ => Err("signals are 1 to 64, and 0 is none".into()),
         };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    NAMES
-        .iter()
-        .find_map(|(known, number)| (*known == name).then_some(*number))
-        .ok_or_else(|| "no such signal".into())
+    // Those of the C library: it keeps the first ones to itself.
+    let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    let real_time = |sign: char, from: i32, name: &str| -> Option<i32> {
+        let offset = match name.strip_prefix(sign) {
+            Some(digits) => digits.parse::<u8>().ok()?.into(),
+            None if name.is_empty() => 0,
+            None => return None,
+        };
+        let number = if sign == '+' {
+            from + offset
+        } else {
+            from - offset
+        };
+        (first..=last).contains(&number).then_some(number)
+    };
+    let known = SIGNALS.iter().find(|(known, _)| *known == name);
+    known
+        .map(|(_, number)| *number)
+        .or_else(|| real_time('+', first, name.strip_prefix("RTMIN")?))
+        .or_else(|| real_time('-', last, name.strip_prefix("RTMAX")?))
+        .ok_or_else(|| "no such signal; they are named as in kill(1)".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_the_names_that_kill_knows() {
+        for (text, number) in [
+            ("0", 0),
+            ("9", 9),
+            ("64", 64),
+            ("TERM", 15),
+            ("sigchld", 17),
+            ("CLD", 17),
+            ("SIGPOLL", 29),
+            ("RTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("rtmax-2", 62),
+            ("RTMAX", 64),
+            ("RTMIN+30", 64),
+        ] {
+            assert_eq!(signal(text), Ok(number), "{text}");
+        }
+        for bad in [
+            "", "65", "-1", "SIG", "NONE", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMIN+",
+        ] {
+            assert!(signal(bad).is_err(), "{bad}");
+        }
+        // Numbers in between have names, too.
+        for number in 1..32 {
+            assert!(
+                SIGNALS.iter().any(|(_, known)| *known == number),
+                "{number}"
+            );
+        }
+    }
 }

@@ -228,8 +228,10 @@ fn a_job_is_found_by_name_and_pid() {
         child.id().to_string(),
     ] {
         // Signal 0 is none; 28, SIGWINCH, does nothing.
-        let output = place.run(&["kill", "-s", "WINCH", &target]);
-        assert_eq!(code(&output), 0, "{target}: {}", err(&output));
+        for signal in ["0", "WINCH"] {
+            let output = place.run(&["kill", "-s", signal, &target]);
+            assert_eq!(code(&output), 0, "{target}: {}", err(&output));
+        }
     }
     for target in ["third", "1", "999999999"] {
         let output = place.run(&["kill", target]);
@@ -459,6 +461,15 @@ fn damaged_images_are_refused() {
     assert_eq!(code(&place.run(&["show", "/nonexistent"])), 1);
     assert_eq!(code(&place.run(&["show", "/dev/null"])), 1);
     assert_eq!(code(&place.run(&["show"])), 2);
+    let negative = place.run(&["check", "job", "--timeout", "-5"]);
+    assert_eq!(code(&negative), 2);
+    assert!(err(&negative).contains("a time is not less than 0"));
+    // Standard input is for restart(2) only, which reads an image from front to end.
+    for args in [["show", "-"], ["verify", "-"]] {
+        let output = place.run(&args);
+        assert_eq!(code(&output), 1);
+        assert!(err(&output).contains("in a file"), "{}", err(&output));
+    }
     assert_eq!(code(&place.run(&["run", "-n", "12", "--", "true"])), 2);
 }
 
