@@ -7,53 +7,54 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::sys::CheckpointArgs;
 
 /// A progress bar, on a terminal, for what takes longer than half a second. It goes when it is
 /// dropped.
 pub struct Progress {
-    what: &'static str,
-    len: u64,
-    since: Instant,
-    bar: Option<ProgressBar>,
+    bar: ProgressBar,
+    /// Since when it is known how far it has come.
+    since: Option<Instant>,
+    shown: bool,
 }
 
 impl Progress {
     /// Begins something that goes on to `len` bytes.
     pub fn new(what: &'static str, len: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::hidden());
+        let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what);
         Self {
-            what,
-            len,
-            since: Instant::now(),
-            bar: None,
+            bar,
+            since: None,
+            shown: false,
         }
     }
 
     /// Says how far it has come.
     pub fn at(&mut self, position: u64) {
-        let late = self.since.elapsed() > Duration::from_millis(500);
-        if self.bar.is_none() && late && std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new(self.len).with_elapsed(self.since.elapsed());
-            let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-            if let Ok(style) = ProgressStyle::with_template(style) {
-                bar.set_style(style);
-            }
-            bar.set_prefix(self.what);
-            self.bar = Some(bar);
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position(position);
+        self.bar.set_position(position);
+        let since = *self.since.get_or_insert_with(|| {
+            // What was there before has taken nobody knows how long: the rate is that of the rest.
+            self.bar.reset_eta();
+            Instant::now()
+        });
+        let late = since.elapsed() > Duration::from_millis(500);
+        if !self.shown && late && std::io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.shown = true;
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish_and_clear();
     }
 }
 
@@ -142,6 +143,19 @@ pub fn restarted(name: &str, args: &CheckpointArgs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_what_was_seen() {
+        let mut progress = Progress::new("test", 1 << 40);
+        progress.at(1 << 30);
+        for step in 1..=5 {
+            std::thread::sleep(Duration::from_millis(20));
+            progress.at((1 << 30) + step * 1000);
+        }
+        // 5000 bytes in at least 100 ms.
+        let rate = progress.bar.per_sec();
+        assert!(rate > 0.0 && rate <= 50_000.0, "{rate}");
+    }
 
     #[test]
     fn dates() {
