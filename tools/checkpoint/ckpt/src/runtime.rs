@@ -126,7 +126,7 @@ impl Runtime {
         Self { dir }
     }
 
-    /// Makes the directory, or sees that only this user can put anything into the one that is there.
+    /// Makes the directory, or sees that only this user can put anything into the one there is.
     fn make(&self) -> Result<()> {
         let dir = &self.dir;
         match fs::DirBuilder::new().mode(0o700).create(dir) {
@@ -175,10 +175,11 @@ impl Runtime {
             Found::Job(_) => {
                 bail!("there is a job named {name} already; `ckpt ps` lists them")
             }
-            Found::LeftOver => fs::remove_file(&path)
-                .with_context(|| format!("can't remove {}, left over from a job", path.display()))?,
+            Found::LeftOver => fs::remove_file(&path).with_context(|| {
+                format!("can't remove {}, left over from a job", path.display())
+            })?,
             Found::SomethingElse => bail!(
-                "{} is in the way and is no socket of a job of yours; take another name, or move it",
+                "{} is in the way and no socket of a job of yours; take another name, or move it",
                 path.display()
             ),
             Found::Nothing => {}

@@ -287,7 +287,7 @@ impl Job {
         self.dir.join(name).to_str().unwrap().into()
     }
 
-    /// Begins a checkpoint whose image the kernel takes its time to write; returns when it is at it.
+    /// Begins a checkpoint whose image takes the kernel some time; returns when it is at it.
     fn begin(&self, output: &str, with: Answer) -> (Child, JoinHandle<io::Result<Call>>) {
         let listener = self.listener.try_clone().unwrap();
         let kernel = thread::spawn(move || answer(&listener, &with));

@@ -455,7 +455,8 @@ SCENARIO(wipe_on_fork)
 SCENARIO(droppable)
 {
 	static const char nothing[PAGE];
-	char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
+		       MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		JOB_SKIP("no MAP_DROPPABLE");
