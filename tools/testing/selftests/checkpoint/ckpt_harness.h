@@ -145,6 +145,7 @@ static struct {
 	volatile int ack;	/* 1: the report was read */
 	volatile int failed, skipped;
 	volatile int dead_ms;	/* for how long it was not there, at least */
+	volatile int plain;	/* nobody will save it */
 	volatile unsigned int len;
 	char report[8192];
 	uint64_t word[8];	/* for scenarios: init sees and sets them */
@@ -396,7 +397,11 @@ static inline bool job_start(struct run *run)
 		_exit(127);
 	}
 	run->pid = pid;
-	return job_wait_stage(run, JOB_HOLDS) >= 0;
+	if (job_wait_stage(run, JOB_HOLDS) < 0)
+		return false;
+	if (run->mode == RUN_PLAIN)
+		job_write(run, &job.plain, &(int){ 1 }, sizeof(int));
+	return true;
 }
 
 /* Reads the job's report; true when the job is content. */
