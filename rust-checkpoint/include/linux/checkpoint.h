@@ -361,7 +361,51 @@ bool checkpoint_rseq_slice(struct task_struct *task);
 bool arch_checkpoint_restart_is_compat(const struct restart_block *block);
 void arch_checkpoint_restart_set_compat(struct restart_block *block, bool compat);
 
+/**
+ * struct checkpoint_usage - resources that processes have used
+ * @utime: time in user mode, ns
+ * @stime: time in the kernel, ns
+ * @gtime: time as a virtual CPU, ns
+ * @min_flt: page faults without I/O
+ * @maj_flt: page faults with I/O
+ * @nvcsw: voluntary context switches
+ * @nivcsw: involuntary context switches
+ * @inblock: blocks of 512 bytes read
+ * @oublock: blocks of 512 bytes written
+ * @maxrss: most memory that was resident, pages
+ */
+struct checkpoint_usage {
+	u64 utime;
+	u64 stime;
+	u64 gtime;
+	u64 min_flt;
+	u64 maj_flt;
+	u64 nvcsw;
+	u64 nivcsw;
+	u64 inblock;
+	u64 oublock;
+	u64 maxrss;
+};
+
+/**
+ * struct checkpoint_exit - how a process ended
+ * @status: what wait(2) says of it
+ * @nested: it was in a pid namespace below that of the caller; not set by
+ *	checkpoint_set_exit()
+ * @own: what it has used itself
+ * @children: what its children have used that it has waited for
+ */
+struct checkpoint_exit {
+	u32 status;
+	bool nested;
+	struct checkpoint_usage own;
+	struct checkpoint_usage children;
+};
+
 bool checkpoint_is_zombie(struct task_struct *task);
+void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out);
+void checkpoint_set_exit(struct task_struct *task,
+			 const struct checkpoint_exit *in, int exit_signal);
 bool checkpoint_hold_stopped(struct task_struct *task);
 void checkpoint_release_stopped(struct task_struct *task);
 unsigned int arch_checkpoint_breakpoints(struct task_struct *task);

@@ -39,6 +39,7 @@ use crate::{
         Report, //
     },
     task,
+    zombie, //
 };
 use kernel::{
     bindings,
@@ -212,6 +213,10 @@ impl Checkpoint {
         for frozen in freezer.tasks() {
             self.pids.push(frozen.pids().pid, GFP_KERNEL_ACCOUNT)?;
         }
+        for zombie in freezer.zombies() {
+            self.pids.push(zombie.pids().pid, GFP_KERNEL_ACCOUNT)?;
+        }
+        self.pids.sort_unstable();
         for frozen in freezer.tasks() {
             self.report.subject(Some(frozen.subject()));
             if tasks == 0 {
@@ -220,9 +225,15 @@ impl Checkpoint {
             tasks += 1;
             task::checkpoint(self, &frozen)?;
         }
+        for zombie in freezer.zombies() {
+            self.report.subject(Some(zombie.subject()));
+            tasks += 1;
+            zombie::checkpoint(self, zombie)?;
+        }
+        let living = tasks as usize - freezer.zombies().len();
         self.report.subject(None);
         files::finish(self)?;
-        if tasks == 0 && self.report.refusals() == 0 {
+        if living == 0 && self.report.refusals() == 0 {
             return Err(self.report.error(
                 Item {
                     object: Object::Job,

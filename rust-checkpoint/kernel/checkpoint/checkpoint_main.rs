@@ -42,6 +42,7 @@ mod signal;
 mod task;
 mod tree;
 mod user_ptrs;
+mod zombie;
 
 #[path = "../../arch/x86/kernel/checkpoint.rs"]
 mod arch;

@@ -14,7 +14,6 @@ use crate::{
         Checkpoint,
         Section, //
     },
-    freeze::Frozen,
     image::record::{
         self as wire,
         Kind, //
@@ -37,12 +36,13 @@ use kernel::{
         Unnamed, //
     },
     prelude::*,
+    task::Task, //
 };
 use zerocopy::little_endian::U32;
 
 /// Saves the credentials of a task.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
-    let creds = match cred::of(frozen.task(), &ctx.ns) {
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, task: &Task) -> Result {
+    let creds = match cred::of(task, &ctx.ns) {
         Ok(creds) => creds,
         Err(unnamed) => {
             let (kind, why, remedy) = match unnamed {
@@ -87,7 +87,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             fsuid: creds.uid.fs.into(),
             fsgid: creds.gid.fs.into(),
             securebits: creds.securebits.into(),
-            no_new_privs: u32::from(cred::no_new_privs(frozen.task())).into(),
+            no_new_privs: u32::from(cred::no_new_privs(task)).into(),
             cap_inheritable: creds.caps.inheritable.into(),
             cap_permitted: creds.caps.permitted.into(),
             cap_effective: creds.caps.effective.into(),

@@ -48,6 +48,8 @@ pub(crate) struct Freezer<'a> {
     held: KVVec<Held>,
     /// Tasks that were refused, and can't be asked.
     refused: KVVec<ARef<Task>>,
+    /// Those that have exited, and that nobody has waited for.
+    zombies: KVVec<Zombie>,
     /// The addresses of all these tasks, which are kept alive.
     known: RBTree<usize, ()>,
     deadline: i64,
@@ -61,6 +63,29 @@ pub(crate) struct Held {
     switches: u64,
     /// Job control has stopped it, and nothing wakes it.
     held_stopped: bool,
+}
+
+/// A process that has exited, and that nobody has waited for.
+pub(crate) struct Zombie {
+    task: ARef<Task>,
+    pids: Pids,
+}
+
+impl Zombie {
+    /// The task.
+    pub(crate) fn task(&self) -> &ARef<Task> {
+        &self.task
+    }
+
+    /// Its pids in the namespace of init.
+    pub(crate) fn pids(&self) -> Pids {
+        self.pids
+    }
+
+    /// Pid and command, for reports.
+    pub(crate) fn subject(&self) -> (i32, [u8; 16]) {
+        (self.pids.pid, self.task.comm())
+    }
 }
 
 /// A task that stands still, with all its state in its structures.
@@ -96,6 +121,7 @@ impl<'a> Freezer<'a> {
             lot: Lot::new()?,
             held: KVVec::new(),
             refused: KVVec::new(),
+            zombies: KVVec::new(),
             known: RBTree::new(),
             deadline: now.saturating_add(timeout),
             started: now,
@@ -153,6 +179,15 @@ impl<'a> Freezer<'a> {
         }
         report.subject(None);
         self.held.sort_unstable_by_key(|held| held.pids.pid);
+
+        // Those that were waited for while not everyone stood still are gone.
+        for zombie in &mut self.zombies {
+            zombie.task.wait_gone();
+            zombie.pids = zombie.task.pids_in(self.ns);
+        }
+        self.zombies
+            .retain(|zombie| zombie.pids.pid != 0 && zombie.task.is_zombie());
+        self.zombies.sort_unstable_by_key(|zombie| zombie.pids.pid);
         Ok(())
     }
 
@@ -217,27 +252,18 @@ impl<'a> Freezer<'a> {
                 }
                 Err(e) if e == ESRCH => {
                     // It is dying, or a zombie.
-                    if task.is_zombie() {
-                        let (why, remedy) = if task.has_threads() {
-                            (
-                                "the first thread of the process has exited, and others live on, \
-                                 not supported yet",
-                                "let the first thread wait for the others",
-                            )
-                        } else {
-                            (
-                                "it has exited and was not waited for",
-                                "let its parent wait(2) for it, or try again",
-                            )
-                        };
+                    if task.is_zombie() && task.has_threads() {
                         report.refuse(Item {
                             object: Object::Task,
                             kind: "zombie",
                             name: b"",
-                            why,
-                            remedy,
+                            why: "the first thread of the process has exited, and others live on, \
+                                  not supported yet",
+                            remedy: "let the first thread wait for the others",
                         });
                         self.refused(task)?;
+                    } else if task.is_zombie() {
+                        self.zombie(task, pids)?;
                     } else {
                         self.pause(report)?;
                         new = true;
@@ -248,6 +274,16 @@ impl<'a> Freezer<'a> {
         }
         report.subject(None);
         Ok(new)
+    }
+
+    /// Notes a zombie.
+    fn zombie(&mut self, task: ARef<Task>, pids: Pids) -> Result {
+        let address = task.as_ptr().addr();
+        let zombie = Zombie { task, pids };
+        self.zombies.push(zombie, GFP_KERNEL_ACCOUNT)?;
+        self.known
+            .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
+        Ok(())
     }
 
     /// Notes a task that was reported and won't be saved.
@@ -348,6 +384,11 @@ impl<'a> Freezer<'a> {
         self.held.iter().map(|held| Frozen { held })
     }
 
+    /// The zombies, in ascending order of their pids.
+    pub(crate) fn zombies(&self) -> &[Zombie] {
+        &self.zombies
+    }
+
     /// Lets everyone go and says how long they stood still. With `all`, as they
     /// all did: `EINTR`, reported, if somebody did not until now.
     pub(crate) fn thaw(self, all: bool, report: &mut Report, freeze_ns: &mut u64) -> Result {
@@ -371,6 +412,13 @@ impl<'a> Freezer<'a> {
             };
             return Err(held.gone(report, why));
         }
+        // Only init, or a process outside, can have waited for one.
+        for zombie in &self.zombies {
+            if !zombie.task.is_zombie() {
+                let why = "was waited for while the job was being saved";
+                return Err(gone(zombie.subject(), report, why));
+            }
+        }
         report.subject(None);
         Ok(())
     }
@@ -392,18 +440,23 @@ impl Held {
 
     /// The error for a task that did not stay.
     fn gone(&self, report: &mut Report, why: &'static str) -> Error {
-        report.subject(Some((self.pids.pid, self.ticket.task().comm())));
-        report.error(
-            Item {
-                object: Object::Task,
-                kind: "gone",
-                name: b"",
-                why,
-                remedy: "try again",
-            },
-            EINTR,
-        )
+        gone((self.pids.pid, self.ticket.task().comm()), report, why)
     }
+}
+
+/// The error for a task that did not stay.
+fn gone(subject: (i32, [u8; 16]), report: &mut Report, why: &'static str) -> Error {
+    report.subject(Some(subject));
+    report.error(
+        Item {
+            object: Object::Task,
+            kind: "gone",
+            name: b"",
+            why,
+            remedy: "try again",
+        },
+        EINTR,
+    )
 }
 
 impl Drop for Freezer<'_> {

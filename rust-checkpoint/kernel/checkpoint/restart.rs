@@ -30,6 +30,7 @@ use crate::{
         },
         record::{
             self as wire,
+            task_flags,
             Kind, //
         },
         verify, //
@@ -382,6 +383,11 @@ impl Part {
     /// Whether the task leads its thread group.
     pub(crate) fn is_group_leader(&self) -> bool {
         self.task.pid == self.task.tgid
+    }
+
+    /// Whether the task has exited.
+    pub(crate) fn is_zombie(&self) -> bool {
+        self.task.flags.get() & task_flags::ZOMBIE != 0
     }
 }
 

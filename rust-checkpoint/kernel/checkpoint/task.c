@@ -22,6 +22,7 @@
 #include <linux/prctl.h>
 #include <linux/restart_block.h>
 #include <linux/sched.h>
+#include <linux/sched/cputime.h>
 #include <linux/sched/deadline.h>
 #include <linux/sched/prio.h>
 #include <linux/sched/signal.h>
@@ -29,6 +30,7 @@
 #include <linux/security.h>
 #include <linux/sem.h>
 #include <linux/syscall_user_dispatch.h>
+#include <linux/task_io_accounting_ops.h>
 #include <linux/thread_info.h>
 #include <linux/tty.h>
 #include <linux/uprobes.h>
@@ -555,6 +557,132 @@ bool checkpoint_is_zombie(struct task_struct *task)
 		return false;
 	return !delay_group_leader(task) ||
 	       !(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT);
+}
+
+/**
+ * checkpoint_get_exit - how a zombie ended
+ * @task: a zombie
+ * @out: filled
+ *
+ * If somebody waits for it meanwhile, it is for the caller to find out.
+ */
+void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out)
+{
+	struct signal_struct *sig = task->signal;
+
+	*out = (struct checkpoint_exit) {
+		.status = sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
+							   task->exit_code,
+		.nested = task_active_pid_ns(task) != task_active_pid_ns(current),
+		.own = {
+			.gtime = task_gtime(task) + sig->gtime,
+			.min_flt = task->min_flt + sig->min_flt,
+			.maj_flt = task->maj_flt + sig->maj_flt,
+			.nvcsw = task->nvcsw + sig->nvcsw,
+			.nivcsw = task->nivcsw + sig->nivcsw,
+			.inblock = task_io_get_inblock(task) + sig->inblock,
+			.oublock = task_io_get_oublock(task) + sig->oublock,
+			.maxrss = sig->maxrss,
+		},
+		.children = {
+			.utime = sig->cutime,
+			.stime = sig->cstime,
+			.gtime = sig->cgtime,
+			.min_flt = sig->cmin_flt,
+			.maj_flt = sig->cmaj_flt,
+			.nvcsw = sig->cnvcsw,
+			.nivcsw = sig->cnivcsw,
+			.inblock = sig->cinblock,
+			.oublock = sig->coublock,
+			.maxrss = sig->cmaxrss,
+		},
+	};
+	thread_group_cputime_adjusted(task, &out->own.utime, &out->own.stime);
+}
+
+/* The counters of a task go to those of its process, which are set then. */
+static void set_usage(struct task_struct *task, const struct checkpoint_usage *own,
+		      const struct checkpoint_usage *children)
+{
+	struct signal_struct *sig = task->signal;
+
+	task->utime = own->utime;
+	task->stime = own->stime;
+	task->gtime = 0;
+	task->min_flt = 0;
+	task->maj_flt = 0;
+	task->nvcsw = 0;
+	task->nivcsw = 0;
+	task->se.sum_exec_runtime = 0;
+#ifdef CONFIG_TASK_IO_ACCOUNTING
+	task_io_accounting_init(&task->ioac);
+#endif
+	sig->utime = 0;
+	sig->stime = 0;
+	sig->gtime = own->gtime;
+	sig->sum_sched_runtime = own->utime + own->stime;
+	sig->prev_cputime.utime = own->utime;
+	sig->prev_cputime.stime = own->stime;
+	sig->min_flt = own->min_flt;
+	sig->maj_flt = own->maj_flt;
+	sig->nvcsw = own->nvcsw;
+	sig->nivcsw = own->nivcsw;
+	sig->inblock = own->inblock;
+	sig->oublock = own->oublock;
+	sig->maxrss = own->maxrss;
+	sig->cutime = children->utime;
+	sig->cstime = children->stime;
+	sig->cgtime = children->gtime;
+	sig->cmin_flt = children->min_flt;
+	sig->cmaj_flt = children->maj_flt;
+	sig->cnvcsw = children->nvcsw;
+	sig->cnivcsw = children->nivcsw;
+	sig->cinblock = children->inblock;
+	sig->coublock = children->oublock;
+	sig->cmaxrss = children->maxrss;
+}
+
+/**
+ * checkpoint_set_exit - make a zombie look as one that ended in another way
+ * @task: a task that was restored and killed, a zombie; or one that was waited
+ *	for, which is left alone
+ * @in: how it ended
+ * @exit_signal: the signal that its parent was sent
+ *
+ * The parent was told before the checkpoint. Not so a caller whose child it is,
+ * which is not the one it was: it is told now.
+ *
+ * Context: takes tasklist_lock for writing.
+ */
+void checkpoint_set_exit(struct task_struct *task,
+			 const struct checkpoint_exit *in, int exit_signal)
+{
+	bool reap = false;
+
+	if (WARN_ON_ONCE(!valid_signal(exit_signal) || !thread_group_leader(task)))
+		return;
+	write_lock_irq(&tasklist_lock);
+	if (task->exit_state == EXIT_ZOMBIE) {
+		task->exit_code = in->status;
+		task->signal->group_exit_code = in->status;
+		task->signal->flags |= SIGNAL_GROUP_EXIT;
+		task->flags &= ~(PF_SIGNALED | PF_DUMPCORE);
+		if (in->status & 0x7f)
+			task->flags |= PF_SIGNALED;
+		if (in->status & 0x80)
+			task->flags |= PF_DUMPCORE;
+		task->exit_signal = exit_signal;
+		write_seqlock(&task->signal->stats_lock);
+		set_usage(task, &in->own, &in->children);
+		write_sequnlock(&task->signal->stats_lock);
+		if (same_thread_group(task->real_parent, current))
+			reap = do_notify_parent(task, exit_signal);
+		if (reap)
+			task->exit_state = EXIT_DEAD;
+	}
+	write_unlock_irq(&tasklist_lock);
+	if (reap)
+		release_task(task);
 }
 
 static int hold_stopped(struct task_struct *task, void *arg)

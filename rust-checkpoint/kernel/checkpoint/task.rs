@@ -46,6 +46,7 @@ use kernel::{
         },
         task::{
             self,
+            Pids,
             Still,
             TaskExt, //
         },
@@ -60,14 +61,12 @@ pub(crate) fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
     unsafe { Still::new(frozen.task()) }
 }
 
-/// Saves a task that stands still.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
-    let task = frozen.task();
-    let pids = frozen.pids();
+/// Process group and session of a task, 0 for those of init. Refuses it where the
+/// leader of one is gone.
+pub(crate) fn groups(ctx: &mut Checkpoint, pids: Pids) -> (i32, i32) {
     let init = current!().pids_in(&ctx.ns);
-
-    // Led by a task of the job, that of init, or one whose leader is gone.
     let mut group = |is: i32, of_init: i32, kind: &'static str, why| {
+        // Led by a task of the job, that of init, or one whose leader is gone.
         if ctx.pids.binary_search(&is).is_ok() {
             return is;
         }
@@ -82,19 +81,27 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         }
         0
     };
-    let pgid = group(
-        pids.pgid,
-        init.pgid,
-        "pgid",
-        "its process group is that of a process which is not in the job",
-    );
-    let sid = group(
-        pids.sid,
-        init.sid,
-        "sid",
-        "its session is that of a process which is not in the job",
-    );
+    (
+        group(
+            pids.pgid,
+            init.pgid,
+            "pgid",
+            "its process group is that of a process which is not in the job",
+        ),
+        group(
+            pids.sid,
+            init.sid,
+            "sid",
+            "its session is that of a process which is not in the job",
+        ),
+    )
+}
 
+/// Saves a task that stands still.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let task = frozen.task();
+    let pids = frozen.pids();
+    let (pgid, sid) = groups(ctx, pids);
     deny::checkpoint(ctx, frozen)?;
     let mm = mm::checkpoint(ctx, frozen)?;
     let files = files::checkpoint_table(ctx, frozen)?;
@@ -129,7 +136,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     )?;
     arch::checkpoint_thread(ctx, frozen)?;
     signal::checkpoint(ctx, frozen)?;
-    creds::checkpoint(ctx, frozen)?;
+    creds::checkpoint(ctx, task)?;
     if task.is_group_leader() {
         rlimits::checkpoint(ctx, frozen)?;
     }

@@ -29,6 +29,7 @@ use crate::{
         Restart, //
     },
     task,
+    zombie, //
 };
 use kernel::{
     checkpoint::{
@@ -74,6 +75,9 @@ pub(crate) struct Job {
     /// They themselves, in the order of the image, as long as they are created.
     #[pin]
     children: Mutex<KVVec<Arc<Child>>>,
+    /// Those that are to be zombies die.
+    #[pin]
+    end: Event,
     #[pin]
     go: Event,
     aborted: Atomic<u32>,
@@ -86,6 +90,7 @@ impl Job {
             pin_init!(Self {
                 state <- kernel::new_mutex!(restart),
                 children <- kernel::new_mutex!(KVVec::new()),
+                end <- Event::new(),
                 go <- Event::new(),
                 aborted: Atomic::new(0),
             }),
@@ -192,6 +197,9 @@ impl Child {
         }
         self.born.happen_for_all();
         created?;
+        if self.part.is_zombie() {
+            return self.rebuild(newborn, zombie::restart);
+        }
         self.rebuild(newborn, task::restart)?;
         self.create_kids(true)?;
         self.rebuild(newborn, task::restart_rights)
@@ -224,7 +232,12 @@ impl Body for Child {
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);
         self.done.happen_for_all();
-        if ok && self.job.go.wait_killable().is_err() {
+        if ok && self.part.is_zombie() {
+            if self.job.end.wait_killable().is_err() {
+                self.result.store(EINTR.to_errno(), Release);
+                self.job.end.wait();
+            }
+        } else if ok && self.job.go.wait_killable().is_err() {
             // Killed, and init may be setting its registers: it dies when that
             // is over.
             self.result.store(EINTR.to_errno(), Release);
@@ -280,7 +293,11 @@ impl Kids {
             of.push(KVVec::new(), GFP_KERNEL_ACCOUNT)?;
         }
         let mut of_init = KVVec::new();
-        for (i, part) in parts.iter().enumerate() {
+        // In the order of their pids, which is the one that a parent had them in, as a rule.
+        for (_, &i) in by_pid.iter() {
+            let Some(part) = parts.get(i) else {
+                continue;
+            };
             let creator = by_pid.get(&part.creator()).copied();
             if !part.is_group_leader() {
                 let leader = creator.and_then(|at| parts.get(at)).ok_or(EINVAL)?;
@@ -293,8 +310,8 @@ impl Kids {
                 }
             }
             if let Some(creator) = creator.and_then(|at| parts.get(at)) {
-                // The parent of a process is a process, too.
-                if !creator.is_group_leader() {
+                // The parent of a process is a process, too, and lives.
+                if !creator.is_group_leader() || creator.is_zombie() {
                     return Err(EINVAL);
                 }
             }
@@ -426,16 +443,39 @@ impl Tree {
             }
             child.result()?;
             rs.report.subject(Some((child.pid(), part.task.comm)));
-            let ax = arch::restart_thread(&mut rs.report, task, part.records(meta))?;
-            child.ax.store(ax, Release);
-            if part.is_group_leader() {
+            if !part.is_zombie() {
+                let ax = arch::restart_thread(&mut rs.report, task, part.records(meta))?;
+                child.ax.store(ax, Release);
+            }
+            if part.is_group_leader() && !part.is_zombie() {
                 set_groups(task, part.task.pgid.get(), part.task.sid.get())?;
             }
         }
         rs.report.subject(None);
-        // Nothing can fail any more. Those of a failed restart send no signals.
+        // Those of a failed restart send no signals.
+        job.end.happen_for_all();
+        for child in self.in_order().filter(|c| c.part.is_zombie()) {
+            let task = child.task.as_ref().ok_or(ESRCH)?;
+            while !task.is_zombie() {
+                if fatal_signal_pending() {
+                    return Err(EINTR);
+                }
+                relax();
+            }
+            child.result()?;
+            // Up to its last context switch it uses something.
+            task.wait_gone();
+            // Not before: whoever leaves a group may orphan it.
+            set_groups(task, child.part.task.pgid.get(), child.part.task.sid.get())?;
+        }
+        // Nothing can fail any more.
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
-            if let Some(task) = child.task.as_ref() {
+            let Some(task) = child.task.as_ref() else {
+                continue;
+            };
+            if child.part.is_zombie() {
+                zombie::finish(rs, &child.part, task)?;
+            } else {
                 set_exit_signal(task, child.part.task.exit_signal.get());
             }
         }
@@ -455,6 +495,7 @@ impl Tree {
         for child in &self.children {
             child.turn.happen_for_all();
         }
+        job.end.happen_for_all();
         job.go.happen_for_all();
         for child in self.in_order() {
             if child.task.as_ref().is_some() {
@@ -483,7 +524,7 @@ pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
         Ok(()) => {
             job.go.happen_for_all();
             // Whoever is saved next must be found with all of its registers.
-            for child in &tree.children {
+            for child in tree.children.iter().filter(|c| !c.part.is_zombie()) {
                 if child.gone.wait_killable().is_err() {
                     break;
                 }

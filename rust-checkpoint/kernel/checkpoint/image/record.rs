@@ -79,11 +79,13 @@ pub enum Kind {
     Pipe = 26,
     /// [`PipeData`]; tail: the bytes. Belongs to the Pipe before it.
     PipeData = 27,
+    /// [`Exit`]: how a zombie ended. Belongs to the Task before it.
+    Exit = 28,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 27] = [
+    pub const ALL: [Kind; 28] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -111,6 +113,7 @@ impl Kind {
         Kind::FileData,
         Kind::Pipe,
         Kind::PipeData,
+        Kind::Exit,
     ];
 
     /// The kind with this number, if this library knows it.
@@ -611,8 +614,52 @@ pub mod task_flags {
     pub const NOTIFY_CONTINUED: u32 = 1 << 7;
     /// Has not called execve(2) since it was forked.
     pub const FORKED: u32 = 1 << 8;
+    /// Has exited, and waits for its parent to wait for it.
+    pub const ZOMBIE: u32 = 1 << 9;
     /// All bits known.
-    pub const ALL: u32 = (1 << 9) - 1;
+    pub const ALL: u32 = (1 << 10) - 1;
+}
+
+wire! {
+    /// Resources a process has used (getrusage(2)).
+    pub struct Usage {
+        /// Time in user mode, ns.
+        pub utime_ns: U64,
+        /// Time in the kernel, ns.
+        pub stime_ns: U64,
+        /// Time as a virtual CPU, ns, part of `utime_ns`.
+        pub gtime_ns: U64,
+        /// Page faults without I/O.
+        pub min_flt: U64,
+        /// Page faults with I/O.
+        pub maj_flt: U64,
+        /// Voluntary context switches.
+        pub nvcsw: U64,
+        /// Involuntary context switches.
+        pub nivcsw: U64,
+        /// Blocks of 512 bytes read.
+        pub inblock: U64,
+        /// Blocks of 512 bytes written.
+        pub oublock: U64,
+        /// Most memory that was resident, bytes.
+        pub maxrss: U64,
+    }
+}
+
+wire! {
+    /// How a zombie ended.
+    pub struct Exit {
+        /// What wait(2) says of it.
+        pub status: U32,
+        /// Zero.
+        pub reserved: U32,
+        /// Signals it had blocked.
+        pub blocked: U64,
+        /// What it has used itself.
+        pub own: Usage,
+        /// What its children have used that it has waited for.
+        pub children: Usage,
+    }
 }
 
 wire! {

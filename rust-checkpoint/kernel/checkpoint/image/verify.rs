@@ -40,6 +40,7 @@ use super::{
         Creds,
         DebugRegs,
         End,
+        Exit,
         Fd,
         FdTable,
         File,
@@ -203,10 +204,12 @@ enum Owner<'a> {
     /// A Pipe record, and the bytes there is room for.
     Pipe(u64),
     Mm(MmState<'a>),
-    /// A Task record: where it stands, and whether the task leads its thread group.
+    /// A Task record: where it stands, and whether the task leads its thread group, and is
+    /// a zombie.
     Task {
         offset: u64,
         leader: bool,
+        zombie: bool,
     },
 }
 
@@ -271,7 +274,8 @@ impl<'a> Verify<'a> {
             | Kind::RestartBlock
             | Kind::Attr
             | Kind::Sched
-            | Kind::UserPtrs => self.task_part(r),
+            | Kind::UserPtrs
+            | Kind::Exit => self.task_part(r),
         }
     }
 
@@ -305,10 +309,30 @@ impl<'a> Verify<'a> {
 
     /// Sees that the Task record that ends here has had what every task has.
     fn leave_task(&self) -> Result<(), Fault> {
-        let Owner::Task { offset, leader } = self.owner else {
+        let Owner::Task {
+            offset,
+            leader,
+            zombie,
+        } = self.owner
+        else {
             return Ok(());
         };
         let has = |kind: Kind| self.parts & bit(kind as u32) != 0;
+        if has(Kind::Exit) != zombie {
+            return Err(Fault::new(
+                offset,
+                "zombie without Exit record, or the other way round",
+            ));
+        }
+        if zombie {
+            if self.regsets != 0 || self.parts != bit(Kind::Exit as u32) | bit(Kind::Creds as u32) {
+                return Err(Fault::new(
+                    offset,
+                    "zombie with too many records or too few",
+                ));
+            }
+            return Ok(());
+        }
         for (kind, what) in PARTS {
             if !has(kind) {
                 return Err(Fault::new(offset, what));
@@ -651,6 +675,7 @@ impl<'a> Verify<'a> {
         self.owner = Owner::Task {
             offset: r.offset,
             leader: task.pid == task.tgid,
+            zombie: task.flags.get() & task_flags::ZOMBIE != 0,
         };
         self.parts = 0;
         self.regsets = 0;
@@ -669,11 +694,23 @@ impl<'a> Verify<'a> {
         if first && self.job.is_some_and(|job| job.root_pid != task.pid) {
             return Err(r.fault("first task is not the one that the job names"));
         }
-        refer(r, task.mm.get(), self.sum.mms)?;
-        refer(r, task.files.get(), self.sum.fd_tables)?;
-        refer(r, task.fs.get(), self.sum.fs)?;
-        refer(r, task.sighand.get(), self.sum.sighands)?;
         bits(r, task.flags.get().into(), task_flags::ALL.into())?;
+        if task.flags.get() & task_flags::ZOMBIE == 0 {
+            refer(r, task.mm.get(), self.sum.mms)?;
+            refer(r, task.files.get(), self.sum.fd_tables)?;
+            refer(r, task.fs.get(), self.sum.fs)?;
+            refer(r, task.sighand.get(), self.sum.sighands)?;
+        } else {
+            for id in [task.mm, task.files, task.fs, task.sighand] {
+                refer_or_none(r, id.get(), 0)?;
+            }
+            if task.flags.get() & !(task_flags::ZOMBIE | task_flags::FORKED) != 0
+                || task.stop_signal.get() != 0
+                || task.pid != task.tgid
+            {
+                return Err(r.fault("zombie that is a thread, stopped or has a terminal"));
+            }
+        }
         // Threads, and only they, have -1: the kernel tells them by that.
         let signals = match task.pid == task.tgid {
             true => 0..=SIGNALS as i32,
@@ -870,6 +907,24 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
                 return Err(r.fault("impossible length of a CPU mask"));
             }
             Ok(())
+        }
+        Kind::Exit => {
+            let exit: Exit = r.head()?;
+            if exit.status.get() > 0xffff {
+                return Err(r.fault_with("impossible status of a zombie", exit.status.get().into()));
+            }
+            reserved(r, exit.reserved.get())?;
+            for u in [&exit.own, &exit.children] {
+                let times = [u.utime_ns, u.stime_ns, u.gtime_ns];
+                let counts = [
+                    u.min_flt, u.maj_flt, u.nvcsw, u.nivcsw, u.inblock, u.oublock,
+                ];
+                let figures = times.iter().chain(&counts).chain([&u.maxrss]);
+                if figures.clone().any(|n| n.get() > MAX_OFFSET) {
+                    return Err(r.fault("impossible usage of a zombie"));
+                }
+            }
+            no_tail(r)
         }
         Kind::UserPtrs => {
             let ptrs: UserPtrs = r.head()?;

@@ -8,7 +8,8 @@ use crate::{
     bindings,
     checkpoint::task::{
         fatal_signal_pending,
-        wait_a_tick, //
+        wait_a_tick,
+        Exit, //
     },
     error::to_result,
     prelude::*,
@@ -166,6 +167,15 @@ pub fn set_exit_signal(task: &Task, signal: i32) {
     // SAFETY: there is a reference to the task; takes the lock that whoever looks
     // at the signal takes.
     unsafe { bindings::checkpoint_set_exit_signal(task.as_ptr(), signal) };
+}
+
+/// Makes a child of a restart that was killed look as one that ended as `exit` says,
+/// and sent its parent `signal` then; a parent that is the caller is sent it now.
+/// One that is not a zombie is left alone.
+pub fn set_exit(task: &Task, exit: &Exit, signal: i32) {
+    // SAFETY: there is a reference to the task; takes the lock under which tasks
+    // are reaped, and looks.
+    unsafe { bindings::checkpoint_set_exit(task.as_ptr(), exit, signal) };
 }
 
 /// Makes the current task the leader of a new session.

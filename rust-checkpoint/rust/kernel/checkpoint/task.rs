@@ -152,6 +152,8 @@ pub trait TaskExt {
     /// Whether it has exited and stays until somebody waits for it: it is not
     /// about to be reaped by itself or by the end of its process.
     fn is_zombie(&self) -> bool;
+    /// How a zombie ended.
+    fn exit(&self) -> Exit;
     /// Whether its process has other threads.
     fn has_threads(&self) -> bool;
     /// Whether job control holds it stopped.
@@ -170,6 +172,8 @@ pub trait TaskExt {
     fn mm_ref(&self) -> Option<ARef<MmWithUser>>;
     /// Waits until it is off its CPU; false when it runs after all.
     fn wait_inactive(&self) -> bool;
+    /// Waits until a zombie has left its CPU for good.
+    fn wait_gone(&self);
     /// Whether it was sent SIGKILL, which it may not have noticed.
     fn is_killed(&self) -> bool;
     /// Has a task that job control stopped stay asleep, whatever wakes it, until
@@ -184,6 +188,14 @@ pub trait TaskExt {
     /// Sends it SIGKILL.
     fn kill(&self);
 }
+
+/// How a process ended, and what it has used.
+#[doc(alias = "struct checkpoint_exit")]
+pub type Exit = bindings::checkpoint_exit;
+
+/// Resources that processes have used.
+#[doc(alias = "struct rusage")]
+pub type Usage = bindings::checkpoint_usage;
 
 /// Room for the name of a kernel function (`KSYM_NAME_LEN`).
 pub const WCHAN_LEN: usize = bindings::KSYM_NAME_LEN as usize;
@@ -231,6 +243,13 @@ impl TaskExt for Task {
     fn is_zombie(&self) -> bool {
         // SAFETY: the task is alive.
         unsafe { bindings::checkpoint_is_zombie(self.as_ptr()) }
+    }
+
+    fn exit(&self) -> Exit {
+        let mut exit = Exit::default();
+        // SAFETY: the task is alive, and `exit` valid for writes.
+        unsafe { bindings::checkpoint_get_exit(self.as_ptr(), &mut exit) };
+        exit
     }
 
     fn has_threads(&self) -> bool {
@@ -303,6 +322,11 @@ impl TaskExt for Task {
     fn wait_inactive(&self) -> bool {
         // SAFETY: the task is alive.
         unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_ANY_SLEEP) != 0 }
+    }
+
+    fn wait_gone(&self) {
+        // SAFETY: the task is alive; whatever its state is, it will not run again.
+        unsafe { bindings::wait_task_inactive(self.as_ptr(), 0) };
     }
 
     fn is_killed(&self) -> bool {

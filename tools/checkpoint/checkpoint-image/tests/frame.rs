@@ -17,7 +17,7 @@ use zerocopy::IntoBytes;
 #[test]
 fn the_sample_is_whole() {
     let summary = read(&Sample::default().image()).unwrap();
-    assert_eq!(summary.tasks, 1);
+    assert_eq!(summary.tasks, 2);
     assert_eq!(summary.vmas, 6);
     assert_eq!(summary.pages, 6);
     assert_eq!(summary.runs, 4);

@@ -9,9 +9,9 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        file_kind, vma_flags, Attr, Creds, End, Fd, FdTable, File, FileData, Fs, Job, Kind,
-        LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Shm,
-        Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
+        file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, File, FileData, Fs,
+        Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched,
+        Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -133,7 +133,7 @@ fn counts() {
         },
     );
     refused(Kind::End, 0, "wrong number of tasks", |s| {
-        s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 2.into());
+        s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 3.into());
     });
     bad::<End>(Kind::End, 0, "wrong number of records", |end| {
         end.records = 3.into();
@@ -493,7 +493,7 @@ fn second_of_a_kind() {
         let what = "second record of this kind for a task";
         refused(kind, 1, what, |s| {
             let bytes = s.bytes_of(kind, 0);
-            s.insert(Kind::End, 0, &bytes);
+            s.insert(Kind::Task, 1, &bytes);
         });
     }
     refused(Kind::Regset, 16, "too many register sets", |s| {
@@ -504,7 +504,7 @@ fn second_of_a_kind() {
                 reserved: 0.into(),
             };
             records.add(Kind::Regset, &regset, &[1]);
-            s.insert(Kind::End, 0, &records.bytes);
+            s.insert(Kind::Task, 1, &records.bytes);
         }
     });
 }
@@ -543,22 +543,76 @@ fn task_without_a_part() {
             let bytes = s.bytes_of(kind, 0);
             s.insert(Kind::End, 0, &bytes);
         }
-        s.edit::<Task>(Kind::Task, 1, |task| {
-            task.pid = 3.into();
+        s.edit::<Task>(Kind::Task, 2, |task| {
+            task.pid = 4.into();
             task.tgid = tgid.into();
-            task.exit_signal = if tgid == 3 { 17 } else { -1 }.into();
+            task.exit_signal = if tgid == 4 { 17 } else { -1 }.into();
         });
-        s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 2.into());
+        s.edit::<Job>(Kind::Job, 0, |job| job.tasks = 3.into());
         s.recount();
     };
-    fine(|s| second(s, 3, None));
+    fine(|s| second(s, 4, None));
     fine(|s| second(s, 2, Some(Kind::Rlimits)));
-    refused(Kind::Task, 1, "task without Creds record", |s| {
-        second(s, 3, Some(Kind::Creds));
+    refused(Kind::Task, 2, "task without Creds record", |s| {
+        second(s, 4, Some(Kind::Creds));
     });
     refused(Kind::Task, 0, "task without Creds record", |s| {
-        second(s, 3, None);
+        second(s, 4, None);
         s.replace(Kind::Creds, 0, &[]);
+    });
+}
+
+#[test]
+fn zombies() {
+    const ODD: &str = "zombie that is a thread, stopped or has a terminal";
+    const HOW_MANY: &str = "zombie with too many records or too few";
+    const EXIT: &str = "zombie without Exit record, or the other way round";
+    let zombie = |what, change: fn(&mut Task)| {
+        refused(Kind::Task, 1, what, |s| s.edit(Kind::Task, 1, change));
+    };
+    zombie("reference to an object that is not defined", |x| {
+        x.mm = 1.into()
+    });
+    zombie("reference to an object that is not defined", |x| {
+        x.files = 1.into()
+    });
+    zombie("reference to an object that is not defined", |x| {
+        x.fs = 1.into()
+    });
+    zombie("reference to an object that is not defined", |x| {
+        x.sighand = 1.into()
+    });
+    zombie(ODD, |x| x.stop_signal = 19.into());
+    zombie(ODD, |x| {
+        x.flags = (task_flags::ZOMBIE | task_flags::STOPPED).into()
+    });
+    zombie(ODD, |x| x.tgid = 2.into());
+    fine(|s| {
+        s.edit::<Task>(Kind::Task, 1, |x| {
+            x.flags = (task_flags::ZOMBIE | task_flags::FORKED).into();
+        });
+    });
+    refused(Kind::Task, 1, EXIT, |s| s.replace(Kind::Exit, 0, &[]));
+    refused(Kind::Task, 1, HOW_MANY, |s| s.replace(Kind::Creds, 1, &[]));
+    refused(Kind::Task, 1, HOW_MANY, |s| {
+        let bytes = s.bytes_of(Kind::Attr, 0);
+        s.insert(Kind::End, 0, &bytes);
+        s.recount();
+    });
+    // One that lives and has ended.
+    refused(Kind::Task, 0, EXIT, |s| {
+        let bytes = s.bytes_of(Kind::Exit, 0);
+        s.insert(Kind::Task, 1, &bytes);
+        s.recount();
+    });
+    bad::<Exit>(Kind::Exit, 0, "impossible status of a zombie", |x| {
+        x.status = 0x10000.into();
+    });
+    bad::<Exit>(Kind::Exit, 0, "impossible usage of a zombie", |x| {
+        x.children.maxrss = u64::MAX.into();
+    });
+    bad::<Exit>(Kind::Exit, 0, "impossible usage of a zombie", |x| {
+        x.own.utime_ns = (1 << 63).into();
     });
 }
 

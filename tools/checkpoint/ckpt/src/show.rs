@@ -63,6 +63,9 @@ struct Task {
     sid: i32,
     command: String,
     stopped: bool,
+    /// What wait(2) will say of a zombie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_status: Option<u32>,
     memory: u32,
     descriptor_table: u32,
     root: String,
@@ -478,6 +481,7 @@ impl Task {
                 let count = r.head::<record::Pending>()?.count.get();
                 self.signals.get_or_insert_with(Signals::default).pending += count;
             }
+            Kind::Exit => self.exit_status = Some(r.head::<record::Exit>()?.status.get()),
             Kind::RestartBlock => {
                 let block: record::RestartBlock = r.head()?;
                 let call = match block.kind.get() {
@@ -622,6 +626,9 @@ impl fmt::Display for Shown {
             )?;
             if task.stopped {
                 write!(f, " (stopped)")?;
+            }
+            if task.exit_status.is_some() {
+                write!(f, " (zombie)")?;
             }
             if let Some(waits) = &task.waits {
                 write!(f, " (in {waits})")?;

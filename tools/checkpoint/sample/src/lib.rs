@@ -230,7 +230,7 @@ pub fn sample(heap: u32) -> Sample {
     r.add(
         Kind::Job,
         &record::Job {
-            tasks: 1.into(),
+            tasks: 2.into(),
             root_pid: 2.into(),
             monotonic_ns: 1.into(),
             boottime_ns: 2.into(),
@@ -495,4 +495,23 @@ fn task(r: &mut Records) {
     r.add(Kind::Attr, &record::Attr::new_zeroed(), &[]);
     r.add(Kind::Sched, &record::Sched::new_zeroed(), &[0xff; 8]);
     r.add(Kind::UserPtrs, &record::UserPtrs::new_zeroed(), &[]);
+    let zombie = record::Task {
+        pid: 3.into(),
+        tgid: 3.into(),
+        ppid: 2.into(),
+        mm: 0.into(),
+        files: 0.into(),
+        fs: 0.into(),
+        sighand: 0.into(),
+        flags: record::task_flags::ZOMBIE.into(),
+        comm: *b"gone\0\0\0\0\0\0\0\0\0\0\0\0",
+        ..task
+    };
+    r.add(Kind::Task, &zombie, &[]);
+    let exit = record::Exit {
+        status: 0x700.into(),
+        ..record::Exit::new_zeroed()
+    };
+    r.add(Kind::Exit, &exit, &[]);
+    r.add(Kind::Creds, &creds, &[]);
 }

@@ -48,19 +48,6 @@ static int file(void)
 
 /* Tasks. */
 
-SCENARIO(zombie, .refused = "\"kind\":\"zombie\"", .any_pid = true)
-{
-	pid_t pid = fork();
-	siginfo_t info;
-	int status;
-
-	if (!pid)
-		_exit(5);
-	NEED(pid > 0 && !waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
-	job_hold();
-	CHECK(waitpid(pid, &status, 0) == pid && status == 5 << 8);
-}
-
 /* A child of init that has init's memory. */
 static pid_t sharing_pid;
 
