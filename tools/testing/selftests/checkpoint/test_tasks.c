@@ -714,18 +714,19 @@ static void look_at(pid_t pid, siginfo_t *info, struct rusage *usage)
 	CHECK(!syscall(SYS_waitid, P_PID, pid, info, WEXITED | WNOWAIT, usage));
 }
 
-static bool same_time(const struct timeval *a, const struct timeval *b)
+static void check_usage(const struct rusage *is, const struct rusage *was)
 {
-	return a->tv_sec == b->tv_sec && a->tv_usec == b->tv_usec;
-}
-
-static bool same_usage(const struct rusage *a, const struct rusage *b)
-{
-	return same_time(&a->ru_utime, &b->ru_utime) && same_time(&a->ru_stime, &b->ru_stime) &&
-	       a->ru_maxrss == b->ru_maxrss && a->ru_minflt == b->ru_minflt &&
-	       a->ru_majflt == b->ru_majflt && a->ru_nvcsw == b->ru_nvcsw &&
-	       a->ru_nivcsw == b->ru_nivcsw && a->ru_inblock == b->ru_inblock &&
-	       a->ru_oublock == b->ru_oublock;
+	CHECK_EQ(is->ru_utime.tv_sec, was->ru_utime.tv_sec);
+	CHECK_EQ(is->ru_utime.tv_usec, was->ru_utime.tv_usec);
+	CHECK_EQ(is->ru_stime.tv_sec, was->ru_stime.tv_sec);
+	CHECK_EQ(is->ru_stime.tv_usec, was->ru_stime.tv_usec);
+	CHECK_EQ(is->ru_maxrss, was->ru_maxrss);
+	CHECK_EQ(is->ru_minflt, was->ru_minflt);
+	CHECK_EQ(is->ru_majflt, was->ru_majflt);
+	CHECK_EQ(is->ru_nvcsw, was->ru_nvcsw);
+	CHECK_EQ(is->ru_nivcsw, was->ru_nivcsw);
+	CHECK_EQ(is->ru_inblock, was->ru_inblock);
+	CHECK_EQ(is->ru_oublock, was->ru_oublock);
 }
 
 static void zombie_is_as_it_was(pid_t pid, int want)
@@ -736,16 +737,16 @@ static void zombie_is_as_it_was(pid_t pid, int want)
 
 	/* It is one before its last context switch, which counts, too. */
 	NEED(!waitid(P_PID, pid, &was, WEXITED | WNOWAIT));
-	sleep_ms(50);
+	sleep_ms(300);
 	look_at(pid, &was, &was_usage);
 	job_hold();
 	look_at(pid, &is, &usage);
 	CHECK(is.si_pid == pid && is.si_signo == SIGCHLD);
 	CHECK(is.si_code == was.si_code && is.si_status == was.si_status && is.si_uid == was.si_uid);
-	CHECK(same_usage(&usage, &was_usage));
+	check_usage(&usage, &was_usage);
 	CHECK(wait4(pid, &status, 0, &usage) == pid);
 	CHECK_EQ(status, want);
-	CHECK(same_usage(&usage, &was_usage));
+	check_usage(&usage, &was_usage);
 	CHECK(waitpid(pid, &status, 0) < 0 && errno == ECHILD);
 }
 
