@@ -386,6 +386,7 @@ fn images_are_shown_and_verified() {
         "Linux 7.3.4 on x86_64",
         "12345678-9abc-4def-8001-020304050607",
         "counter (in nanosleep, 1.50 s left)",
+        "gone (zombie)",
         "/var/tmp/out put",
         "init's descriptor 0 (was /dev/null)",
         "7 = file 2 (cloexec)",
@@ -405,7 +406,7 @@ fn images_are_shown_and_verified() {
 
     let verified = place.run(&["verify", &good]);
     assert_eq!(code(&verified), 0, "{}", err(&verified));
-    assert!(out(&verified).contains("whole: 1 task"));
+    assert!(out(&verified).contains("whole: 2 tasks"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn an_image_is_read() {
     assert!(summary.is_err(), "the run of no pages is refused");
     let parts = sample(1);
     let summary = read_meta(&parts.records.bytes, 4 * PAGE).unwrap();
-    assert_eq!((summary.tasks, summary.vmas, summary.pages), (1, 6, 4));
+    assert_eq!((summary.tasks, summary.vmas, summary.pages), (2, 6, 4));
 
     let empty = image_with(&[], &[], zero);
     assert_eq!(
