@@ -325,8 +325,10 @@ impl TaskExt for Task {
     }
 
     fn wait_gone(&self) {
-        // SAFETY: the task is alive; whatever its state is, it will not run again.
-        unsafe { bindings::wait_task_inactive(self.as_ptr(), 0) };
+        // SAFETY: the task is alive. It is in that state from its last steps on.
+        while unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_DEAD) } == 0 {
+            relax();
+        }
     }
 
     fn is_killed(&self) -> bool {
