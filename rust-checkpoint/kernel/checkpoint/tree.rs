@@ -456,15 +456,10 @@ impl Tree {
         job.end.happen_for_all();
         for child in self.in_order().filter(|c| c.part.is_zombie()) {
             let task = child.task.as_ref().ok_or(ESRCH)?;
-            while !task.is_zombie() {
-                if fatal_signal_pending() {
-                    return Err(EINTR);
-                }
-                relax();
-            }
-            child.result()?;
-            // Up to its last context switch it uses something.
+            // Up to its last context switch it uses something. Should another
+            // thread of init wait for it, it is found missing below.
             task.wait_gone();
+            child.result()?;
             // Not before: whoever leaves a group may orphan it.
             set_groups(task, child.part.task.pgid.get(), child.part.task.sid.get())?;
         }
