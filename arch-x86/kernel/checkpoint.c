@@ -522,6 +522,17 @@ void checkpoint_x86_finish_regs(struct task_struct *task, unsigned long flags)
 #endif
 }
 
+/**
+ * checkpoint_x86_end_syscall - have the system call of a thread be over
+ * @task: a thread that got its registers just now
+ *
+ * Context: @task stands still and has not been to user mode.
+ */
+void checkpoint_x86_end_syscall(struct task_struct *task)
+{
+	task_pt_regs(task)->orig_ax = -1;
+}
+
 /* Sets the register for results of the calling task. */
 void checkpoint_x86_set_ax(unsigned long ax)
 {

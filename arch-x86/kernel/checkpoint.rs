@@ -484,10 +484,12 @@ fn translate_xstate(area: &[u8], layout: &[u8], len: usize) -> Result<KVVec<u8>>
 
 /// Gives a task, which is off its CPU and will go to user mode next, its
 /// registers; returns the one that [`set_syscall_register`] sets. Called by init.
+/// With `result` the system call that it is in is over, and gives that.
 pub(crate) fn restart_thread<'a>(
     report: &mut Report,
     task: &Task,
     records: impl Iterator<Item = Record<'a>> + Clone,
+    result: Option<u64>,
 ) -> Result<u64> {
     // SAFETY: the task waits at the barrier, its last sleep before user mode or
     // its exit, until the caller opens it; the caller waited until it was off
@@ -588,7 +590,13 @@ pub(crate) fn restart_thread<'a>(
             e,
         )
     })?;
-    word(regs, x86::PRSTATUS_AX)
+    match result {
+        Some(result) => {
+            task.end_syscall();
+            Ok(result)
+        }
+        None => word(regs, x86::PRSTATUS_AX),
+    }
 }
 
 /// Sets the register that holds the result of the interrupted system call.

@@ -90,6 +90,7 @@ bool checkpoint_x86_xfeature(unsigned int nr, u32 *size, u32 *offset);
 int checkpoint_x86_enable_xfeatures(u64 perm, u64 used);
 int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs);
 void checkpoint_x86_finish_regs(struct task_struct *task, unsigned long flags);
+void checkpoint_x86_end_syscall(struct task_struct *task);
 void checkpoint_x86_set_ax(unsigned long ax);
 
 #endif /* _ASM_X86_CHECKPOINT_H */

@@ -15,6 +15,7 @@
 
 struct checkpoint_args;
 struct checkpoint_ctx;
+struct completion;
 struct cred;
 struct file;
 struct mm_struct;
@@ -40,6 +41,7 @@ int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
 int do_prlimit(struct task_struct *tsk, unsigned int resource,
 	       struct rlimit *new_rlim, struct rlimit *old_rlim);
 void set_child_subreaper(bool is);
+int wait_for_vfork_done(struct task_struct *child, struct completion *vfork);
 bool security_cred_same(const struct cred *a, const struct cred *b);
 
 #ifdef CONFIG_CHECKPOINT
@@ -406,8 +408,15 @@ bool checkpoint_is_zombie(struct task_struct *task);
 void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out);
 void checkpoint_set_exit(struct task_struct *task,
 			 const struct checkpoint_exit *in, int exit_signal);
-bool checkpoint_hold_stopped(struct task_struct *task);
-void checkpoint_release_stopped(struct task_struct *task);
+size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
+			   bool whole, pid_t *pids, size_t room);
+int checkpoint_set_parent(struct task_struct *task, struct task_struct *thread);
+struct task_struct *checkpoint_vfork_child(struct task_struct *task);
+bool checkpoint_vfork_outside(struct task_struct *task);
+void checkpoint_vfork_attach(struct task_struct *child, struct completion *done);
+int checkpoint_vfork_wait(struct task_struct *child, struct completion *done);
+bool checkpoint_hold_asleep(struct task_struct *task);
+void checkpoint_release_asleep(struct task_struct *task);
 unsigned int arch_checkpoint_breakpoints(struct task_struct *task);
 
 /*

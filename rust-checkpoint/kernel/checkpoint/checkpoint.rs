@@ -54,13 +54,15 @@ use kernel::{
         task::{
             fatal_signal_pending,
             random_bytes,
-            Clocks, //
+            Clocks,
+            Pids, //
         },
     },
     fs::File,
     page::PAGE_SIZE,
     pid_namespace::PidNamespace,
     prelude::*,
+    rbtree::RBTree,
     sync::aref::ARef,
 };
 use zerocopy::{Immutable, IntoBytes};
@@ -139,8 +141,12 @@ pub(crate) struct Checkpoint {
     pub(crate) objs: ObjHash,
     /// The namespace that is saved.
     pub(crate) ns: ARef<PidNamespace>,
-    /// Pids of all tasks that are saved, ascending.
-    pub(crate) pids: KVVec<i32>,
+    /// The place of each process among the children of its parent, by pid.
+    pub(crate) ranks: RBTree<i32, u32>,
+    /// How many tasks were saved so far.
+    tasks: u32,
+    /// Pid of the first one.
+    root_pid: i32,
     /// When the job stood still.
     pub(crate) clocks: Clocks,
     /// Features that the image uses ([`crate::image::format`]).
@@ -165,7 +171,9 @@ impl Checkpoint {
         Self {
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
-            pids: KVVec::new(),
+            ranks: RBTree::new(),
+            tasks: 0,
+            root_pid: 0,
             ns,
             clocks: Clocks::default(),
             features: 0,
@@ -204,33 +212,40 @@ impl Checkpoint {
         self.section(section).emit(kind, head, tail)
     }
 
+    /// Counts a task.
+    fn task(&mut self, pids: Pids) {
+        if self.tasks == 0 {
+            self.root_pid = pids.pid;
+        }
+        self.tasks += 1;
+    }
+
     /// Captures all tasks while they stand still.
     fn capture(&mut self, freezer: &Freezer<'_>) -> Result<Captured> {
         self.clocks = Clocks::now();
-        let mut tasks = 0u32;
-        let mut root_pid = 0;
-
+        self.ranks = freezer.ranks()?;
+        let mut leaders = RBTree::new();
         for frozen in freezer.tasks() {
-            self.pids.push(frozen.pids().pid, GFP_KERNEL_ACCOUNT)?;
-        }
-        for zombie in freezer.zombies() {
-            self.pids.push(zombie.pids().pid, GFP_KERNEL_ACCOUNT)?;
-        }
-        self.pids.sort_unstable();
-        for frozen in freezer.tasks() {
-            self.report.subject(Some(frozen.subject()));
-            if tasks == 0 {
-                root_pid = frozen.pids().pid;
+            let pids = frozen.pids();
+            if let Some(leader) = freezer.leader_gone(pids.tgid) {
+                // Before the first of its threads.
+                if leaders.get(&pids.tgid).is_none() {
+                    leaders.try_create_and_insert(pids.tgid, (), GFP_KERNEL_ACCOUNT)?;
+                    self.report.subject(Some(leader.subject()));
+                    self.task(leader.pids());
+                    zombie::checkpoint_leader(self, leader, &frozen)?;
+                }
             }
-            tasks += 1;
+            self.report.subject(Some(frozen.subject()));
+            self.task(pids);
             task::checkpoint(self, &frozen)?;
         }
-        for zombie in freezer.zombies() {
+        let living = self.tasks;
+        for zombie in freezer.zombies().iter().filter(|z| !z.has_threads()) {
             self.report.subject(Some(zombie.subject()));
-            tasks += 1;
+            self.task(zombie.pids());
             zombie::checkpoint(self, zombie)?;
         }
-        let living = tasks as usize - freezer.zombies().len();
         self.report.subject(None);
         files::finish(self)?;
         if living == 0 && self.report.refusals() == 0 {
@@ -247,8 +262,8 @@ impl Checkpoint {
         }
         Ok(Captured {
             job: wire::Job {
-                tasks: tasks.into(),
-                root_pid: root_pid.into(),
+                tasks: self.tasks.into(),
+                root_pid: self.root_pid.into(),
                 monotonic_ns: (self.clocks.monotonic as u64).into(),
                 boottime_ns: (self.clocks.boottime as u64).into(),
                 realtime_ns: (self.clocks.realtime as u64).into(),

@@ -116,7 +116,7 @@ const REFUSALS: [Refusal; 28] = [
     (
         Unsupported::Vfork,
         "vfork",
-        "its parent waits for it in vfork(2), not supported yet",
+        "init, or a process outside of the job, waits for it in vfork(2)",
         "try again when it has executed its program",
     ),
     (

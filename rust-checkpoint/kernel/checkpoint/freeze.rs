@@ -4,8 +4,9 @@
 //!
 //! Each task is asked to park at its task-work point
 //! ([`kernel::checkpoint::park`]). Tasks that job control holds stopped are
-//! inert and left where they are; should one be continued meanwhile, it parks
-//! on its way. Once all stand still they are kept so: a task that is killed or
+//! inert and left where they are, and so are those that wait in vfork(2) for a
+//! child; should one go on meanwhile, it parks on its way. Once all stand still
+//! they are kept so: a task that is killed or
 //! continued then acts on it when it is let go, for until then its structures
 //! are read. Whatever happens, dropping a [`Freezer`] lets everyone go.
 
@@ -61,14 +62,18 @@ pub(crate) struct Held {
     ticket: Arc<Ticket>,
     pids: Pids,
     switches: u64,
-    /// Job control has stopped it, and nothing wakes it.
-    held_stopped: bool,
+    /// Job control has stopped it, or it waits in vfork(2), and nothing wakes it.
+    held_asleep: bool,
+    /// Pid of the child that it waits for in vfork(2), 0 for none.
+    vfork: i32,
 }
 
-/// A process that has exited, and that nobody has waited for.
+/// A process that has exited, and that nobody has waited for, or the first thread
+/// of one that lives on.
 pub(crate) struct Zombie {
     task: ARef<Task>,
     pids: Pids,
+    has_threads: bool,
 }
 
 impl Zombie {
@@ -80,6 +85,11 @@ impl Zombie {
     /// Its pids in the namespace of init.
     pub(crate) fn pids(&self) -> Pids {
         self.pids
+    }
+
+    /// Whether other threads of the process live.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.has_threads
     }
 
     /// Pid and command, for reports.
@@ -103,6 +113,11 @@ impl Frozen<'_> {
     /// Its pids in the namespace of init.
     pub(crate) fn pids(&self) -> Pids {
         self.held.pids
+    }
+
+    /// Pid of the child that it waits for in vfork(2), 0 for none.
+    pub(crate) fn vfork(&self) -> i32 {
+        self.held.vfork
     }
 
     /// Pid and command, for reports.
@@ -184,6 +199,7 @@ impl<'a> Freezer<'a> {
         for zombie in &mut self.zombies {
             zombie.task.wait_gone();
             zombie.pids = zombie.task.pids_in(self.ns);
+            zombie.has_threads = zombie.task.has_threads();
         }
         self.zombies
             .retain(|zombie| zombie.pids.pid != 0 && zombie.task.is_zombie());
@@ -198,8 +214,8 @@ impl<'a> Freezer<'a> {
                 State::Kept => true,
                 State::Parked => held.ticket.keep(),
                 State::Queued => {
-                    held.held_stopped = held.held_stopped || held.ticket.task().hold_stopped();
-                    held.held_stopped
+                    held.held_asleep = held.held_asleep || held.hold_asleep(self.ns);
+                    held.held_asleep
                 }
                 _ => false,
             };
@@ -241,7 +257,8 @@ impl<'a> Freezer<'a> {
                             ticket,
                             pids,
                             switches: 0,
-                            held_stopped: false,
+                            held_asleep: false,
+                            vfork: 0,
                         },
                         GFP_KERNEL_ACCOUNT,
                     )?;
@@ -252,17 +269,7 @@ impl<'a> Freezer<'a> {
                 }
                 Err(e) if e == ESRCH => {
                     // It is dying, or a zombie.
-                    if task.is_zombie() && task.has_threads() {
-                        report.refuse(Item {
-                            object: Object::Task,
-                            kind: "zombie",
-                            name: b"",
-                            why: "the first thread of the process has exited, and others live on, \
-                                  not supported yet",
-                            remedy: "let the first thread wait for the others",
-                        });
-                        self.refused(task)?;
-                    } else if task.is_zombie() {
+                    if task.is_zombie() {
                         self.zombie(task, pids)?;
                     } else {
                         self.pause(report)?;
@@ -279,7 +286,11 @@ impl<'a> Freezer<'a> {
     /// Notes a zombie.
     fn zombie(&mut self, task: ARef<Task>, pids: Pids) -> Result {
         let address = task.as_ptr().addr();
-        let zombie = Zombie { task, pids };
+        let zombie = Zombie {
+            task,
+            pids,
+            has_threads: false,
+        };
         self.zombies.push(zombie, GFP_KERNEL_ACCOUNT)?;
         self.known
             .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
@@ -384,6 +395,30 @@ impl<'a> Freezer<'a> {
         self.held.iter().map(|held| Frozen { held })
     }
 
+    /// The first thread of the process `tgid`, if it has exited while others live.
+    pub(crate) fn leader_gone(&self, tgid: i32) -> Option<&Zombie> {
+        let at = self.zombies.binary_search_by_key(&tgid, |z| z.pids.pid);
+        let leader = self.zombies.get(at.ok()?)?;
+        leader.has_threads.then_some(leader)
+    }
+
+    /// The place of each process among the children of the thread that counts as
+    /// the one which made it, by pid.
+    pub(crate) fn ranks(&self) -> Result<RBTree<i32, u32>> {
+        let mut ranks = RBTree::new();
+        let mut add = |parent: &Task, whole: bool| -> Result {
+            for (rank, pid) in parent.children_in(self.ns, whole)?.iter().enumerate() {
+                ranks.try_create_and_insert(*pid, rank as u32, GFP_KERNEL_ACCOUNT)?;
+            }
+            Ok(())
+        };
+        for held in &self.held {
+            add(held.ticket.task(), false)?;
+        }
+        add(current!(), true)?;
+        Ok(ranks)
+    }
+
     /// The zombies, in ascending order of their pids.
     pub(crate) fn zombies(&self) -> &[Zombie] {
         &self.zombies
@@ -406,7 +441,7 @@ impl<'a> Freezer<'a> {
                 // Who has not noticed yet has it among the signals that were saved.
                 State::Kept if !task.is_killed() => continue,
                 // Stopped all the time, without running in between?
-                State::Queued if task.is_stopped() && task.switches() == held.switches => continue,
+                State::Queued if held.is_asleep() && task.switches() == held.switches => continue,
                 State::Queued => "was continued or killed while it was being saved",
                 _ => "was killed while it was being saved",
             };
@@ -430,10 +465,33 @@ impl Held {
         self.is_still() || self.ticket.state() != State::Queued
     }
 
-    /// Whether it stands still: parked, or stopped by job control.
+    /// Keeps it asleep if it sleeps as no task work wakes it.
+    fn hold_asleep(&mut self, ns: &PidNamespace) -> bool {
+        let task = self.ticket.task();
+        let child = task.vfork_child();
+        // The child stands still, so that a task that waits for it stays.
+        let held = (task.is_stopped() || child.is_some()) && task.hold_asleep();
+        self.vfork = child.map_or(0, |child| child.pids_in(ns).pid);
+        held
+    }
+
+    /// Whether it is still as it was when it was held asleep: nothing happened
+    /// that wakes it.
+    fn is_asleep(&self) -> bool {
+        let task = self.ticket.task();
+        match self.vfork {
+            0 => task.is_stopped(),
+            _ => !task.is_killed(),
+        }
+    }
+
+    /// Whether it stands still: parked, stopped by job control, or in vfork(2).
     fn is_still(&self) -> bool {
         match self.ticket.state() {
-            State::Queued => self.held_stopped || self.ticket.task().is_stopped(),
+            State::Queued => {
+                let task = self.ticket.task();
+                self.held_asleep || task.is_stopped() || task.vfork_child().is_some()
+            }
             state => matches!(state, State::Parked | State::Kept),
         }
     }
@@ -463,8 +521,8 @@ impl Drop for Freezer<'_> {
     fn drop(&mut self) {
         for held in &self.held {
             held.ticket.cancel();
-            if held.held_stopped {
-                held.ticket.task().release_stopped();
+            if held.held_asleep {
+                held.ticket.task().release_asleep();
             }
         }
         self.lot.release();

@@ -385,9 +385,19 @@ impl Part {
         self.task.pid == self.task.tgid
     }
 
-    /// Whether the task has exited.
+    /// Whether the task has exited, and its process with it.
     pub(crate) fn is_zombie(&self) -> bool {
         self.task.flags.get() & task_flags::ZOMBIE != 0
+    }
+
+    /// Whether the task has exited, and others of its process have not.
+    pub(crate) fn is_leader_gone(&self) -> bool {
+        self.task.flags.get() & task_flags::LEADER_GONE != 0
+    }
+
+    /// Whether the task has exited.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_zombie() || self.is_leader_gone()
     }
 }
 

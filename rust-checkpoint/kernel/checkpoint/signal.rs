@@ -162,9 +162,14 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     )?;
     checkpoint_queue(ctx, frozen, Queue::Private)?;
     if frozen.task().is_group_leader() {
-        checkpoint_queue(ctx, frozen, Queue::Shared)?;
+        checkpoint_of_process(ctx, frozen)?;
     }
     Ok(())
+}
+
+/// Saves the signals pending for the process of a task.
+pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    checkpoint_queue(ctx, frozen, Queue::Shared)
 }
 
 fn checkpoint_queue(ctx: &mut Checkpoint, frozen: &Frozen<'_>, queue: Queue) -> Result {

@@ -131,67 +131,6 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 }
 
 /**
- * checkpoint_set_exit_signal - the signal a restored process sends on its exit
- * @task: its leader, a child of the caller that has not been to user mode
- * @sig: the signal, 0 for none
- *
- * Until then it has none, so that a failed restart leaves init no SIGCHLD.
- *
- * Context: takes tasklist_lock for writing.
- */
-void checkpoint_set_exit_signal(struct task_struct *task, int sig)
-{
-	/* Less than 0 it is for threads, and valid_signal() does not take that. */
-	if (WARN_ON_ONCE(!valid_signal(sig) || !thread_group_leader(task)))
-		return;
-	write_lock_irq(&tasklist_lock);
-	task->exit_signal = sig;
-	write_unlock_irq(&tasklist_lock);
-}
-
-/**
- * checkpoint_set_groups - put a restored task into a group and a session
- * @task: a task that has not been to user mode
- * @pgid: pid of the leader of the process group, 0 to leave it
- * @sid: pid of the leader of the session, 0 to leave it
- *
- * A session leader has called setsid() before; this is for its members.
- *
- * Context: takes tasklist_lock for writing; may sleep.
- * Return: 0, or -ESRCH when there is no such leader, or @task was reaped.
- */
-int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
-{
-	struct pid *pids[PIDTYPE_MAX] = { 0 };
-	struct pid *pid;
-	int err = 0;
-
-	write_lock_irq(&tasklist_lock);
-	/* Another thread of init may have waited for one that was killed. */
-	if (!pid_alive(task))
-		err = -ESRCH;
-	if (!err && sid) {
-		pid = find_vpid(sid);
-		if (!pid || !pid_task(pid, PIDTYPE_SID)) {
-			err = -ESRCH;
-		} else if (task_session(task) != pid) {
-			proc_clear_tty(task);
-			change_pid(pids, task, PIDTYPE_SID, pid);
-		}
-	}
-	if (!err && pgid) {
-		pid = find_vpid(pgid);
-		if (!pid || !pid_task(pid, PIDTYPE_TGID))
-			err = -ESRCH;
-		else if (task_pgrp(task) != pid)
-			change_pid(pids, task, PIDTYPE_PGID, pid);
-	}
-	write_unlock_irq(&tasklist_lock);
-	free_pids(pids);
-	return err;
-}
-
-/**
  * sys_checkpoint - save every task of the caller's pid namespace but init
  * @fd: where the image goes: file, pipe, socket or block device
  * @flags: CHECKPOINT_F_*

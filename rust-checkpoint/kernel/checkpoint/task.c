@@ -455,6 +455,18 @@ void checkpoint_flag_nproc(const struct cred *new)
 		current->flags &= ~PF_NPROC_EXCEEDED;
 }
 
+/* Whether @task is the first thread of its process that lives. */
+static bool speaks_for_process(struct task_struct *task)
+{
+	struct task_struct *t;
+
+	guard(rcu)();
+	for_each_thread(task, t)
+		if (!READ_ONCE(t->exit_state))
+			return t == task;
+	return false;
+}
+
 /**
  * checkpoint_unsupported - what a task has that can't be saved
  * @task: a task that stands still
@@ -492,20 +504,20 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	HAS(UCLAMP, has_uclamp(task));
 	HAS(USER_EVENTS, has_user_events(task));
 	HAS(PI_FUTEX, !list_empty(&task->futex.pi_state_list));
-	HAS(VFORK, task->vfork_done);
+	HAS(VFORK, checkpoint_vfork_outside(task));
 	HAS(TRACEES, !list_empty(&task->ptraced));
 	HAS(OVERRIDE, rcu_access_pointer(task->cred) !=
 		      rcu_access_pointer(task->real_cred) ||
 		      task->fs != task->real_fs);
 
-	if (thread_group_leader(task)) {
+	if (speaks_for_process(task)) {
 		HAS(POSIX_TIMERS,
 		    !hlist_empty(&sig->posix_timers) ||
 		    !hlist_empty(&sig->ignored_posix_timers));
 		HAS(ITIMERS, has_itimers(sig));
 		HAS(TTY, sig->tty && !checkpoint_has_tty_of(task, current));
+		HAS(SHARED, shares_with_others(task));
 	}
-	HAS(SHARED, thread_group_leader(task) && shares_with_others(task));
 	HAS(EXIT,
 	    sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
 	    sig->core_state);
@@ -561,7 +573,7 @@ bool checkpoint_is_zombie(struct task_struct *task)
 
 /**
  * checkpoint_get_exit - how a zombie ended
- * @task: a zombie
+ * @task: a zombie, or the first thread of a process, which has exited
  * @out: filled
  *
  * If somebody waits for it meanwhile, it is for the caller to find out.
@@ -570,6 +582,23 @@ void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out)
 {
 	struct signal_struct *sig = task->signal;
 
+	/* The process lives on: what counts for it does not end here. */
+	if (delay_group_leader(task)) {
+		*out = (struct checkpoint_exit) {
+			.status = task->exit_code,
+			.own = {
+				.gtime = task_gtime(task),
+				.min_flt = task->min_flt,
+				.maj_flt = task->maj_flt,
+				.nvcsw = task->nvcsw,
+				.nivcsw = task->nivcsw,
+				.inblock = task_io_get_inblock(task),
+				.oublock = task_io_get_oublock(task),
+			},
+		};
+		task_cputime_adjusted(task, &out->own.utime, &out->own.stime);
+		return;
+	}
 	*out = (struct checkpoint_exit) {
 		.status = sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
 							   task->exit_code,
@@ -642,10 +671,24 @@ static void set_usage(struct task_struct *task, const struct checkpoint_usage *o
 	sig->cmaxrss = children->maxrss;
 }
 
+/* The counters of a thread that has exited, but for those of its I/O. */
+static void set_thread_usage(struct task_struct *task,
+			     const struct checkpoint_usage *own)
+{
+	task->utime = own->utime;
+	task->stime = own->stime;
+	task->gtime = own->gtime;
+	task->min_flt = own->min_flt;
+	task->maj_flt = own->maj_flt;
+	task->nvcsw = own->nvcsw;
+	task->nivcsw = own->nivcsw;
+	task->se.sum_exec_runtime = own->utime + own->stime;
+}
+
 /**
  * checkpoint_set_exit - make a zombie look as one that ended in another way
- * @task: a task that was restored and killed, a zombie; or one that was waited
- *	for, which is left alone
+ * @task: a task that was restored and killed, a zombie; one that has exited
+ *	while its threads live; or one that was waited for, which is left alone
  * @in: how it ended
  * @exit_signal: the signal that its parent was sent
  *
@@ -662,7 +705,11 @@ void checkpoint_set_exit(struct task_struct *task,
 	if (WARN_ON_ONCE(!valid_signal(exit_signal) || !thread_group_leader(task)))
 		return;
 	write_lock_irq(&tasklist_lock);
-	if (task->exit_state == EXIT_ZOMBIE) {
+	if (task->exit_state == EXIT_ZOMBIE && !thread_group_empty(task)) {
+		task->exit_code = in->status;
+		task->exit_signal = exit_signal;
+		set_thread_usage(task, &in->own);
+	} else if (task->exit_state == EXIT_ZOMBIE) {
 		task->exit_code = in->status;
 		task->signal->group_exit_code = in->status;
 		task->signal->flags |= SIGNAL_GROUP_EXIT;
@@ -683,55 +730,6 @@ void checkpoint_set_exit(struct task_struct *task,
 	write_unlock_irq(&tasklist_lock);
 	if (reap)
 		release_task(task);
-}
-
-static int hold_stopped(struct task_struct *task, void *arg)
-{
-	if (task_is_runnable(task) || task_curr(task) ||
-	    !(READ_ONCE(task->__state) & __TASK_STOPPED))
-		return 0;
-	task->saved_state = task->__state;
-	WRITE_ONCE(task->__state, TASK_FROZEN);
-	return 1;
-}
-
-/**
- * checkpoint_hold_stopped - keep a task asleep that job control has stopped
- * @task: the task
- *
- * SIGCONT and SIGKILL are noted, but wake it only when it is let go: meanwhile
- * its structures may be read. It is what the freezer does with such tasks.
- *
- * Return: whether it is held; false when it is not stopped.
- */
-bool checkpoint_hold_stopped(struct task_struct *task)
-{
-	return task_call_func(task, hold_stopped, NULL);
-}
-
-static int release_stopped(struct task_struct *task, void *arg)
-{
-	unsigned int state = task->saved_state;
-
-	/* Let go by the freezer, which may have come meanwhile. */
-	if (!(READ_ONCE(task->__state) & TASK_FROZEN))
-		return 1;
-	/* Something woke it. */
-	if (state == TASK_RUNNING)
-		return 0;
-	WRITE_ONCE(task->__state, state);
-	task->saved_state = TASK_RUNNING;
-	return 1;
-}
-
-/**
- * checkpoint_release_stopped - undo checkpoint_hold_stopped()
- * @task: the task
- */
-void checkpoint_release_stopped(struct task_struct *task)
-{
-	if (!task_call_func(task, release_stopped, NULL))
-		wake_up_state(task, TASK_FROZEN);
 }
 
 /**

@@ -36,7 +36,8 @@ use crate::{
     rlimits,
     sched,
     signal,
-    user_ptrs, //
+    user_ptrs,
+    zombie, //
 };
 use kernel::{
     checkpoint::{
@@ -61,13 +62,13 @@ pub(crate) fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
     unsafe { Still::new(frozen.task()) }
 }
 
-/// Process group and session of a task, 0 for those of init. Refuses it where the
-/// leader of one is gone.
+/// Process group and session of a task, 0 for those of init. Refuses it where one
+/// was made outside of the namespace.
 pub(crate) fn groups(ctx: &mut Checkpoint, pids: Pids) -> (i32, i32) {
     let init = current!().pids_in(&ctx.ns);
     let mut group = |is: i32, of_init: i32, kind: &'static str, why| {
-        // Led by a task of the job, that of init, or one whose leader is gone.
-        if ctx.pids.binary_search(&is).is_ok() {
+        // That of init, or led by a task of the job, which may be gone.
+        if is != of_init && is > 1 {
             return is;
         }
         if is != of_init {
@@ -95,6 +96,20 @@ pub(crate) fn groups(ctx: &mut Checkpoint, pids: Pids) -> (i32, i32) {
             "its session is that of a process which is not in the job",
         ),
     )
+}
+
+/// The place of a process among the children of its parent, 0 for other threads.
+pub(crate) fn rank(ctx: &Checkpoint, pids: Pids) -> u32 {
+    ctx.ranks.get(&pids.pid).copied().unwrap_or(0)
+}
+
+/// Which thread of its parent a task counts as a child of; 0 for the first one.
+pub(crate) fn parent(pids: Pids) -> i32 {
+    match pids {
+        Pids { pid, tgid, .. } if pid != tgid => 0,
+        Pids { ppid, parent, .. } if parent == ppid || ppid <= 1 => 0,
+        Pids { parent, .. } => parent,
+    }
 }
 
 /// Saves a task that stands still.
@@ -131,6 +146,10 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             flags: flags.into(),
             stop_signal: stop_signal.into(),
             comm: task.comm(),
+            parent: parent(pids).into(),
+            vfork: frozen.vfork().into(),
+            rank: rank(ctx, pids).into(),
+            reserved: 0.into(),
         },
         &[],
     )?;
@@ -179,12 +198,15 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         ));
     }
     mm::restart(rs, part, newborn)?;
-    arch::restart_own(rs, part, newborn)?;
-    files::restart_table(rs, part, newborn)?;
-    fs::restart(rs, part)?;
     task::set_comm(&part.task.comm);
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     signal::restart_actions(rs, part, newborn)?;
+    if part.is_leader_gone() {
+        return zombie::restart_mask(rs, part);
+    }
+    arch::restart_own(rs, part, newborn)?;
+    files::restart_table(rs, part, newborn)?;
+    fs::restart(rs, part)?;
     signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;
     restart_block::restart(rs, part)
@@ -197,7 +219,9 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newbo
     if part.is_group_leader() {
         rlimits::restart(rs, part)?;
     }
-    sched::restart(rs, part)?;
+    if !part.is_leader_gone() {
+        sched::restart(rs, part)?;
+    }
     attr::restart(rs, part)?;
     // What took a right was done with those of init, what follows is with its own.
     creds::restart(rs, part)?;

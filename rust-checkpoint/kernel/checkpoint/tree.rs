@@ -9,6 +9,9 @@
 //! creates its threads, which rebuild what is theirs. All wait at a barrier. When all
 //! are there init gives them their process groups, sessions and registers and
 //! lets them go. If anything fails before, all of them are killed and reaped.
+//!
+//! A process group or session whose leader is gone keeps its number as long as
+//! it has members. A task stands in for that leader until they have joined.
 
 use crate::{
     arch,
@@ -38,8 +41,11 @@ use kernel::{
             reap,
             set_exit_signal,
             set_groups,
+            set_parent,
+            wait_in_vfork,
             Body,
-            Newborn, //
+            Newborn,
+            Next, //
         },
         event::Event,
         file::new_table_for_current,
@@ -121,6 +127,13 @@ struct Child {
     /// It has its last register, or goes to its exit.
     #[pin]
     gone: Event,
+    /// Position of the child that it waits for in vfork(2).
+    vfork: Option<usize>,
+    /// Position of the task that waits in vfork(2) for this one.
+    waiter: Option<usize>,
+    /// The waiter will be told when this one lets it go on.
+    #[pin]
+    attached: Event,
     /// 0 or a negative errno.
     result: Atomic<i32>,
     /// The value of the register that the kernel overwrites on the way out.
@@ -225,38 +238,129 @@ impl Child {
     }
 }
 
+impl Child {
+    /// Another task of the job.
+    fn other(&self, at: Option<usize>) -> Option<Arc<Child>> {
+        self.job.children.lock().get(at?).cloned()
+    }
+
+    /// Waits until whoever waits in vfork(2) for this task will be told.
+    fn wait_attached(&self) {
+        if self.waiter.is_some() && self.job.aborted.load(Acquire) == 0 {
+            self.attached.wait();
+        }
+    }
+
+    /// Waits in vfork(2) for the child that it waited for.
+    fn wait_in_vfork(&self, newborn: &Newborn, kid: &Child) -> Result {
+        let task = kid.task.as_ref().ok_or(ESRCH)?;
+        wait_in_vfork(newborn, task, || {
+            kid.attached.happen_for_all();
+            self.wait_attached();
+            // All of its registers but the one that says who the child was.
+            self.gone.happen_for_all();
+        })
+    }
+
+    /// What follows the barrier, for one that goes to user mode.
+    fn leave(self: &Arc<Self>, newborn: &mut Newborn) -> Result {
+        // Nothing before this point was visible, everything after it is.
+        task::release(&self.job.state.lock(), &self.part)?;
+        match self.other(self.vfork) {
+            Some(kid) => self.wait_in_vfork(newborn, &kid)?,
+            None => self.wait_attached(),
+        }
+        let me = self.clone();
+        // Also run by a task that dies on the way.
+        park::at_task_work_point(move || {
+            arch::set_syscall_register(me.ax.load(Acquire));
+            me.gone.happen_for_all();
+        })
+    }
+}
+
 impl Body for Child {
-    fn run(self: Arc<Self>, newborn: &mut Newborn) {
+    fn run(self: Arc<Self>, newborn: &mut Newborn) -> Next {
         let ret = self.build(newborn);
         let ok = ret.is_ok();
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);
         self.done.happen_for_all();
-        if ok && self.part.is_zombie() {
-            if self.job.end.wait_killable().is_err() {
-                self.result.store(EINTR.to_errno(), Release);
-                self.job.end.wait();
-            }
-        } else if ok && self.job.go.wait_killable().is_err() {
+        let (barrier, mut next) = match self.part.is_dead() {
+            true => (&self.job.end, None),
+            false => (&self.job.go, Some(Next::UserMode)),
+        };
+        if !ok {
+            next = None;
+        } else if barrier.wait_killable().is_err() {
             // Killed, and init may be setting its registers: it dies when that
             // is over.
             self.result.store(EINTR.to_errno(), Release);
-            self.job.go.wait();
-        } else if ok && self.job.aborted.load(Acquire) == 0 {
-            // Nothing before this point was visible, everything after it is.
-            let ret = task::release(&self.job.state.lock(), &self.part);
-            let me = self.clone();
-            // Also run by a task that dies on the way.
-            let last = move || {
-                arch::set_syscall_register(me.ax.load(Acquire));
-                me.gone.happen_for_all();
-            };
-            if ret.is_ok() && park::at_task_work_point(last).is_ok() {
-                return;
+            barrier.wait();
+            next = None;
+        } else if self.job.aborted.load(Acquire) != 0 {
+            next = None;
+        } else if self.part.is_leader_gone() {
+            next = Some(Next::Exit);
+        } else if next.is_some() && self.leave(newborn).is_err() {
+            next = None;
+        }
+        if next != Some(Next::UserMode) {
+            // Whoever waits for somebody that dies must not miss it.
+            if let Some(kid) = self.other(self.vfork) {
+                kid.attached.happen_for_all();
+            }
+            if ok {
+                self.wait_attached();
+            }
+            self.gone.happen_for_all();
+        }
+        match next {
+            Some(next) => next,
+            None => {
+                current!().kill();
+                Next::UserMode
             }
         }
-        self.gone.happen_for_all();
-        current!().kill();
+    }
+}
+
+/// Stands for the leader of a process group or session that is gone.
+#[pin_data]
+struct Holder {
+    pid: i32,
+    job: Arc<Job>,
+    task: SetOnce<ARef<Task>>,
+}
+
+impl Holder {
+    fn create(self: &Arc<Self>) -> Result {
+        let task = clone_with_pid(self.clone(), &[self.pid], false).map_err(|e| {
+            let mut rs = self.job.state.lock();
+            rs.report.subject(None);
+            rs.report.error(
+                Item {
+                    object: Object::Job,
+                    kind: "pid",
+                    name: b"",
+                    why: "the number of a process group or session is taken",
+                    remedy: "restart in a fresh pid namespace",
+                },
+                e,
+            )
+        })?;
+        self.task.populate(task);
+        Ok(())
+    }
+}
+
+impl Body for Holder {
+    fn run(self: Arc<Self>, _newborn: &mut Newborn) -> Next {
+        // One of init's descriptors may be the other end of the pipe that the
+        // image comes from. Whether this works is no matter: it is gone soon.
+        let _ = new_table_for_current();
+        let _ = self.job.end.wait_killable();
+        Next::Exit
     }
 }
 
@@ -268,17 +372,23 @@ struct Tree {
     order: KVVec<usize>,
     /// How many of `order` are children of init.
     roots: usize,
+    /// Positions in `children`, by pid.
+    by_pid: RBTree<i32, usize>,
+    /// Those who stand for leaders that are gone.
+    holders: KVVec<Arc<Holder>>,
 }
 
 /// Positions of the tasks that each task creates, and of those that init does.
 struct Kids {
     of: KVVec<KVVec<usize>>,
     of_init: KVVec<usize>,
+    by_pid: RBTree<i32, usize>,
 }
 
 impl Kids {
-    /// `EINVAL` where two tasks have the same pid, and where a thread has no
-    /// leader, or not the memory and signal actions of its leader.
+    /// `EINVAL` where two tasks have the same pid, where a thread has no leader, or
+    /// not the memory and signal actions of its leader, and where a parent, or a
+    /// thread of it, is none.
     fn new(parts: &[Part]) -> Result<Self> {
         let mut by_pid = RBTree::new();
         let mut of = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
@@ -298,9 +408,10 @@ impl Kids {
             let Some(part) = parts.get(i) else {
                 continue;
             };
-            let creator = by_pid.get(&part.creator()).copied();
+            let with_pid = |pid: i32| by_pid.get(&pid).and_then(|&at| parts.get(at));
+            let creator = with_pid(part.creator());
             if !part.is_group_leader() {
-                let leader = creator.and_then(|at| parts.get(at)).ok_or(EINVAL)?;
+                let leader = creator.ok_or(EINVAL)?;
                 if !leader.is_group_leader()
                     || leader.task.tgid != part.task.tgid
                     || leader.task.mm != part.task.mm
@@ -309,31 +420,93 @@ impl Kids {
                     return Err(EINVAL);
                 }
             }
-            if let Some(creator) = creator.and_then(|at| parts.get(at)) {
-                // The parent of a process is a process, too, and lives.
-                if !creator.is_group_leader() || creator.is_zombie() {
-                    return Err(EINVAL);
-                }
+            // The parent of a process is a process, too, and lives.
+            if creator.is_some_and(|c| !c.is_group_leader() || c.is_zombie()) {
+                return Err(EINVAL);
             }
-            // As setpgid(2) and setsid(2) would have it: a group is within one
-            // session, and both have the number of a process that leads them.
-            let leads = |id: i32| by_pid.get(&id).and_then(|&at| parts.get(at));
-            let (pgid, sid) = (part.task.pgid, part.task.sid);
-            if pgid.get() != 0
-                && !leads(pgid.get()).is_some_and(|p| {
-                    p.is_group_leader() && p.task.pgid == pgid && p.task.sid == sid
-                })
-                || sid.get() != 0
-                    && !leads(sid.get()).is_some_and(|p| p.is_group_leader() && p.task.sid == sid)
+            let of_parent = |thread: &Part| {
+                thread.task.tgid == part.task.ppid && !thread.is_dead() && creator.is_some()
+            };
+            if part.task.parent != 0
+                && (!part.is_group_leader()
+                    || !with_pid(part.task.parent.get()).is_some_and(of_parent))
             {
                 return Err(EINVAL);
             }
-            match creator.and_then(|at| of.get_mut(at)) {
+            match by_pid.get(&part.creator()).and_then(|&at| of.get_mut(at)) {
                 Some(kids) => kids.push(i, GFP_KERNEL_ACCOUNT)?,
                 None => of_init.push(i, GFP_KERNEL_ACCOUNT)?,
             }
         }
-        Ok(Self { of, of_init })
+        // A process without a first thread has another one.
+        for (kids, leader) in of.iter().zip(parts).filter(|(_, p)| p.is_leader_gone()) {
+            let mut threads = kids.iter().filter_map(|&kid| parts.get(kid));
+            if !threads.any(|kid| kid.task.tgid == leader.task.tgid) {
+                return Err(EINVAL);
+            }
+        }
+        Ok(Self {
+            of,
+            of_init,
+            by_pid,
+        })
+    }
+
+    /// The process groups and sessions whose leaders are gone. `EINVAL` where they
+    /// are not as setpgid(2) and setsid(2) would have it: a group is within one
+    /// session, and both have the number of a process that leads them, or did.
+    fn without_leader(&self, parts: &[Part]) -> Result<KVVec<i32>> {
+        let mut session_of = RBTree::new();
+        let mut gone = RBTree::new();
+        for part in parts {
+            let (pgid, sid) = (part.task.pgid.get(), part.task.sid.get());
+            for id in [pgid, sid] {
+                let Some(&at) = self.by_pid.get(&id) else {
+                    if id != 0 {
+                        gone.try_create_and_insert(id, (), GFP_KERNEL_ACCOUNT)?;
+                    }
+                    continue;
+                };
+                let leader = parts.get(at).ok_or(EINVAL)?;
+                if !leader.is_group_leader() || leader.task.sid != part.task.sid {
+                    return Err(EINVAL);
+                }
+            }
+            if pgid != 0 {
+                let other = session_of.try_create_and_insert(pgid, sid, GFP_KERNEL_ACCOUNT)?;
+                if other.is_some_and(|other| other.to_key_value().1 != sid) {
+                    return Err(EINVAL);
+                }
+            }
+        }
+        let mut ids = KVVec::new();
+        for (&id, ()) in gone.iter() {
+            ids.push(id, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(ids)
+    }
+
+    /// Positions of the tasks that wait in vfork(2), by that of the child they wait
+    /// for. `EINVAL` where two wait for one, and where that is none.
+    fn waiters(&self, parts: &[Part]) -> Result<RBTree<usize, usize>> {
+        let mut waiters = RBTree::new();
+        for (i, part) in parts.iter().enumerate() {
+            if part.task.vfork == 0 {
+                continue;
+            }
+            let at = *self.by_pid.get(&part.task.vfork.get()).ok_or(EINVAL)?;
+            let kid = parts.get(at).ok_or(EINVAL)?;
+            if kid.is_dead()
+                || !kid.is_group_leader()
+                || kid.task.tgid == part.task.tgid
+                || waiters
+                    .try_create_and_insert(at, i, GFP_KERNEL_ACCOUNT)?
+                    .is_some()
+            {
+                return Err(EINVAL);
+            }
+        }
+        Ok(waiters)
     }
 
     /// Positions of the tasks that task `i` creates.
@@ -352,6 +525,19 @@ impl Tree {
             parts.push(Part::new(task, record.offset), GFP_KERNEL_ACCOUNT)?;
         }
         let kids = Kids::new(&parts)?;
+        let waiters = kids.waiters(&parts)?;
+        let mut holders = KVVec::new();
+        for pid in kids.without_leader(&parts)? {
+            let holder = Arc::pin_init(
+                pin_init!(Holder {
+                    pid,
+                    job: job.clone(),
+                    task: SetOnce::new(),
+                }),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+            holders.push(holder, GFP_KERNEL_ACCOUNT)?;
+        }
 
         // Parents before children, from init down.
         let mut order = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
@@ -368,7 +554,10 @@ impl Tree {
 
         let mut children = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
         let mut family = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
-        for (part, kids) in Iterator::zip(parts.into_iter(), kids.of) {
+        let by_pid = kids.by_pid;
+        for (i, (part, kids)) in Iterator::zip(parts.into_iter(), kids.of).enumerate() {
+            let vfork = by_pid.get(&part.task.vfork.get()).copied();
+            let waiter = waiters.get(&i).copied();
             let child = Arc::pin_init(
                 pin_init!(Child {
                     job: job.clone(),
@@ -379,6 +568,9 @@ impl Tree {
                     turn <- Event::new(),
                     done <- Event::new(),
                     gone <- Event::new(),
+                    vfork,
+                    waiter,
+                    attached <- Event::new(),
                     result: Atomic::new(0),
                     ax: Atomic::new(0),
                 }),
@@ -392,6 +584,8 @@ impl Tree {
             children,
             order,
             roots,
+            by_pid,
+            holders,
         })
     }
 
@@ -400,8 +594,16 @@ impl Tree {
         self.order.iter().filter_map(|&i| self.children.get(i))
     }
 
+    /// The task with this pid.
+    fn with_pid(&self, pid: i32) -> Option<&Arc<Child>> {
+        self.children.get(*self.by_pid.get(&pid)?)
+    }
+
     /// Creates all tasks and has them rebuild themselves.
     fn build(&self) -> Result {
+        for holder in &self.holders {
+            holder.create()?;
+        }
         for child in self.in_order().take(self.roots) {
             child.create()?;
         }
@@ -443,36 +645,66 @@ impl Tree {
             }
             child.result()?;
             rs.report.subject(Some((child.pid(), part.task.comm)));
-            if !part.is_zombie() {
-                let ax = arch::restart_thread(&mut rs.report, task, part.records(meta))?;
+            if !part.is_dead() {
+                // Who waits in vfork(2) comes back with the pid of the child.
+                let result = Some(part.task.vfork.get() as u64).filter(|&pid| pid != 0);
+                let ax = arch::restart_thread(&mut rs.report, task, part.records(meta), result)?;
                 child.ax.store(ax, Release);
             }
             if part.is_group_leader() && !part.is_zombie() {
                 set_groups(task, part.task.pgid.get(), part.task.sid.get())?;
             }
         }
+        self.adopt()?;
         rs.report.subject(None);
         // Those of a failed restart send no signals.
         job.end.happen_for_all();
-        for child in self.in_order().filter(|c| c.part.is_zombie()) {
+        for child in self.in_order().filter(|c| c.part.is_dead()) {
             let task = child.task.as_ref().ok_or(ESRCH)?;
             // Up to its last context switch it uses something. Should another
             // thread of init wait for it, it is found missing below.
             task.wait_gone();
             child.result()?;
-            // Not before: whoever leaves a group may orphan it.
-            set_groups(task, child.part.task.pgid.get(), child.part.task.sid.get())?;
+            if child.part.is_zombie() {
+                // Not before: whoever leaves a group may orphan it.
+                set_groups(task, child.part.task.pgid.get(), child.part.task.sid.get())?;
+            }
+        }
+        for holder in &self.holders {
+            reap(holder.pid)?;
         }
         // Nothing can fail any more.
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
             let Some(task) = child.task.as_ref() else {
                 continue;
             };
-            if child.part.is_zombie() {
+            if child.part.is_dead() {
                 zombie::finish(rs, &child.part, task)?;
             } else {
                 set_exit_signal(task, child.part.task.exit_signal.get());
             }
+        }
+        Ok(())
+    }
+
+    /// Gives each process its place among the children of its parent.
+    fn adopt(&self) -> Result {
+        let mut processes = KVVec::new();
+        for child in self.in_order().filter(|c| c.part.is_group_leader()) {
+            processes.push(child, GFP_KERNEL_ACCOUNT)?;
+        }
+        processes.sort_unstable_by_key(|c| (c.part.task.rank.get(), c.pid()));
+        for child in processes {
+            let task = child.task.as_ref().ok_or(ESRCH)?;
+            let parent = match child.part.task.parent.get() {
+                0 => None,
+                pid => Some(
+                    self.with_pid(pid)
+                        .and_then(|p| p.task.as_ref())
+                        .ok_or(ESRCH)?,
+                ),
+            };
+            set_parent(task, parent.map(|p| &**p))?;
         }
         Ok(())
     }
@@ -492,6 +724,10 @@ impl Tree {
         }
         job.end.happen_for_all();
         job.go.happen_for_all();
+        for holder in self.holders.iter().filter(|h| h.task.as_ref().is_some()) {
+            // Gone already, if it was reaped before.
+            let _ = reap(holder.pid);
+        }
         for child in self.in_order() {
             if child.task.as_ref().is_some() {
                 // Killed: it will be done soon, and no longer uses the image.
@@ -519,7 +755,7 @@ pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
         Ok(()) => {
             job.go.happen_for_all();
             // Whoever is saved next must be found with all of its registers.
-            for child in tree.children.iter().filter(|c| !c.part.is_zombie()) {
+            for child in tree.children.iter().filter(|c| !c.part.is_dead()) {
                 if child.gone.wait_killable().is_err() {
                     break;
                 }

@@ -10,14 +10,22 @@
 //!
 //! Its signal actions and pending signals, which do no more than show in /proc,
 //! are not saved.
+//!
+//! The first thread of a process that has exited while others live on is one, too,
+//! that nobody can wait for yet. At a restart it rebuilds what belongs to the
+//! process, makes the threads, and exits before they run.
 
 use crate::{
+    attr,
     checkpoint::{
         Checkpoint,
         Section, //
     },
     creds,
-    freeze::Zombie,
+    freeze::{
+        Frozen,
+        Zombie, //
+    },
     image::record::{
         self as wire,
         task_flags,
@@ -31,7 +39,13 @@ use crate::{
         Part,
         Restart, //
     },
-    task::groups, //
+    rlimits,
+    signal as process_signal,
+    task::{
+        groups,
+        parent,
+        rank, //
+    }, //
 };
 use kernel::{
     checkpoint::{
@@ -86,44 +100,36 @@ fn from_wire(usage: &wire::Usage) -> Usage {
     }
 }
 
-/// Saves a zombie.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, zombie: &Zombie) -> Result {
+/// What a Task record says of a task that has exited, but for its process.
+fn record(ctx: &mut Checkpoint, zombie: &Zombie, flag: u32) -> wire::Task {
     let (task, pids) = (zombie.task(), zombie.pids());
-    let exit = task.exit();
-    if exit.nested {
-        ctx.report.refuse(Item {
-            object: Object::Task,
-            kind: "pid-ns",
-            name: b"",
-            why: "it has exited in a pid namespace of its own, and was not waited for",
-            remedy: "let its parent wait(2) for it",
-        });
-    }
     let (pgid, sid) = groups(ctx, pids);
-    let mut flags = task_flags::ZOMBIE;
-    if task.is_forked() {
-        flags |= task_flags::FORKED;
+    let forked = match task.is_forked() {
+        true => task_flags::FORKED,
+        false => 0,
+    };
+    wire::Task {
+        pid: pids.pid.into(),
+        tgid: pids.tgid.into(),
+        ppid: pids.ppid.into(),
+        pgid: pgid.into(),
+        sid: sid.into(),
+        exit_signal: task.exit_signal().into(),
+        mm: 0.into(),
+        files: 0.into(),
+        fs: 0.into(),
+        sighand: 0.into(),
+        flags: (flag | forked).into(),
+        stop_signal: 0.into(),
+        comm: task.comm(),
+        parent: parent(pids).into(),
+        vfork: 0.into(),
+        rank: rank(ctx, pids).into(),
+        reserved: 0.into(),
     }
-    ctx.emit(
-        Section::Tasks,
-        Kind::Task,
-        &wire::Task {
-            pid: pids.pid.into(),
-            tgid: pids.tgid.into(),
-            ppid: pids.ppid.into(),
-            pgid: pgid.into(),
-            sid: sid.into(),
-            exit_signal: task.exit_signal().into(),
-            mm: 0.into(),
-            files: 0.into(),
-            fs: 0.into(),
-            sighand: 0.into(),
-            flags: flags.into(),
-            stop_signal: 0.into(),
-            comm: task.comm(),
-        },
-        &[],
-    )?;
+}
+
+fn emit_exit(ctx: &mut Checkpoint, task: &Task, exit: &Exit) -> Result {
     ctx.emit(
         Section::Tasks,
         Kind::Exit,
@@ -137,7 +143,53 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, zombie: &Zombie) -> Result {
             children: to_wire(&exit.children),
         },
         &[],
-    )?;
+    )
+}
+
+/// Saves the first thread of a process, which has exited, with what belongs to the
+/// process, by the example of `thread`.
+pub(crate) fn checkpoint_leader(
+    ctx: &mut Checkpoint,
+    leader: &Zombie,
+    thread: &Frozen<'_>,
+) -> Result {
+    let task = leader.task();
+    let mut head = record(ctx, leader, task_flags::LEADER_GONE);
+    let (flags, stop_signal) = process_signal::checkpoint_stop(thread)?;
+    let mut of_process = flags & wire::FLAGS_OF_PROCESS;
+    if thread.task().has_tty_of(current!()) {
+        of_process |= task_flags::INIT_TTY;
+    }
+    head.flags = (head.flags.get() | of_process).into();
+    if of_process & (task_flags::GROUP_STOPPED | task_flags::STOP_WAITABLE) != 0 {
+        head.stop_signal = stop_signal.into();
+    }
+    head.mm = crate::mm::checkpoint(ctx, thread)?.into();
+    head.sighand = process_signal::checkpoint_actions(ctx, thread)?.into();
+    ctx.emit(Section::Tasks, Kind::Task, &head, &[])?;
+    emit_exit(ctx, task, &task.exit())?;
+    creds::checkpoint(ctx, task)?;
+    rlimits::checkpoint(ctx, thread)?;
+    attr::checkpoint(ctx, thread)?;
+    process_signal::checkpoint_of_process(ctx, thread)
+}
+
+/// Saves a zombie.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, zombie: &Zombie) -> Result {
+    let task = zombie.task();
+    let exit = task.exit();
+    if exit.nested {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind: "pid-ns",
+            name: b"",
+            why: "it has exited in a pid namespace of its own, and was not waited for",
+            remedy: "let its parent wait(2) for it",
+        });
+    }
+    let head = record(ctx, zombie, task_flags::ZOMBIE);
+    ctx.emit(Section::Tasks, Kind::Task, &head, &[])?;
+    emit_exit(ctx, task, &exit)?;
     creds::checkpoint(ctx, task)
 }
 
@@ -148,6 +200,12 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, _newborn: &mut Newborn) -> 
     }
     task::set_comm(&part.task.comm);
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
+    restart_mask(rs, part)?;
+    creds::restart(rs, part)
+}
+
+/// Has the current task block what the one blocked that it becomes.
+pub(crate) fn restart_mask(rs: &Restart, part: &Part) -> Result {
     let image = rs.image.clone();
     let meta = image.meta();
     let record = part.record(&meta, Kind::Exit)?;
@@ -155,8 +213,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, _newborn: &mut Newborn) -> 
     signal::set_masks(&Masks {
         blocked: exit.blocked.get() & !signal::unblockable(),
         saved: None,
-    })?;
-    creds::restart(rs, part)
+    })
 }
 
 /// Puts on record of `task`, which has died, how it ended; called by init.

@@ -79,7 +79,7 @@ pub enum Kind {
     Pipe = 26,
     /// [`PipeData`]; tail: the bytes. Belongs to the Pipe before it.
     PipeData = 27,
-    /// [`Exit`]: how a zombie ended. Belongs to the Task before it.
+    /// [`Exit`]: how a task ended that has exited. Belongs to the Task before it.
     Exit = 28,
 }
 
@@ -571,9 +571,9 @@ wire! {
         pub tgid: I32,
         /// Parent; 1 is init, 0 a parent outside the namespace (init after a restart).
         pub ppid: I32,
-        /// Process group; 0 for that of init.
+        /// Process group; 0 for that of init. Its leader may be gone.
         pub pgid: I32,
-        /// Session; 0 for that of init.
+        /// Session; 0 for that of init. Its leader may be gone.
         pub sid: I32,
         /// Signal sent to the parent on exit.
         pub exit_signal: I32,
@@ -591,6 +591,15 @@ wire! {
         pub stop_signal: U32,
         /// Command name, padded with NUL.
         pub comm: [u8; 16],
+        /// The thread of the parent that counts as the one which made it; 0 for
+        /// the first thread, or without a parent in the job.
+        pub parent: I32,
+        /// The child that it waits for in vfork(2), 0 for none.
+        pub vfork: I32,
+        /// Its place among the children of that thread: the order is what counts.
+        pub rank: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
 
@@ -616,9 +625,19 @@ pub mod task_flags {
     pub const FORKED: u32 = 1 << 8;
     /// Has exited, and waits for its parent to wait for it.
     pub const ZOMBIE: u32 = 1 << 9;
+    /// The first thread of a process, which has exited while others live on.
+    pub const LEADER_GONE: u32 = 1 << 10;
     /// All bits known.
-    pub const ALL: u32 = (1 << 10) - 1;
+    pub const ALL: u32 = (1 << 11) - 1;
 }
+
+/// Of [`task_flags`], what is the same for all threads of a process.
+pub const FLAGS_OF_PROCESS: u32 = task_flags::INIT_TTY
+    | task_flags::GROUP_STOPPED
+    | task_flags::GROUP_CONTINUED
+    | task_flags::STOP_WAITABLE
+    | task_flags::NOTIFY_STOPPED
+    | task_flags::NOTIFY_CONTINUED;
 
 wire! {
     /// Resources a process has used (getrusage(2)).
@@ -647,9 +666,9 @@ wire! {
 }
 
 wire! {
-    /// How a zombie ended.
+    /// How a zombie ended, or the first thread of a process that lives on.
     pub struct Exit {
-        /// What wait(2) says of it.
+        /// What wait(2) says of it, or will say should nothing else happen.
         pub status: U32,
         /// Zero.
         pub reserved: U32,

@@ -68,6 +68,7 @@ use super::{
         ThreadX86,
         UserPtrs,
         Vma,
+        FLAGS_OF_PROCESS,
         PIPE_PACKET,
         RSEQ_SLICE,
         SHM_NORESERVE,
@@ -110,6 +111,10 @@ const PARTS: [(Kind, &str); 7] = [
     (Kind::Sched, "task without Sched record"),
     (Kind::UserPtrs, "task without UserPtrs record"),
 ];
+
+/// What a process may have beside what every task has, and that its first thread stands for even
+/// when it is gone.
+const PARTS_OF_PROCESS: [Kind; 0] = [];
 
 /// What there is in an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -204,13 +209,22 @@ enum Owner<'a> {
     /// A Pipe record, and the bytes there is room for.
     Pipe(u64),
     Mm(MmState<'a>),
-    /// A Task record: where it stands, and whether the task leads its thread group, and is
-    /// a zombie.
+    /// A Task record: where it stands, whether the task leads its thread group, and whether
+    /// it lives.
     Task {
         offset: u64,
         leader: bool,
-        zombie: bool,
+        life: Life,
     },
+}
+
+/// Whether a task lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Living,
+    /// It has exited, and others of its process live.
+    LeaderGone,
+    Zombie,
 }
 
 /// What there is to know of a Mm record while its children are looked at.
@@ -312,20 +326,33 @@ impl<'a> Verify<'a> {
         let Owner::Task {
             offset,
             leader,
-            zombie,
+            life,
         } = self.owner
         else {
             return Ok(());
         };
         let has = |kind: Kind| self.parts & bit(kind as u32) != 0;
-        if has(Kind::Exit) != zombie {
+        if has(Kind::Exit) != (life != Life::Living) {
             return Err(Fault::new(
                 offset,
                 "zombie without Exit record, or the other way round",
             ));
         }
-        if zombie {
-            if self.regsets != 0 || self.parts != bit(Kind::Exit as u32) | bit(Kind::Creds as u32) {
+        if life != Life::Living {
+            let of_both = [Kind::Exit, Kind::Creds];
+            let of_process = [Kind::Rlimits, Kind::Attr];
+            let set = |kinds: &[Kind]| kinds.iter().fold(0, |set, k| set | bit(*k as u32));
+            let (needed, allowed) = match life {
+                Life::Zombie => (set(&of_both), 0),
+                _ => (
+                    set(&of_both) | set(&of_process),
+                    bit(PENDING_SHARED) | set(&PARTS_OF_PROCESS),
+                ),
+            };
+            if self.regsets != 0
+                || self.parts & needed != needed
+                || self.parts & !(needed | allowed) != 0
+            {
                 return Err(Fault::new(
                     offset,
                     "zombie with too many records or too few",
@@ -675,7 +702,7 @@ impl<'a> Verify<'a> {
         self.owner = Owner::Task {
             offset: r.offset,
             leader: task.pid == task.tgid,
-            zombie: task.flags.get() & task_flags::ZOMBIE != 0,
+            life: life(r, task.flags.get())?,
         };
         self.parts = 0;
         self.regsets = 0;
@@ -686,29 +713,41 @@ impl<'a> Verify<'a> {
                 return Err(r.fault("impossible pid"));
             }
         }
-        for id in [task.ppid.get(), task.pgid.get(), task.sid.get()] {
-            if id < 0 {
-                return Err(r.fault("negative parent, process group or session"));
+        for id in [task.ppid, task.pgid, task.sid, task.parent, task.vfork] {
+            if id.get() < 0 {
+                return Err(r.fault("negative parent, process group, session or child"));
             }
         }
         if first && self.job.is_some_and(|job| job.root_pid != task.pid) {
             return Err(r.fault("first task is not the one that the job names"));
         }
+        reserved(r, task.reserved.get())?;
         bits(r, task.flags.get().into(), task_flags::ALL.into())?;
-        if task.flags.get() & task_flags::ZOMBIE == 0 {
-            refer(r, task.mm.get(), self.sum.mms)?;
-            refer(r, task.files.get(), self.sum.fd_tables)?;
-            refer(r, task.fs.get(), self.sum.fs)?;
-            refer(r, task.sighand.get(), self.sum.sighands)?;
-        } else {
-            for id in [task.mm, task.files, task.fs, task.sighand] {
-                refer_or_none(r, id.get(), 0)?;
+        let life = life(r, task.flags.get())?;
+        let has_mm = life != Life::Zombie;
+        for (id, count) in [(task.mm, self.sum.mms), (task.sighand, self.sum.sighands)] {
+            match has_mm {
+                true => refer(r, id.get(), count)?,
+                false => refer_or_none(r, id.get(), 0)?,
             }
-            if task.flags.get() & !(task_flags::ZOMBIE | task_flags::FORKED) != 0
-                || task.stop_signal.get() != 0
+        }
+        let lives = life == Life::Living;
+        for (id, count) in [(task.files, self.sum.fd_tables), (task.fs, self.sum.fs)] {
+            match lives {
+                true => refer(r, id.get(), count)?,
+                false => refer_or_none(r, id.get(), 0)?,
+            }
+        }
+        if !lives {
+            let own = task_flags::ZOMBIE | task_flags::LEADER_GONE | task_flags::FORKED;
+            let of_process = FLAGS_OF_PROCESS;
+            let allowed = if has_mm { own | of_process } else { own };
+            if task.flags.get() & !allowed != 0
+                || (!has_mm && task.stop_signal.get() != 0)
                 || task.pid != task.tgid
+                || task.vfork.get() != 0
             {
-                return Err(r.fault("zombie that is a thread, stopped or has a terminal"));
+                return Err(r.fault("zombie that is a thread, stopped, waits or has a terminal"));
             }
         }
         // Threads, and only they, have -1: the kernel tells them by that.
@@ -831,6 +870,16 @@ impl Room<'_> {
             }
         }
         Ok(self.from <= start && end <= self.to)
+    }
+}
+
+/// Whether a task with these flags lives.
+fn life(r: &Record<'_>, flags: u32) -> Result<Life, Fault> {
+    match flags & (task_flags::ZOMBIE | task_flags::LEADER_GONE) {
+        0 => Ok(Life::Living),
+        task_flags::ZOMBIE => Ok(Life::Zombie),
+        task_flags::LEADER_GONE => Ok(Life::LeaderGone),
+        _ => Err(r.fault("zombie that has threads")),
     }
 }
 

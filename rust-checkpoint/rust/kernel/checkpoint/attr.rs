@@ -203,7 +203,7 @@ pub enum Unsupported {
     Uclamp = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UCLAMP,
     /// A futex with priority inheritance that somebody waits for.
     PiFutex = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PI_FUTEX,
-    /// Its parent waits in vfork(2).
+    /// Init or a process outside waits for it in vfork(2).
     Vfork = bindings::checkpoint_unsupported_CHECKPOINT_HAS_VFORK,
     /// Its process is exiting, executing a program or dumping core.
     Exit = bindings::checkpoint_unsupported_CHECKPOINT_HAS_EXIT,

@@ -6,6 +6,7 @@
 
 use crate::{
     bindings,
+    checkpoint::event::Event,
     checkpoint::task::{
         fatal_signal_pending,
         wait_a_tick,
@@ -45,11 +46,19 @@ impl Newborn {
     }
 }
 
+/// Where a new task goes when its body has run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// To user mode: it has got registers to go with, or is about to die.
+    UserMode,
+    /// To its exit, alone: the process lives on if it has other threads.
+    Exit,
+}
+
 /// What a new task does before it goes to user mode for the first time.
 pub trait Body: Send + Sync + 'static {
-    /// Runs as the new task. When it returns, the task goes to user mode, so
-    /// it must have got registers to go with, or be about to die.
-    fn run(self: Arc<Self>, newborn: &mut Newborn);
+    /// Runs as the new task.
+    fn run(self: Arc<Self>, newborn: &mut Newborn) -> Next;
 }
 
 /// For how many ticks a pid may be taken by nobody.
@@ -86,7 +95,12 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
         let body = unsafe { Arc::from_raw(arg.cast::<B>().cast_const()) };
         // INVARIANT: the task was created just now, and returns from here to go
         // to user mode; `run()` can't keep what it only borrows.
-        body.run(&mut Newborn(NotThreadSafe));
+        let next = body.run(&mut Newborn(NotThreadSafe));
+        if next == Next::Exit {
+            // SAFETY: the task holds nothing any more: the body, all that there
+            // was, has been consumed. It has a parent that waits for it.
+            unsafe { bindings::do_exit(0) };
+        }
         0
     }
 
@@ -176,6 +190,33 @@ pub fn set_exit(task: &Task, exit: &Exit, signal: i32) {
     // SAFETY: there is a reference to the task; takes the lock under which tasks
     // are reaped, and looks.
     unsafe { bindings::checkpoint_set_exit(task.as_ptr(), exit, signal) };
+}
+
+/// Makes `task`, the leader of a process that has not been to user mode, the youngest
+/// child of a thread of its parent; without one, of the thread whose child it is.
+///
+/// `ESRCH`: the thread is gone, or not one of the parent.
+pub fn set_parent(task: &Task, thread: Option<&Task>) -> Result {
+    let thread = thread.map_or(core::ptr::null_mut(), |thread| thread.as_ptr());
+    // SAFETY: there are references to both; takes the lock under which tasks are
+    // reaped, and looks.
+    to_result(unsafe { bindings::checkpoint_set_parent(task.as_ptr(), thread) })
+}
+
+/// Has the current task wait for `child` as in vfork(2), until that one executes
+/// a program or exits. `attached` is called when the child will tell.
+///
+/// `child` has not been to user mode, and neither goes there nor exits before
+/// `attached` is called. `ERESTARTSYS`: the current task is killed.
+pub fn wait_in_vfork(_newborn: &Newborn, child: &Task, attached: impl FnOnce()) -> Result {
+    pin_init::stack_pin_init!(let done = Event::new());
+    // SAFETY: there is a reference to the child. The completion is pinned until
+    // the wait below is over: then the child has completed it under the lock that
+    // protects the pointer to it, or no longer has that pointer.
+    unsafe { bindings::checkpoint_vfork_attach(child.as_ptr(), done.as_raw()) };
+    attached();
+    // SAFETY: as above, attached just now by this task.
+    to_result(unsafe { bindings::checkpoint_vfork_wait(child.as_ptr(), done.as_raw()) })
 }
 
 /// Makes the current task the leader of a new session.

@@ -34,6 +34,11 @@ impl Event {
         })
     }
 
+    /// The completion inside, for C.
+    pub(super) fn as_raw(&self) -> *mut bindings::completion {
+        self.inner.get()
+    }
+
     /// It happened once: one waiter goes on.
     #[doc(alias = "complete")]
     pub fn happen(&self) {

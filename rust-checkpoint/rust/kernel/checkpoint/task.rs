@@ -176,11 +176,17 @@ pub trait TaskExt {
     fn wait_gone(&self);
     /// Whether it was sent SIGKILL, which it may not have noticed.
     fn is_killed(&self) -> bool;
-    /// Has a task that job control stopped stay asleep, whatever wakes it, until
-    /// [`TaskExt::release_stopped`]; false when it is not stopped.
-    fn hold_stopped(&self) -> bool;
-    /// Lets go of a task that was held stopped.
-    fn release_stopped(&self);
+    /// Pids in `ns` of its children, eldest first; with `whole` those of all
+    /// threads of the process.
+    fn children_in(&self, ns: &PidNamespace, whole: bool) -> Result<KVVec<i32>>;
+    /// The child that it waits for in vfork(2), if it does.
+    fn vfork_child(&self) -> Option<ARef<Task>>;
+    /// Has a task that job control stopped, or that waits in vfork(2), stay
+    /// asleep, whatever wakes it, until [`TaskExt::release_asleep`]; false when
+    /// it does not sleep so.
+    fn hold_asleep(&self) -> bool;
+    /// Lets go of a task that was held asleep.
+    fn release_asleep(&self);
     /// Voluntary and involuntary context switches so far.
     fn switches(&self) -> u64;
     /// Name of the kernel function it sleeps in, into `buf`.
@@ -209,6 +215,8 @@ pub struct Pids {
     pub tgid: i32,
     /// Of its parent.
     pub ppid: i32,
+    /// Of the thread of its parent that counts as the one which made it.
+    pub parent: i32,
     /// Of its process group.
     pub pgid: i32,
     /// Of its session.
@@ -293,14 +301,15 @@ impl TaskExt for Task {
         // SAFETY: task and namespace are alive; the parent is protected by RCU.
         unsafe {
             let parent = core::ptr::addr_of!((*t).real_parent).read_volatile();
+            let of_parent = |of: unsafe extern "C" fn(_, _) -> _| match parent.is_null() {
+                true => 0,
+                false => of(parent, ns),
+            };
             Pids {
                 pid: bindings::task_pid_nr_ns(t, ns),
                 tgid: bindings::task_tgid_nr_ns(t, ns),
-                ppid: if parent.is_null() {
-                    0
-                } else {
-                    bindings::task_tgid_nr_ns(parent, ns)
-                },
+                ppid: of_parent(bindings::task_tgid_nr_ns),
+                parent: of_parent(bindings::task_pid_nr_ns),
                 pgid: bindings::task_pgrp_nr_ns(t, ns),
                 sid: bindings::task_session_nr_ns(t, ns),
             }
@@ -336,14 +345,44 @@ impl TaskExt for Task {
         unsafe { bindings::fatal_signal_pending(self.as_ptr()) }
     }
 
-    fn hold_stopped(&self) -> bool {
-        // SAFETY: the task is alive.
-        unsafe { bindings::checkpoint_hold_stopped(self.as_ptr()) }
+    fn children_in(&self, ns: &PidNamespace, whole: bool) -> Result<KVVec<i32>> {
+        let mut pids = KVVec::new();
+        loop {
+            // SAFETY: task and namespace are alive; there is room for as many
+            // pids as it is told.
+            let n = unsafe {
+                bindings::checkpoint_children(
+                    self.as_ptr(),
+                    ns.as_ptr(),
+                    whole,
+                    pids.as_mut_ptr(),
+                    pids.len(),
+                )
+            };
+            if n <= pids.len() {
+                pids.truncate(n);
+                return Ok(pids);
+            }
+            // Some may come while room is made.
+            pids.resize(n, 0, GFP_KERNEL_ACCOUNT)?;
+        }
     }
 
-    fn release_stopped(&self) {
+    fn vfork_child(&self) -> Option<ARef<Task>> {
+        // SAFETY: the task is alive; a reference comes with the result.
+        let child = NonNull::new(unsafe { bindings::checkpoint_vfork_child(self.as_ptr()) })?;
+        // SAFETY: the reference is ours.
+        Some(unsafe { ARef::from_raw(child.cast()) })
+    }
+
+    fn hold_asleep(&self) -> bool {
         // SAFETY: the task is alive.
-        unsafe { bindings::checkpoint_release_stopped(self.as_ptr()) };
+        unsafe { bindings::checkpoint_hold_asleep(self.as_ptr()) }
+    }
+
+    fn release_asleep(&self) {
+        // SAFETY: the task is alive.
+        unsafe { bindings::checkpoint_release_asleep(self.as_ptr()) };
     }
 
     fn switches(&self) -> u64 {

@@ -173,6 +173,13 @@ impl Still<'_> {
         unsafe { bindings::checkpoint_x86_finish_regs(self.as_ptr(), flags as c_ulong) };
     }
 
+    /// Has the system call be over that the registers in [`NT_PRSTATUS`] are in:
+    /// nothing restarts it.
+    pub fn end_syscall(&self) {
+        // SAFETY: by the type invariant the task stands still.
+        unsafe { bindings::checkpoint_x86_end_syscall(self.as_ptr()) };
+    }
+
     /// A debug register, as a tracer reads it.
     pub fn debug_register(&self, n: usize) -> u64 {
         // SAFETY: by the type invariant the task stands still; any number may

@@ -429,7 +429,7 @@ fn values() {
     bad::<Task>(Kind::Task, 0, "impossible pid", |x| x.tgid = 0.into());
     let first = "first task is not the one that the job names";
     bad::<Task>(Kind::Task, 0, first, |x| x.pid = 3.into());
-    let negative = "negative parent, process group or session";
+    let negative = "negative parent, process group, session or child";
     bad::<Task>(Kind::Task, 0, negative, |x| x.sid = (-1).into());
     for signal in [65, -1] {
         refused(Kind::Task, 0, "impossible signal", |s| {
@@ -564,7 +564,7 @@ fn task_without_a_part() {
 
 #[test]
 fn zombies() {
-    const ODD: &str = "zombie that is a thread, stopped or has a terminal";
+    const ODD: &str = "zombie that is a thread, stopped, waits or has a terminal";
     const HOW_MANY: &str = "zombie with too many records or too few";
     const EXIT: &str = "zombie without Exit record, or the other way round";
     let zombie = |what, change: fn(&mut Task)| {
@@ -587,6 +587,10 @@ fn zombies() {
         x.flags = (task_flags::ZOMBIE | task_flags::STOPPED).into()
     });
     zombie(ODD, |x| x.tgid = 2.into());
+    zombie(ODD, |x| x.vfork = 2.into());
+    zombie("zombie that has threads", |x| {
+        x.flags = (task_flags::ZOMBIE | task_flags::LEADER_GONE).into()
+    });
     fine(|s| {
         s.edit::<Task>(Kind::Task, 1, |x| {
             x.flags = (task_flags::ZOMBIE | task_flags::FORKED).into();
@@ -613,6 +617,69 @@ fn zombies() {
     });
     bad::<Exit>(Kind::Exit, 0, "impossible usage of a zombie", |x| {
         x.own.utime_ns = (1 << 63).into();
+    });
+}
+
+/// The zombie of the sample as the first thread of a process that lives.
+fn leader_gone(s: &mut Sample) {
+    s.edit::<Task>(Kind::Task, 1, |x| {
+        x.flags = task_flags::LEADER_GONE.into();
+        x.mm = 1.into();
+        x.sighand = 1.into();
+    });
+    for kind in [Kind::Attr, Kind::Rlimits] {
+        let bytes = s.bytes_of(kind, 0);
+        s.insert(Kind::End, 0, &bytes);
+    }
+    s.recount();
+}
+
+#[test]
+fn leaders_that_are_gone() {
+    const ODD: &str = "zombie that is a thread, stopped, waits or has a terminal";
+    const HOW_MANY: &str = "zombie with too many records or too few";
+    fine(leader_gone);
+    let gone = |what, change: fn(&mut Task)| {
+        refused(Kind::Task, 1, what, |s| {
+            leader_gone(s);
+            s.edit(Kind::Task, 1, change);
+        });
+    };
+    gone("reference to nothing", |x| x.mm = 0.into());
+    gone("reference to nothing", |x| x.sighand = 0.into());
+    gone("reference to an object that is not defined", |x| {
+        x.files = 1.into()
+    });
+    gone("reference to an object that is not defined", |x| {
+        x.fs = 1.into()
+    });
+    gone(ODD, |x| x.tgid = 2.into());
+    gone(ODD, |x| x.vfork = 2.into());
+    gone(ODD, |x| {
+        x.flags = (task_flags::LEADER_GONE | task_flags::STOPPED).into()
+    });
+    fine(|s| {
+        leader_gone(s);
+        s.edit::<Task>(Kind::Task, 1, |x| {
+            x.flags = (task_flags::LEADER_GONE
+                | task_flags::FORKED
+                | task_flags::INIT_TTY
+                | task_flags::GROUP_STOPPED)
+                .into();
+            x.stop_signal = 19.into();
+        });
+    });
+    for kind in [Kind::Attr, Kind::Rlimits, Kind::Creds] {
+        refused(Kind::Task, 1, HOW_MANY, |s| {
+            leader_gone(s);
+            s.replace(kind, 1, &[]);
+        });
+    }
+    refused(Kind::Task, 1, HOW_MANY, |s| {
+        leader_gone(s);
+        let bytes = s.bytes_of(Kind::Signals, 0);
+        s.insert(Kind::End, 0, &bytes);
+        s.recount();
     });
 }
 

@@ -452,6 +452,10 @@ fn task(r: &mut Records) {
         flags: 0.into(),
         stop_signal: 0.into(),
         comm: *b"counter\0\0\0\0\0\0\0\0\0",
+        parent: 0.into(),
+        vfork: 0.into(),
+        rank: 0.into(),
+        reserved: 0.into(),
     };
     r.add(Kind::Task, &task, &[]);
     for (note, len) in [(1u32, 216), (0x202, 832)] {

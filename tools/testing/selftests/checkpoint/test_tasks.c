@@ -890,43 +890,6 @@ SCENARIO(fork_storm, .tasks = -1, .moving = true,
 	CHECK(n > 0);
 }
 
-static void *read_to_the_end(void *fd)
-{
-	char c;
-
-	while (read(*(int *)fd, &c, 1) > 0)
-		;
-	_exit(6);
-}
-
-SCENARIO(first_thread_gone, .tasks = -1, .refused = "first thread", .any_pid = true)
-{
-	char path[32], state[256];
-	int p[2], fd;
-	pthread_t t;
-	pid_t pid;
-
-	NEED(!pipe(p));
-	pid = fork();
-	if (!pid) {
-		close(p[1]);
-		if (pthread_create(&t, NULL, read_to_the_end, p))
-			_exit(1);
-		syscall(SYS_exit, 0);	/* pthread_exit() of a static program needs a library */
-	}
-	close(p[0]);
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	do {
-		memset(state, 0, sizeof(state));
-		fd = open(path, O_RDONLY);
-		NEED(fd >= 0 && read(fd, state, sizeof(state) - 1) > 0);
-		close(fd);
-	} while (!strstr(state, ") Z "));
-	job_hold();
-	close(p[1]);
-	reap(pid, 6 << 8);
-}
-
 static void *short_life(void *arg)
 {
 	return arg;

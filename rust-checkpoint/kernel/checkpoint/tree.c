@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The C side of the tree of tasks: who is whose child, who waits for whom in
+ * vfork(2), and the process groups and sessions.
+ */
+#include <linux/checkpoint.h>
+#include <linux/completion.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
+#include <linux/signal.h>
+#include <linux/tty.h>
+
+/**
+ * checkpoint_set_exit_signal - the signal a restored process sends on its exit
+ * @task: its leader, a child of the caller that has not been to user mode
+ * @sig: the signal, 0 for none
+ *
+ * Until then it has none, so that a failed restart leaves init no SIGCHLD.
+ *
+ * Context: takes tasklist_lock for writing.
+ */
+void checkpoint_set_exit_signal(struct task_struct *task, int sig)
+{
+	/* Less than 0 it is for threads, and valid_signal() does not take that. */
+	if (WARN_ON_ONCE(!valid_signal(sig) || !thread_group_leader(task)))
+		return;
+	write_lock_irq(&tasklist_lock);
+	task->exit_signal = sig;
+	write_unlock_irq(&tasklist_lock);
+}
+
+/**
+ * checkpoint_set_groups - put a restored task into a group and a session
+ * @task: a task that has not been to user mode
+ * @pgid: number of the process group, 0 to leave it
+ * @sid: number of the session, 0 to leave it
+ *
+ * A session leader has called setsid() before; this is for its members. A
+ * leader that is gone is stood for by a task with its pid.
+ *
+ * Context: takes tasklist_lock for writing; may sleep.
+ * Return: 0, or -ESRCH when there is no such pid, or @task was reaped.
+ */
+int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
+{
+	struct pid *pids[PIDTYPE_MAX] = { 0 };
+	struct pid *pid;
+	int err = 0;
+
+	write_lock_irq(&tasklist_lock);
+	/* Another thread of init may have waited for one that was killed. */
+	if (!pid_alive(task))
+		err = -ESRCH;
+	if (!err && sid) {
+		pid = find_vpid(sid);
+		if (!pid || !pid_task(pid, PIDTYPE_TGID)) {
+			err = -ESRCH;
+		} else if (task_session(task) != pid) {
+			proc_clear_tty(task);
+			change_pid(pids, task, PIDTYPE_SID, pid);
+		}
+	}
+	if (!err && pgid) {
+		pid = find_vpid(pgid);
+		if (!pid || !pid_task(pid, PIDTYPE_TGID))
+			err = -ESRCH;
+		else if (task_pgrp(task) != pid)
+			change_pid(pids, task, PIDTYPE_PGID, pid);
+	}
+	write_unlock_irq(&tasklist_lock);
+	free_pids(pids);
+	return err;
+}
+
+/**
+ * checkpoint_children - the children of a task, eldest first
+ * @task: the task
+ * @ns: where their pids are to be from
+ * @whole: the children of all threads of the process
+ * @pids: filled
+ * @room: for how many there is room in @pids
+ *
+ * Context: takes tasklist_lock for reading.
+ * Return: how many there are.
+ */
+size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
+			   bool whole, pid_t *pids, size_t room)
+{
+	struct task_struct *t, *child;
+	size_t n = 0;
+
+	guard(read_lock)(&tasklist_lock);
+	for_each_thread(task, t) {
+		if (!whole && t != task)
+			continue;
+		list_for_each_entry(child, &t->children, sibling) {
+			if (n < room)
+				pids[n] = task_pid_nr_ns(child, ns);
+			n++;
+		}
+	}
+	return n;
+}
+
+/**
+ * checkpoint_set_parent - say which thread of its parent has made a process
+ * @task: leader of a restored process that has not been to user mode
+ * @thread: a restored thread of the process that is its parent; NULL to leave
+ *	that as it is
+ *
+ * It matters to PR_SET_PDEATHSIG and __WNOTHREAD. The process is the youngest
+ * child of that thread then.
+ *
+ * Context: takes tasklist_lock for writing.
+ * Return: 0, or -ESRCH when one of them is gone, or another one's child.
+ */
+int checkpoint_set_parent(struct task_struct *task, struct task_struct *thread)
+{
+	struct task_struct *t;
+
+	guard(write_lock_irq)(&tasklist_lock);
+	if (!pid_alive(task))
+		return -ESRCH;
+	if (!thread) {
+		list_move_tail(&task->sibling, &task->real_parent->children);
+		return 0;
+	}
+	if (!pid_alive(thread) || thread->exit_state ||
+	    !thread_group_leader(task) || task->ptrace ||
+	    !same_thread_group(task->real_parent, thread))
+		return -ESRCH;
+	for_each_thread(task, t) {
+		RCU_INIT_POINTER(t->real_parent, thread);
+		RCU_INIT_POINTER(t->parent, thread);
+	}
+	list_move_tail(&task->sibling, &thread->children);
+	return 0;
+}
+
+/* What kernel_clone() waits for is on the stack of the task that waits. */
+static bool waits_for(struct task_struct *task, struct task_struct *child)
+{
+	unsigned long done = (unsigned long)READ_ONCE(child->vfork_done);
+	unsigned long stack = (unsigned long)task_stack_page(task);
+
+	return done && stack && done >= stack && done < stack + THREAD_SIZE;
+}
+
+#define VFORK_STATE (TASK_KILLABLE | TASK_FREEZABLE)
+
+/**
+ * checkpoint_vfork_child - the child for which a task waits in vfork(2)
+ * @task: any task
+ *
+ * Such a task does not come to its task-work point before the child lets it.
+ *
+ * Context: takes tasklist_lock for reading.
+ * Return: the child with a reference, NULL when @task does not sleep so.
+ */
+struct task_struct *checkpoint_vfork_child(struct task_struct *task)
+{
+	struct task_struct *child;
+
+	if (READ_ONCE(task->__state) != VFORK_STATE)
+		return NULL;
+	guard(read_lock)(&tasklist_lock);
+	if (!pid_alive(task))
+		return NULL;
+	list_for_each_entry(child, &task->children, sibling)
+		if (waits_for(task, child))
+			return get_task_struct(child);
+	/* CLONE_PARENT */
+	list_for_each_entry(child, &task->real_parent->children, sibling)
+		if (waits_for(task, child))
+			return get_task_struct(child);
+	return NULL;
+}
+
+/**
+ * checkpoint_vfork_outside - whether a task lets none of the job go on
+ * @task: a task that stands still
+ *
+ * Return: true when somebody waits in vfork(2) for @task who is not in the
+ * pid namespace of init, which is current, or is init.
+ */
+bool checkpoint_vfork_outside(struct task_struct *task)
+{
+	struct pid_namespace *ns = task_active_pid_ns(current);
+	struct task_struct *g, *t;
+
+	if (!task->vfork_done)
+		return false;
+	guard(rcu)();
+	for_each_process_thread(g, t)
+		if (waits_for(t, task))
+			return same_thread_group(t, current) ||
+			       !task_pid_nr_ns(t, ns);
+	return true;
+}
+
+/**
+ * checkpoint_vfork_attach - have a child tell when it lets its parent go on
+ * @child: a restored process that has not been to user mode
+ * @done: completed then; on the stack of the calling task
+ */
+void checkpoint_vfork_attach(struct task_struct *child, struct completion *done)
+{
+	task_lock(child);
+	child->vfork_done = done;
+	task_unlock(child);
+}
+
+/**
+ * checkpoint_vfork_wait - wait for it, as vfork(2) does
+ * @child: the child
+ * @done: what was given to checkpoint_vfork_attach()
+ *
+ * Return: 0, or -ERESTARTSYS when the calling task is killed.
+ */
+int checkpoint_vfork_wait(struct task_struct *child, struct completion *done)
+{
+	return wait_for_vfork_done(get_task_struct(child), done);
+}
+
+static int hold(struct task_struct *task, void *arg)
+{
+	unsigned int state = READ_ONCE(task->__state);
+
+	if (task_is_runnable(task) || task_curr(task) ||
+	    (!(state & __TASK_STOPPED) && state != VFORK_STATE))
+		return 0;
+	task->saved_state = state;
+	WRITE_ONCE(task->__state, TASK_FROZEN);
+	return 1;
+}
+
+/**
+ * checkpoint_hold_asleep - keep a task asleep that nothing wakes as it is
+ * @task: one that job control has stopped, or that waits in vfork(2)
+ *
+ * SIGCONT and SIGKILL are noted, but wake it only when it is let go: meanwhile
+ * its structures may be read. It is what the freezer does with such tasks.
+ *
+ * Return: whether it is held; false when it does not sleep so.
+ */
+bool checkpoint_hold_asleep(struct task_struct *task)
+{
+	return task_call_func(task, hold, NULL);
+}
+
+static int release(struct task_struct *task, void *arg)
+{
+	unsigned int state = task->saved_state;
+
+	/* Let go by the freezer, which may have come meanwhile. */
+	if (!(READ_ONCE(task->__state) & TASK_FROZEN))
+		return 1;
+	/* Something woke it. */
+	if (state == TASK_RUNNING)
+		return 0;
+	WRITE_ONCE(task->__state, state);
+	task->saved_state = TASK_RUNNING;
+	return 1;
+}
+
+/**
+ * checkpoint_release_asleep - undo checkpoint_hold_asleep()
+ * @task: the task
+ */
+void checkpoint_release_asleep(struct task_struct *task)
+{
+	if (!task_call_func(task, release, NULL))
+		wake_up_state(task, TASK_FROZEN);
+}

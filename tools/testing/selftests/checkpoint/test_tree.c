@@ -1,0 +1,702 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Trees that have lost somebody: process groups and sessions without a leader,
+ * processes without their first thread; and who waits for whom in vfork(2).
+ */
+#include "ckpt_harness.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+
+/* A process that answers questions, for those who can't see into it. */
+struct peer {
+	int there[2], back[2];
+};
+
+struct answer {
+	pid_t pid, ppid, pgid, sid;
+};
+
+static void answer(struct peer *p)
+{
+	struct answer a;
+	char c;
+
+	close(p->there[1]);
+	close(p->back[0]);
+	while (read(p->there[0], &c, 1) == 1 && c != 'q') {
+		a = (struct answer){ getpid(), getppid(), getpgrp(), getsid(0) };
+		if (write(p->back[1], &a, sizeof(a)) != sizeof(a))
+			_exit(1);
+	}
+	_exit(7);
+}
+
+static void peer_open(struct peer *p)
+{
+	NEED(!pipe(p->there) && !pipe(p->back));
+}
+
+static struct answer ask(struct peer *p)
+{
+	struct answer a = { 0 };
+
+	CHECK(write(p->there[1], "?", 1) == 1);
+	CHECK(read(p->back[0], &a, sizeof(a)) == sizeof(a));
+	return a;
+}
+
+static bool same(struct answer a, struct answer b)
+{
+	return a.pid == b.pid && a.ppid == b.ppid && a.pgid == b.pgid && a.sid == b.sid;
+}
+
+static void reap(pid_t pid, int want)
+{
+	int status = -1;
+
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, want);
+}
+
+static void quit(struct peer *p, pid_t pid)
+{
+	CHECK(write(p->there[1], "q", 1) == 1);
+	reap(pid, 7 << 8);
+}
+
+/* Process groups and sessions. */
+
+SCENARIO(group_leader_gone, .tasks = 3)
+{
+	struct peer p[2];
+	struct answer was[2];
+	pid_t pid, status;
+
+	NEED(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	peer_open(&p[0]);
+	peer_open(&p[1]);
+	pid = fork();
+	if (!pid) {
+		NEED(!setpgid(0, 0));
+		if (!fork())
+			answer(&p[0]);
+		if (!fork())
+			answer(&p[1]);
+		_exit(0);
+	}
+	reap(pid, 0);
+	for (int i = 0; i < 2; i++)
+		was[i] = ask(&p[i]);
+	NEED(was[0].pgid == pid && was[1].pgid == pid && was[0].ppid == getpid());
+	job_hold();
+	for (int i = 0; i < 2; i++)
+		CHECK(same(ask(&p[i]), was[i]));
+	/* The group can be signalled, joined and waited for. */
+	CHECK(!kill(-pid, 0));
+	CHECK(!setpgid(was[0].pid, was[0].pid) && ask(&p[0]).pgid == was[0].pid);
+	CHECK(!setpgid(was[0].pid, pid) && ask(&p[0]).pgid == pid);
+	/* The number is not free: it is still that of the group. */
+	CHECK(kill(pid, 0) && errno == ESRCH);
+	CHECK(write(p[0].there[1], "q", 1) == 1);
+	CHECK(waitpid(-pid, &status, 0) == was[0].pid && status == 7 << 8);
+	CHECK(!kill(-pid, SIGTERM));
+	reap(was[1].pid, SIGTERM);
+	CHECK(kill(-pid, 0) && errno == ESRCH);
+}
+
+SCENARIO(session_leader_gone, .tasks = 4)
+{
+	struct peer p[3];
+	struct answer was[3];
+	pid_t pid;
+
+	NEED(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	for (int i = 0; i < 3; i++)
+		peer_open(&p[i]);
+	pid = fork();
+	if (!pid) {
+		NEED(setsid() > 0);
+		/* One in the group of the session, two in one that has lost its leader, too. */
+		if (!fork())
+			answer(&p[0]);
+		pid = fork();
+		if (!pid) {
+			NEED(!setpgid(0, 0));
+			if (!fork())
+				answer(&p[1]);
+			if (!fork())
+				answer(&p[2]);
+			_exit(0);
+		}
+		NEED(waitpid(pid, NULL, 0) == pid);
+		_exit(0);
+	}
+	reap(pid, 0);
+	for (int i = 0; i < 3; i++)
+		was[i] = ask(&p[i]);
+	NEED(was[0].sid == pid && was[1].sid == pid && was[2].sid == pid);
+	NEED(was[0].pgid == pid && was[1].pgid != pid && was[1].pgid == was[2].pgid);
+	NEED(kill(was[1].pgid, 0) && errno == ESRCH);
+	job_hold();
+	for (int i = 0; i < 3; i++)
+		CHECK(same(ask(&p[i]), was[i]));
+	for (int i = 0; i < 3; i++)
+		quit(&p[i], was[i].pid);
+}
+
+/* It has made a group, and gone to another one. */
+SCENARIO(leader_moved, .tasks = 3)
+{
+	struct peer p[2];
+	struct answer was[2];
+	pid_t pid[2];
+
+	for (int i = 0; i < 2; i++) {
+		peer_open(&p[i]);
+		pid[i] = fork();
+		if (!pid[i])
+			answer(&p[i]);
+		NEED(!setpgid(pid[i], pid[0]));
+	}
+	NEED(!setpgid(pid[0], getpgrp()));
+	for (int i = 0; i < 2; i++)
+		was[i] = ask(&p[i]);
+	NEED(was[0].pgid == getpgrp() && was[1].pgid == pid[0]);
+	job_hold();
+	for (int i = 0; i < 2; i++)
+		CHECK(same(ask(&p[i]), was[i]));
+	CHECK(!setpgid(pid[0], pid[0]));
+	CHECK_EQ(ask(&p[0]).pgid, pid[0]);
+	for (int i = 0; i < 2; i++)
+		quit(&p[i], pid[i]);
+}
+
+/* A child of the parent of the one that made it. */
+static int sibling(void *p)
+{
+	answer(p);
+	return 0;
+}
+
+static char stack[65536] __attribute__((aligned(64)));
+
+SCENARIO(clone_parent, .tasks = 3)
+{
+	struct peer p[2];
+	struct answer was[2];
+
+	peer_open(&p[0]);
+	peer_open(&p[1]);
+	if (!fork()) {
+		/* By the sister. */
+		NEED(clone(sibling, stack + sizeof(stack), CLONE_PARENT | SIGUSR1, &p[1]) > 0);
+		answer(&p[0]);
+	}
+	for (int i = 0; i < 2; i++)
+		was[i] = ask(&p[i]);
+	NEED(was[0].ppid == getpid() && was[1].ppid == getpid());
+	job_hold();
+	for (int i = 0; i < 2; i++)
+		CHECK(same(ask(&p[i]), was[i]));
+	/* It counts as made by clone(2), or not, by the signal that it ends with. */
+	quit(&p[0], was[0].pid);
+	quit(&p[1], was[1].pid);
+}
+
+/* Processes without their first thread. */
+
+static int of_task(pid_t pid, pid_t tid, char *text, size_t len)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, len - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return n > 0 ? 0 : -1;
+}
+
+static void wait_for_state(pid_t pid, pid_t tid, const char *state)
+{
+	char text[1024];
+
+	do
+		NEED(!of_task(pid, tid, text, sizeof(text)));
+	while (!strstr(text, state));
+}
+
+static void *read_to_the_end(void *fd)
+{
+	char c;
+
+	while (read(*(int *)fd, &c, 1) > 0)
+		;
+	_exit(6);
+}
+
+static void spend(int ms)
+{
+	struct timespec t;
+	double until;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	until = t.tv_sec + t.tv_nsec / 1e9 + ms / 1e3;
+	while (t.tv_sec + t.tv_nsec / 1e9 < until)
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+}
+
+/* Fields of stat from the 10th on that count for a thread: faults and times. */
+static void counters(const char *text, unsigned long *of)
+{
+	const char *at = strrchr(text, ')');
+
+	CHECK(at && sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %lu %*u %lu %*u %lu %lu",
+			   &of[0], &of[1], &of[2], &of[3]) == 4);
+}
+
+SCENARIO(first_thread_gone, .tasks = 3)
+{
+	char was[1024], is[1024];
+	unsigned long before[4], after[4];
+	int p[2];
+	pthread_t t;
+	pid_t pid;
+
+	NEED(!pipe(p));
+	pid = fork();
+	if (!pid) {
+		close(p[1]);
+		if (pthread_create(&t, NULL, read_to_the_end, p))
+			_exit(1);
+		spend(50);
+		syscall(SYS_exit, 9);	/* pthread_exit() of a static program needs a library */
+	}
+	close(p[0]);
+	wait_for_state(pid, pid, ") Z ");
+	sleep_ms(50);
+	NEED(!of_task(pid, pid, was, sizeof(was)));
+	job_hold();
+	CHECK(!of_task(pid, pid, is, sizeof(is)) && strstr(is, ") Z "));
+	counters(was, before);
+	counters(is, after);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(after[i], before[i]);
+	CHECK(waitpid(pid, NULL, WNOHANG) == 0);
+	CHECK(!kill(pid, 0));
+	close(p[1]);
+	reap(pid, 6 << 8);
+}
+
+static void *exit_late(void *fd)
+{
+	char c;
+
+	while (read(*(int *)fd, &c, 1) > 0)
+		;
+	syscall(SYS_exit, 5);
+	return NULL;
+}
+
+/* The process ends with the last thread, and as that one did. */
+SCENARIO(last_thread_ends, .tasks = 4)
+{
+	int p[2], status;
+	pthread_t t;
+	pid_t pid;
+
+	NEED(!pipe(p));
+	pid = fork();
+	if (!pid) {
+		close(p[1]);
+		if (pthread_create(&t, NULL, exit_late, p) ||
+		    pthread_create(&t, NULL, exit_late, p))
+			_exit(1);
+		syscall(SYS_exit, 9);
+	}
+	close(p[0]);
+	wait_for_state(pid, pid, ") Z ");
+	job_hold();
+	close(p[1]);
+	CHECK(waitpid(pid, &status, 0) == pid && (status == 5 << 8 || status == 9 << 8));
+}
+
+/* Stopped, told of it, and continued: all by the group, whose first thread is no more. */
+SCENARIO(first_thread_gone_and_stopped, .tasks = 3)
+{
+	int p[2], status;
+	pthread_t t;
+	pid_t pid;
+
+	NEED(!pipe(p));
+	pid = fork();
+	if (!pid) {
+		close(p[1]);
+		if (pthread_create(&t, NULL, read_to_the_end, p))
+			_exit(1);
+		syscall(SYS_exit, 9);
+	}
+	close(p[0]);
+	wait_for_state(pid, pid, ") Z ");
+	NEED(!kill(pid, SIGSTOP) &&
+	     !waitid(P_PID, pid, &(siginfo_t){ 0 }, WSTOPPED | WNOWAIT));
+	job_hold();
+	CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) &&
+	      WSTOPSIG(status) == SIGSTOP);
+	close(p[1]);
+	CHECK(waitpid(pid, &status, WNOHANG) == 0);
+	CHECK(!kill(pid, SIGCONT));
+	reap(pid, 6 << 8);
+}
+
+/*
+ * Which thread has made a child decides who must die for the child to be told.
+ * Two threads with a child each; the first thread of all is gone, or not.
+ */
+struct maker {
+	int there[2], end[2];
+	bool stays;	/* the child does not see the end of its parent in the pipe */
+	pid_t child;
+	pthread_t thread;
+};
+
+static void *make_child(void *arg)
+{
+	struct maker *m = arg;
+	pid_t pid = fork();
+	char c;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGUSR1);
+		if (!m->stays)
+			close(m->there[1]);
+		read(m->there[0], &c, 1);
+		_exit(3);
+	}
+	m->child = pid;
+	read(m->end[0], &c, 1);
+	return NULL;
+}
+
+static void threads_with_children(bool first_goes)
+{
+	static struct maker m[2];
+	siginfo_t info = { 0 };
+	int to[2], from[2];
+	char c = 0;
+	pid_t pid;
+
+	NEED(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	NEED(!pipe(to) && !pipe(from));
+	pid = fork();
+	if (!pid) {
+		for (int i = 0; i < 2; i++) {
+			m[i].stays = first_goes;
+			if (pipe(m[i].there) || pipe(m[i].end) ||
+			    pthread_create(&m[i].thread, NULL, make_child, &m[i]))
+				_exit(1);
+			while (!*(volatile pid_t *)&m[i].child)
+				sleep_ms(1);
+		}
+		sleep_ms(100);	/* until prctl(2) is over */
+		if (first_goes)
+			NEED(write(from[1], (pid_t []){ m[0].child, m[1].child }, 8) == 8);
+		if (first_goes)
+			syscall(SYS_exit, 0);
+		c = write(from[1], "ok", 2);
+		/* Its first thread ends: the second child is left as it is. */
+		if (read(to[0], &c, 1) != 1 || write(m[0].end[1], "x", 1) != 1 ||
+		    pthread_join(m[0].thread, NULL))
+			_exit(2);
+		if (waitid(P_PID, m[0].child, &info, WEXITED) ||
+		    info.si_code != CLD_KILLED || info.si_status != SIGUSR1)
+			_exit(3);
+		sleep_ms(20);
+		if (waitid(P_PID, m[1].child, &info, WEXITED | WNOHANG | WNOWAIT) ||
+		    kill(m[1].child, 0) || !waitpid(m[1].child, NULL, WNOHANG) == 0)
+			_exit(4);
+		close(m[1].there[1]);
+		if (waitid(P_PID, m[1].child, &info, WEXITED) ||
+		    info.si_code != CLD_EXITED || info.si_status != 3)
+			_exit(5);
+		_exit(6);
+	}
+	if (first_goes) {
+		pid_t child[2];
+
+		NEED(read(from[0], child, 8) == 8);
+		wait_for_state(pid, pid, ") Z ");
+		NEED(!kill(child[0], 0) && !kill(child[1], 0));
+		job_hold();
+		/* Both live: neither of their threads is gone. */
+		CHECK(!kill(child[0], 0) && !kill(child[1], 0));
+		sleep_ms(20);
+		wait_for_state(child[0], child[0], ") S ");
+		wait_for_state(child[1], child[1], ") S ");
+		CHECK(!kill(pid, SIGKILL));
+		reap(pid, SIGKILL);
+		/* And now they are. */
+		reap(child[0], SIGUSR1);
+		reap(child[1], SIGUSR1);
+		return;
+	}
+	NEED(read(from[0], &c, 1) == 1);
+	job_hold();
+	CHECK(write(to[1], "x", 1) == 1);
+	reap(pid, 6 << 8);
+}
+
+SCENARIO(parent_thread, .tasks = 6)
+{
+	threads_with_children(false);
+}
+
+SCENARIO(parent_thread_first_gone, .tasks = 6)
+{
+	threads_with_children(true);
+}
+
+/* vfork(2) in flight. */
+
+struct vf {
+	int go[2], told[2];
+	int flags, depth;
+	bool exec;
+};
+
+static char stacks[4][65536] __attribute__((aligned(64)));
+
+static int vforked(void *arg);
+
+/* Makes a child and waits for it to let go; its status tells how that went. */
+static void wait_in_vfork(struct vf *v)
+{
+	pid_t pid, told;
+	int status;
+
+	pid = clone(vforked, stacks[v->depth] + sizeof(stacks[0]),
+		    CLONE_VM | CLONE_VFORK | v->flags | SIGCHLD, v);
+	if (pid < 0 || write(v->told[1], &pid, sizeof(pid)) != sizeof(pid))
+		_exit(1);
+	if (v->flags & CLONE_PARENT)
+		_exit(4);
+	told = waitpid(pid, &status, 0);
+	_exit(told != pid ? 2 : status != (v->exec ? 126 : 8) << 8 ? 3 : 4);
+}
+
+static int vforked(void *arg)
+{
+	struct vf *v = arg;
+	char c = 0;
+
+	/* Not its memory: read(2) and _exit(2) are all that may be. */
+	if (syscall(SYS_read, v->go[0], &c, 1) != 1)
+		syscall(SYS_exit_group, 1);
+	if (v->exec) {
+		static char *argv[] = { "x", NULL }, *envp[] = { "CKPT_JOB=none", NULL };
+
+		syscall(SYS_execve, "/proc/self/exe", argv, envp);
+	}
+	syscall(SYS_exit_group, 8);
+	return 0;
+}
+
+static void until_let_go(int flags, bool exec)
+{
+	struct vf v = { .flags = flags, .exec = exec };
+	pid_t waiter, told = 0;
+	int status, n = 0;
+
+	NEED(!pipe(v.go) && !pipe(v.told));
+	NEED(fcntl(v.told[0], F_SETFL, O_NONBLOCK) == 0);
+	waiter = fork();
+	if (!waiter)
+		wait_in_vfork(&v);
+	wait_for_state(waiter, waiter, ") D ");
+	job_hold();
+	/* It has not come back by itself. */
+	sleep_ms(20);
+	CHECK(read(v.told[0], &told, sizeof(told)) < 0 && errno == EAGAIN);
+	CHECK(waitpid(-1, NULL, WNOHANG) == 0);
+	CHECK(write(v.go[1], "x", 1) == 1);
+	while ((told = waitpid(-1, &status, 0)) > 0) {
+		n++;
+		if (told == waiter)
+			CHECK_EQ(status, 4 << 8);
+		else
+			CHECK_EQ(status, (exec ? 126 : 8) << 8);
+	}
+	CHECK_EQ(n, flags & CLONE_PARENT ? 2 : 1);
+	CHECK(read(v.told[0], &told, sizeof(told)) == sizeof(told) && told > 1);
+}
+
+SCENARIO(vfork_until_exit, .tasks = 3)
+{
+	until_let_go(0, false);
+}
+
+SCENARIO(vfork_until_exec, .tasks = 3)
+{
+	until_let_go(0, true);
+}
+
+SCENARIO(vfork_of_a_sister, .tasks = 3)
+{
+	until_let_go(CLONE_PARENT, false);
+}
+
+SCENARIO(vfork_of_more_in_common, .tasks = 3)
+{
+	until_let_go(CLONE_FILES | CLONE_FS | CLONE_SIGHAND, true);
+}
+
+/* vfork(2) itself: one stack for both. */
+SCENARIO(vfork, .tasks = 3)
+{
+	int go[2], status;
+	pid_t waiter;
+
+	NEED(!pipe(go));
+	waiter = fork();
+	if (!waiter) {
+		volatile pid_t pid;
+		char c;
+
+		pid = vfork();
+		if (!pid) {
+			if (syscall(SYS_read, go[0], &c, 1) != 1)
+				_exit(1);
+			_exit(8);
+		}
+		_exit(pid > 0 && waitpid(pid, &status, 0) == pid && status == 8 << 8 ? 4 : 5);
+	}
+	wait_for_state(waiter, waiter, ") D ");
+	job_hold();
+	CHECK(write(go[1], "x", 1) == 1);
+	reap(waiter, 4 << 8);
+}
+
+/* A child that waits itself. */
+static int vfork_again(void *arg)
+{
+	struct vf *v = arg;
+
+	v->depth = 2;
+	wait_in_vfork(v);
+	return 0;
+}
+
+SCENARIO(vfork_twice, .tasks = 4)
+{
+	struct vf v = { .depth = 2 };
+	int status;
+	pid_t waiter;
+
+	NEED(!pipe(v.go) && !pipe(v.told));
+	waiter = fork();
+	if (!waiter) {
+		pid_t pid = clone(vfork_again, stacks[1] + sizeof(stacks[1]),
+				  CLONE_VM | CLONE_VFORK | SIGCHLD, &v);
+
+		_exit(pid > 0 && waitpid(pid, &status, 0) == pid && status == 4 << 8 ? 4 : 5);
+	}
+	wait_for_state(waiter, waiter, ") D ");
+	sleep_ms(50);
+	job_hold();
+	CHECK(write(v.go[1], "x", 1) == 1);
+	reap(waiter, 4 << 8);
+}
+
+/* Killed while it waits; and while the child is killed. */
+static void killed_in_vfork(bool child)
+{
+	struct vf v = { 0 };
+	pid_t waiter, kid = 0;
+	char path[64], text[64] = "";
+	int status, fd;
+
+	NEED(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	NEED(!pipe(v.go) && !pipe(v.told));
+	waiter = fork();
+	if (!waiter) {
+		pid_t pid = clone(vforked, stacks[0] + sizeof(stacks[0]),
+				  CLONE_VM | CLONE_VFORK | SIGCHLD, &v);
+
+		_exit(waitpid(pid, &status, 0) == pid && status == SIGKILL ? 4 : 5);
+	}
+	wait_for_state(waiter, waiter, ") D ");
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", waiter, waiter);
+	fd = open(path, O_RDONLY);
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+		kid = atoi(text);
+	else
+		kid = waiter + 1;
+	close(fd);
+	NEED(kid > 0 && !kill(kid, 0));
+	job_hold();
+	wait_for_state(waiter, waiter, ") D ");
+	if (child) {
+		CHECK(!kill(kid, SIGKILL));
+		reap(waiter, 4 << 8);
+		return;
+	}
+	CHECK(!kill(waiter, SIGKILL));
+	reap(waiter, SIGKILL);
+	CHECK(write(v.go[1], "x", 1) == 1);
+	reap(kid, 8 << 8);
+}
+
+SCENARIO(vfork_and_killed, .tasks = 3)
+{
+	killed_in_vfork(false);
+}
+
+SCENARIO(vfork_and_child_killed, .tasks = 3)
+{
+	killed_in_vfork(true);
+}
+
+/* Posted to it meanwhile, and taken when it is back. */
+static volatile int signals;
+
+static void count_signal(int sig)
+{
+	signals += sig == SIGUSR2;
+}
+
+SCENARIO(vfork_and_signal, .tasks = 3)
+{
+	int go[2], status;
+	pid_t waiter;
+
+	NEED(!pipe(go));
+	waiter = fork();
+	if (!waiter) {
+		volatile pid_t pid;
+		char c;
+
+		signal(SIGUSR2, count_signal);
+		pid = vfork();
+		if (!pid) {
+			if (syscall(SYS_read, go[0], &c, 1) != 1)
+				_exit(1);
+			_exit(8);
+		}
+		_exit(pid > 0 && waitpid(pid, &status, 0) == pid && status == 8 << 8 &&
+		      signals == 1 ? 4 : 5);
+	}
+	wait_for_state(waiter, waiter, ") D ");
+	NEED(!kill(waiter, SIGUSR2));
+	job_hold();
+	wait_for_state(waiter, waiter, ") D ");
+	CHECK(write(go[1], "x", 1) == 1);
+	reap(waiter, 4 << 8);
+}
+
+TEST_HARNESS_MAIN
