@@ -731,7 +731,33 @@ int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
 }
 
 /**
- * checkpoint_fill_pipe - put data into a pipe
+ * checkpoint_claim_fifo - have a FIFO alone, with nothing in it
+ * @file: an end of it, open for reading and writing
+ * @capacity: as for F_SETPIPE_SZ
+ *
+ * Context: may sleep.
+ * Return: 0, -EBUSY if somebody else has it open or waits for it in open(2), or
+ * another negative errno as of F_SETPIPE_SZ.
+ */
+int checkpoint_claim_fifo(struct file *file, u32 capacity)
+{
+	struct pipe_inode_info *pipe = get_pipe_info(file, false);
+	bool alone;
+	long ret;
+
+	if (!pipe)
+		return -EINVAL;
+	mutex_lock(&pipe->mutex);
+	alone = pipe->readers == 1 && pipe->writers == 1 && pipe_is_empty(pipe);
+	mutex_unlock(&pipe->mutex);
+	if (!alone)
+		return -EBUSY;
+	ret = pipe_fcntl(file, F_SETPIPE_SZ, capacity);
+	return ret < 0 ? ret : 0;
+}
+
+/**
+ * checkpoint_fill_pipe - put data into a pipe or FIFO
  * @file: its end for writing, known to the caller only
  * @data: what to write
  * @len: how much of it

@@ -61,12 +61,12 @@ bool security_cred_same(const struct cred *a, const struct cred *b);
 int generic_file_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 
 /**
- * pipe_checkpoint - save an end of a pipe
+ * pipe_checkpoint - save an end of a pipe or FIFO
  * @ctx: the running checkpoint
  * @file: the end
  *
- * For ->checkpoint in struct file_operations. The first end of a pipe that is
- * met has the content saved as well.
+ * For ->checkpoint in struct file_operations. With the first end that is met
+ * the content is saved.
  *
  * Context: the job stands still. May sleep.
  * Return: as generic_file_checkpoint().
@@ -212,6 +212,7 @@ int checkpoint_peek_pipe(struct file *file, u32 *capacity,
 			 checkpoint_pipe_fn fn, void *arg);
 int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
 			umode_t mode);
+int checkpoint_claim_fifo(struct file *file, u32 capacity);
 int checkpoint_fill_pipe(struct file *file, const void *data, size_t len,
 			 bool packet);
 

@@ -17,7 +17,7 @@
 //! init: it takes as much as the file has data, and as long as reading it. All
 //! that the job has open of it is one file again after the restart.
 //!
-//! Pipes are in [`crate::pipes`].
+//! Pipes and FIFOs are in [`crate::pipes`].
 //!
 //! Refused, besides what has no hook: memfds, deleted directories, files that
 //! lost the name they were opened by and have another one, files that can't be
@@ -864,6 +864,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         file_kind::INIT_FD => restart_init_fd(rs, &head, record.tail()),
         file_kind::DELETED | file_kind::LINKABLE => restart_deleted(rs, &head, record.tail()),
         file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
+        file_kind::FIFO => pipes::restart_fifo_end(rs, &head, record.tail()),
         _ => restart_path(rs, &head, record.tail()),
     };
     rs.files

@@ -245,7 +245,7 @@ pub(crate) struct Restart {
     pub(crate) files: KVVec<ARef<File>>,
     /// Places, by id - 1.
     pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
-    /// Pipes, by id - 1, until all of their ends were opened.
+    /// Pipes and FIFOs, by id - 1, until all of their ends were opened.
     pub(crate) pipes: KVVec<pipes::Made>,
     /// What tasks share, and who has rebuilt it.
     owners: RBTree<(Class, u32), Owner>,
@@ -322,6 +322,7 @@ impl Restart {
                 Kind::File => ret = ret.and(files::restart(self, &record)),
                 Kind::Path => ret = ret.and(fs::restart_path(self, &record)),
                 Kind::Pipe => pipes::restart(self, &record)?,
+                Kind::Fifo => pipes::restart_fifo(self, &record)?,
                 Kind::PipeData => pipes::restart_data(self, &record)?,
                 Kind::Shm | Kind::FileData if ret.is_ok() => {
                     let runs = match records.next_if(|r| r.kind == Kind::Runs) {
@@ -339,7 +340,7 @@ impl Restart {
             }
         }
         // An end that nobody has is closed.
-        self.pipes.clear();
+        pipes::close_rest(self);
         ret
     }
 }

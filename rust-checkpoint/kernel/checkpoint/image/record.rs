@@ -10,8 +10,8 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | Pipe PipeData*)* ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)*
-//! FdTable* Fs* (Task TaskPart*)* End
+//! Job (File | Path | Sighand | (Pipe | Fifo) PipeData*)* ((Shm | FileData) Runs?)*
+//! (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
 //! Shared objects have an id, counted from 1 within their kind in order of
@@ -77,15 +77,17 @@ pub enum Kind {
     FileData = 25,
     /// [`Pipe`].
     Pipe = 26,
-    /// [`PipeData`]; tail: the bytes. Belongs to the Pipe before it.
+    /// [`PipeData`]; tail: the bytes. Belongs to the Pipe or Fifo before it.
     PipeData = 27,
     /// [`Exit`]: how a task ended that has exited. Belongs to the Task before it.
     Exit = 28,
+    /// [`Fifo`]; tail: path.
+    Fifo = 41,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: [Kind; 29] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -114,6 +116,7 @@ impl Kind {
         Kind::Pipe,
         Kind::PipeData,
         Kind::Exit,
+        Kind::Fifo,
     ];
 
     /// The kind with this number, if this library knows it.
@@ -161,6 +164,8 @@ pub mod file_kind {
     /// As DELETED, but it never had a name and may be given one with linkat(2):
     /// it was made with O_TMPFILE and without O_EXCL.
     pub const LINKABLE: u32 = 5;
+    /// An end of a FIFO, opened again by its path.
+    pub const FIFO: u32 = 10;
 }
 
 wire! {
@@ -199,7 +204,8 @@ wire! {
         pub kind: U32,
         /// For INIT_FD: the number of init's descriptor. For DELETED and
         /// LINKABLE: which file without a name it is, counted from 1 in order
-        /// of appearance, the id of its FileData. For PIPE: the id of its Pipe.
+        /// of appearance, the id of its FileData. For PIPE and FIFO: the id of
+        /// its Pipe or Fifo.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -292,7 +298,7 @@ wire! {
 wire! {
     /// A pipe of pipe(2).
     pub struct Pipe {
-        /// Id among the Pipe records.
+        /// Id among the Pipe and Fifo records.
         pub id: U32,
         /// What F_GETPIPE_SZ says, bytes.
         pub capacity: U32,
@@ -308,7 +314,19 @@ wire! {
 }
 
 wire! {
-    /// What is in a pipe, a part of it.
+    /// A pipe that has a name.
+    pub struct Fifo {
+        /// Id among the Pipe and Fifo records.
+        pub id: U32,
+        /// What F_GETPIPE_SZ says, bytes.
+        pub capacity: U32,
+        /// What it was.
+        pub identity: Identity,
+    }
+}
+
+wire! {
+    /// What is in a pipe or FIFO, a part of it.
     pub struct PipeData {
         /// [`PIPE_PACKET`].
         pub flags: U32,

@@ -43,6 +43,7 @@ use super::{
         Exit,
         Fd,
         FdTable,
+        Fifo,
         File,
         FileData,
         Fs,
@@ -206,7 +207,7 @@ enum Owner<'a> {
     None,
     /// A Shm or FileData record, and its length.
     Shm(u64),
-    /// A Pipe record, and the bytes there is room for.
+    /// A Pipe or Fifo record, and the bytes there is room for.
     Pipe(u64),
     Mm(MmState<'a>),
     /// A Task record: where it stands, whether the task leads its thread group, and whether
@@ -265,6 +266,7 @@ impl<'a> Verify<'a> {
             Kind::Path => self.enter(r, Stage::Objects).and_then(|()| self.path(r)),
             Kind::Sighand => self.enter(r, Stage::Objects).and_then(|()| self.sighand(r)),
             Kind::Pipe => self.enter(r, Stage::Objects).and_then(|()| self.pipe(r)),
+            Kind::Fifo => self.enter(r, Stage::Objects).and_then(|()| self.fifo(r)),
             Kind::PipeData => self.pipe_data(r),
             Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
             Kind::FileData => self.enter(r, Stage::Shm).and_then(|()| self.file_data(r)),
@@ -407,8 +409,11 @@ impl<'a> Verify<'a> {
                     Err(_) => return Err(r.fault("number of a deleted file is negative")),
                 }
             }
-            file_kind::PIPE => {
-                string(r, MAX_PATH)?;
+            kind @ (file_kind::PIPE | file_kind::FIFO) => {
+                match kind {
+                    file_kind::FIFO => path(r)?,
+                    _ => string(r, MAX_PATH)?,
+                }
                 match u32::try_from(file.init_fd.get()) {
                     Ok(id) => refer(r, id, self.sum.pipes)?,
                     Err(_) => return Err(r.fault("number of a pipe is negative")),
@@ -427,7 +432,19 @@ impl<'a> Verify<'a> {
         define(r, pipe.id.get(), &mut self.sum.pipes)?;
         reserved(r, pipe.reserved.get())?;
         no_tail(r)?;
-        let capacity = pipe.capacity.get();
+        self.pipe_of(r, pipe.capacity.get())
+    }
+
+    fn fifo(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let fifo: Fifo = r.head()?;
+        define(r, fifo.id.get(), &mut self.sum.pipes)?;
+        path(r)?;
+        identity(r, &fifo.identity)?;
+        self.pipe_of(r, fifo.capacity.get())
+    }
+
+    /// What is in a pipe of this capacity follows.
+    fn pipe_of(&mut self, r: &Record<'_>, capacity: u32) -> Result<(), Fault> {
         if !capacity.is_power_of_two() || capacity < self.header.page_size.get() {
             return Err(r.fault_with("impossible capacity of a pipe", capacity.into()));
         }

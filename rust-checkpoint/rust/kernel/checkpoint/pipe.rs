@@ -91,7 +91,17 @@ pub fn create(capacity: u32, uid: u32, gid: u32, mode: u32) -> Result<[ARef<File
     Ok(unsafe { [ARef::from_raw(read.cast()), ARef::from_raw(write.cast())] })
 }
 
-/// Puts data into a pipe.
+/// Makes sure that nobody else has the FIFO open that `file` is the end of, and
+/// that there is nothing in it; and gives it this capacity.
+///
+/// `file` is open for reading and writing. `EBUSY`: somebody has it open.
+/// Fails else as F_SETPIPE_SZ does.
+pub fn claim(file: &File, capacity: u32) -> Result {
+    // SAFETY: the file is alive.
+    to_result(unsafe { bindings::checkpoint_claim_fifo(file.as_ptr(), capacity) })
+}
+
+/// Puts data into a pipe or FIFO.
 ///
 /// `EAGAIN`: there is no room.
 ///

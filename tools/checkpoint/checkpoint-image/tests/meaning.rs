@@ -9,9 +9,9 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, File, FileData, Fs,
-        Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched,
-        Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
+        file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, Fifo, File,
+        FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock,
+        Run, Sched, Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -75,7 +75,7 @@ fn order() {
         let job = s.bytes_of(Kind::Job, 0);
         s.insert(Kind::File, 0, &job);
     });
-    refused(Kind::File, 5, ORDER, |s| {
+    refused(Kind::File, 6, ORDER, |s| {
         let file = s.bytes_of(Kind::File, 0);
         s.insert(Kind::Mm, 0, &file);
     });
@@ -128,6 +128,7 @@ fn counts() {
         0,
         "reference to an object that is not defined",
         |s| {
+            s.replace(Kind::File, 5, &[]);
             s.replace(Kind::File, 4, &[]);
             s.replace(Kind::File, 3, &[]);
         },
@@ -179,9 +180,9 @@ fn ids() {
 
     const UNDEFINED: &str = "reference to an object that is not defined";
     const NOTHING: &str = "reference to nothing";
-    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 6.into());
+    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 7.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.exe_file = 0.into()));
-    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 6.into());
+    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 7.into());
     bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
     bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
     bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 2.into());
@@ -196,7 +197,7 @@ fn ids() {
         bad::<Task>(Kind::Task, 0, UNDEFINED, change);
     }
     refused(Kind::FdTable, 0, UNDEFINED, |s| {
-        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 6);
+        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 7);
     });
 }
 
@@ -379,6 +380,7 @@ fn values() {
             x.init_fd = 1.into();
         });
     });
+    const CAPACITY: &str = "impossible capacity of a pipe";
     bad::<File>(Kind::File, 4, "number of a pipe is negative", |x| {
         x.init_fd = (-1).into();
     });
@@ -388,8 +390,16 @@ fn values() {
         "reference to an object that is not defined",
         |x| x.init_fd = 2.into(),
     );
+    bad::<Fifo>(Kind::Fifo, 0, NEXT, |x| x.id = 1.into());
+    bad::<Fifo>(Kind::Fifo, 0, CAPACITY, |x| x.capacity = 2048.into());
+    // Its path is behind the header and 64 bytes.
+    refused(Kind::Fifo, 0, "path is not absolute", |s| {
+        s.edit_bytes(Kind::Fifo, 0, |b| b[16 + 64] = b'.');
+    });
+    refused(Kind::File, 5, "path is not absolute", |s| {
+        s.edit_bytes(Kind::File, 5, |b| b[16 + 80] = b'.');
+    });
     bad::<Pipe>(Kind::Pipe, 0, NEXT, |x| x.id = 2.into());
-    const CAPACITY: &str = "impossible capacity of a pipe";
     bad::<Pipe>(Kind::Pipe, 0, CAPACITY, |x| x.capacity = 2048.into());
     bad::<Pipe>(Kind::Pipe, 0, CAPACITY, |x| x.capacity = 12288.into());
     // Room for one page only, and a packet takes one.

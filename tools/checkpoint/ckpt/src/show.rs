@@ -558,6 +558,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
             file_kind::INIT_FD => "init",
             file_kind::DELETED | file_kind::LINKABLE => "deleted",
             file_kind::PIPE => "pipe",
+            file_kind::FIFO => "fifo",
             _ => "path",
         },
         init_fd: number(kind == file_kind::INIT_FD),

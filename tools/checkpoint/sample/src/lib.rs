@@ -318,6 +318,20 @@ fn objects(r: &mut Records) {
         ..file
     };
     r.add(Kind::File, &end, b"pipe:[1234]");
+    let fifo = record::Fifo {
+        id: 2.into(),
+        capacity: (PAGE as u32).into(),
+        identity: identity(),
+    };
+    r.add(Kind::Fifo, &fifo, b"/var/tmp/fifo");
+    r.add(Kind::PipeData, &data, b"by name");
+    let end = record::File {
+        id: 6.into(),
+        kind: file_kind::FIFO.into(),
+        init_fd: 2.into(),
+        ..end
+    };
+    r.add(Kind::File, &end, b"/var/tmp/fifo");
     let mut path = record::Path {
         id: 1.into(),
         reserved: 0.into(),

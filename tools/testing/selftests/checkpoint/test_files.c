@@ -734,6 +734,63 @@ SCENARIO(pipe_content)
 	CHECK(read(p[0], buf, 1) == 0);
 }
 
+/* A FIFO: opened in each way, by two paths, with something in it. */
+SCENARIO(fifo)
+{
+	char buf[32] = "";
+	int both, in, out, again, flags[3];
+	struct stat st;
+
+	NEED(!mkfifo("fifo", 0600) && !link("fifo", "second"));
+	in = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	out = open("second", O_WRONLY);
+	both = open("fifo", O_RDWR);
+	NEED(in >= 0 && out >= 0 && both >= 0 && fcntl(out, F_SETPIPE_SZ, 16384) == 16384);
+	NEED(write(out, "0123456789", 10) == 10 && read(in, buf, 4) == 4);
+	flags[0] = fcntl(in, F_GETFL);
+	flags[1] = fcntl(out, F_GETFL);
+	flags[2] = fcntl(both, F_GETFL);
+	NEED((flags[0] & O_ACCMODE) == O_RDONLY && (flags[0] & O_NONBLOCK));
+	NEED((flags[1] & O_ACCMODE) == O_WRONLY && (flags[2] & O_ACCMODE) == O_RDWR);
+	job_hold();
+	CHECK_EQ(fcntl(in, F_GETPIPE_SZ), 16384);
+	CHECK_EQ(fcntl(in, F_GETFL), flags[0]);
+	CHECK_EQ(fcntl(in, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl(out, F_GETFL), flags[1]);
+	CHECK_EQ(fcntl(both, F_GETFL), flags[2]);
+	CHECK(!fstat(in, &st) && S_ISFIFO(st.st_mode) && (st.st_mode & 0777) == 0600);
+	CHECK_EQ(st.st_nlink, 2);
+	CHECK(write(both, "x", 1) == 1);
+	CHECK(read(in, buf, sizeof(buf)) == 7 && !memcmp(buf, "456789x", 7));
+	CHECK(read(in, buf, 1) < 0 && errno == EAGAIN);
+	/* It is the one that its path leads to. */
+	again = open("fifo", O_WRONLY | O_NONBLOCK);
+	CHECK(again >= 0 && write(again, "y", 1) == 1 && read(in, buf, 1) == 1 && buf[0] == 'y');
+	/* Nobody else has an end of it. */
+	close(again);
+	close(both);
+	close(out);
+	CHECK_EQ(read(in, buf, 1), 0);
+	CHECK(open("fifo", O_WRONLY | O_NONBLOCK) >= 0);
+	close(in);
+	CHECK(open("second", O_RDONLY | O_NONBLOCK) >= 0);
+}
+
+/* The last writer is gone, and what it wrote is still to be read. */
+SCENARIO(fifo_without_writer)
+{
+	char buf[32] = "";
+	int in, out;
+
+	NEED(!mkfifo("fifo", 0600));
+	in = open("fifo", O_RDONLY | O_NONBLOCK);
+	out = open("fifo", O_WRONLY);
+	NEED(in >= 0 && write(out, "last words", 10) == 10 && !close(out));
+	job_hold();
+	CHECK(read(in, buf, 4) == 4 && read(in, buf + 4, 28) == 6 && !strcmp(buf, "last words"));
+	CHECK_EQ(read(in, buf, 1), 0);
+}
+
 /* To the last byte that goes in: writes of an odd length leave room in each page. */
 SCENARIO(pipe_full)
 {

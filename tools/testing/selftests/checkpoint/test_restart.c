@@ -158,6 +158,76 @@ SCENARIO(now_a_fifo, .no_plain = true, .dead = make_fifo, .restart_errno = ESTAL
 	job_hold();
 }
 
+/* FIFOs that are not what they were, or not the job's alone. */
+static int fifo(void)
+{
+	int fd;
+
+	NEED(!mkfifo("f", 0600));
+	fd = open("f", O_RDWR);
+	NEED(fd >= 0 && write(fd, "x", 1) == 1);
+	return fd;
+}
+
+SCENARIO(missing_fifo, .no_plain = true, .dead = remove_it, .restart_errno = ENOENT,
+	 .restart_refused = "\"kind\":\"fifo\"", .any_pid = true)
+{
+	fifo();
+	job_hold();
+}
+
+SCENARIO(fifo_now_a_file, .no_plain = true, .dead = make_file, .restart_errno = ESTALE,
+	 .restart_refused = "\"kind\":\"fifo\"", .any_pid = true)
+{
+	fifo();
+	job_hold();
+}
+
+static void open_fifo(struct run *run)
+{
+	char path[128];
+
+	at(run, path, "f");
+	if (open(path, O_RDWR | O_CLOEXEC) < 0)
+		run_fail(run, "%s can't be opened\n", path);
+}
+
+SCENARIO(fifo_in_use, .no_plain = true, .dead = open_fifo, .restart_errno = EBUSY,
+	 .restart_refused = "somebody has it open", .any_pid = true)
+{
+	fifo();
+	job_hold();
+}
+
+/* Another FIFO of that name will do, but not one for each of two names. */
+static void part_links(struct run *run)
+{
+	char path[128];
+
+	remove_it(run);
+	at(run, path, "f");
+	if (mkfifo(path, 0600))
+		run_fail(run, "%s can't be made\n", path);
+}
+
+/* It need not be the same inode. */
+SCENARIO(fifo_made_again, .no_plain = true, .dead = part_links, .may_differ = { " ino: " })
+{
+	char c = 0;
+	int fd = fifo();
+
+	job_hold();
+	CHECK(read(fd, &c, 1) == 1 && c == 'x');
+}
+
+SCENARIO(fifo_parted, .no_plain = true, .dead = part_links, .restart_errno = ESTALE,
+	 .restart_refused = "\"kind\":\"fifo\"", .any_pid = true)
+{
+	fifo();
+	NEED(!link("f", "g") && open("g", O_RDWR) >= 0);
+	job_hold();
+}
+
 /* A mapping of which private pages were saved over a file that is another. */
 SCENARIO(mapping_replaced, .no_plain = true, .dead = make_again, .restart_errno = ESTALE,
 	 .restart_refused = "/f\"", .any_pid = true)
