@@ -27,6 +27,9 @@ kernel-bench: ## build it without them: build/bzImage-bench
 kernel-kasan: ## build it with KASAN and fault injection: build/bzImage-kasan
 	@ci/kernel-build.sh kasan
 
+kernel-fault: ## build it with fault injection: build/bzImage-fault
+	@ci/kernel-build.sh fault
+
 kernel-update: ## look for a newer release of the base
 	@ci/kernel-src.sh update
 
@@ -39,11 +42,17 @@ demo: kernel ## save a running program, kill it, bring it back, also after a reb
 test: ## everything that decides whether a change is good; ends with the counts
 	@ci/test.sh gate
 
-test-long: ## and the build after every patch, with the feature on and off
+test-long: ## and the build after every patch, storms, and many rounds
 	@ci/test.sh long
 
 test-kasan: ## the guest tests on a KASAN kernel
 	@ci/test.sh kasan
+
+test-faults: ## every allocation of a checkpoint and of a restart fails once
+	@ci/test.sh faults
+
+test-real: kernel ## programs of the distribution, saved and brought back at work
+	@ci/test-real.sh
 
 test-peer: ## CRIU's test programs: AREA=one-task, COMPAT=y for 32-bit ones
 	@ci/test.sh peer

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Builds the kernel of this checkout.
 #
-#   ci/kernel-build.sh [test|bench|kasan|off|lint|wide] [make target or option ...]
+#   ci/kernel-build.sh [test|bench|kasan|fault|off|lint|wide] [make target or option ...]
 #
 # test: with lockdep and friends, build/bzImage. bench: no debugging, build/bzImage-bench.
-# kasan: build/bzImage-kasan. off: without CONFIG_CHECKPOINT. lint: like bench, for the compilers'
-# advice. wide: with what else the series touches. With targets, such as kernel/fork.o, only those
-# are made.
+# kasan: build/bzImage-kasan. fault: build/bzImage-fault, with fault injection. off: without
+# CONFIG_CHECKPOINT. lint: like bench, for the compilers' advice. wide: with what else the series
+# touches. With targets, such as kernel/fork.o, only those are made.
 #
 # KERNEL_COMMIT= builds that commit of the series, in a work tree of its own.
 . "$(dirname "$0")/lib.sh"
@@ -19,10 +19,11 @@ case $config in
 test)	fragments+=(ci/debug.config); image=$build/bzImage ;;
 bench)	image=$build/bzImage-bench ;;
 kasan)	fragments+=(ci/debug.config ci/kasan.config); image=$build/bzImage-kasan ;;
+fault)	fragments+=(ci/debug.config ci/fault.config); image=$build/bzImage-fault ;;
 off)	fragments+=(ci/debug.config); image= ;;
 lint)	image= ;;
 wide)	fragments+=(ci/wide.config); image= ;;
-*)	die "no configuration '$config': test, bench, kasan, off, lint or wide" ;;
+*)	die "no configuration '$config': test, bench, kasan, fault, off, lint or wide" ;;
 esac
 if [[ $config != off && $(series_entries) ]]; then fragments+=(ci/checkpoint.config); fi
 

@@ -8,6 +8,9 @@
 # usage: scan-log.sh FILE...     (dmesg or console; "-" for standard input)
 #        scan-log.sh --self-test
 #
+# SCAN_FAULTS=1: allocations fail on purpose; what the allocator says of that, with
+# the stack of who asked, is no report.
+#
 # On a console other programs write, too: only lines with the kernel's time
 # stamp count, wherever in the line it starts.
 set -euo pipefail
@@ -45,8 +48,23 @@ harmless='mce: CPU|NMI: using|NMI watchdog: (Enabled|disabled)|Kernel panic on|h
 pattern=$(IFS='|'; echo "${reports[*]}")
 stamp='\[ *[0-9]+\.[0-9]{6}\]'
 
+# warn_alloc() of the kernel: a line, and later "Call Trace:".
+asked_for='(vmalloc error: size|page allocation failure: order)'
+
 scan() {
-	grep -a -H -n -E "$stamp.*($pattern)" "$@" | grep -a -v -E "$stamp.*($harmless)" || true
+	local name
+	for name; do
+		# The line numbers stay what they are in the file.
+		if [ -n "${SCAN_FAULTS:-}" ]; then
+			awk -v asked="$asked_for" '
+				$0 ~ asked { skip = 1 }
+				skip && /Call Trace:/ { skip = 0; $0 = "" }
+				{ print }' "$name"
+		else
+			cat "$name"
+		fi | grep -a -n -E "$stamp.*($pattern)" | grep -a -v -E "$stamp.*($harmless)" |
+			sed "s|^|$name:|" || true
+	done
 }
 
 self_test() {
@@ -109,6 +127,15 @@ self_test() {
 			failed=1
 		fi
 	done
+	# With faults on purpose one trace is expected, and no second one.
+	local fault='[    9.000001] exe: vmalloc error: size 16384, vm_struct allocation failed
+[    9.000002] Call Trace:'
+	if [ -z "$(printf '%s\n' "$fault" | scan -)" ] ||
+		[ -n "$(printf '%s\n' "$fault" | SCAN_FAULTS=1 scan -)" ] ||
+		[ -z "$(printf '%s\n' "$fault" '[    9.000003] Call Trace:' | SCAN_FAULTS=1 scan -)" ]; then
+		printf 'failed allocations are not told from reports\n'
+		failed=1
+	fi
 	[ "$failed" = 0 ] || exit 1
 	printf 'scan-log self test: %d reports seen, %d harmless lines passed over\n' "${#bad[@]}" "${#good[@]}"
 }

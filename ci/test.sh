@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the stages of a test run and adds up what they say.
 #
-#   ci/test.sh gate|long|kasan|peer|host|guest
+#   ci/test.sh gate|long|kasan|faults|peer|host|guest
 #
 # A stage is a script that leaves "N passed, N failed, N skipped" in build/results/NAME.txt; one
 # that leaves nothing counts as one test, by its exit status. All stages run, whatever fails. The
@@ -67,22 +67,34 @@ gate() {
 	stage host ci/test-host.sh
 	stage series ci/check-series.sh
 	stage guest ci/test-guest.sh
+	stage real ci/test-real.sh
 	AREA=one-task COMPAT='' peer
 	AREA=one-task COMPAT=y peer
+}
+
+faults() {
+	stage kernel-fault ci/kernel-build.sh fault
+	stage guest-faults KERNEL_IMAGE="$build/bzImage-fault" GUEST_STAGE=guest-faults GUEST_TEST_JOBS=1 \
+		SCAN_FAULTS=1 GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_faults test_faults_32
 }
 
 case ${1:-} in
 gate)	gate ;;
 long)	gate
 	stage series-long ci/check-series.sh --long
-	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress ;;
+	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress
+	stage guest-storm GUEST_STAGE=guest-storm GUEST_TEST_LIMIT=7200 CKPT_ROUNDS=200 CKPT_STORM=1000 \
+		ci/test-guest.sh test_storm
+	stage real-long GUEST_STAGE=real-long REAL_ROUNDS=20 ci/test-real.sh
+	faults ;;
+faults)	faults ;;
 kasan)	kernel kasan
 	stage guest-kasan KERNEL_IMAGE="$build/bzImage-kasan" GUEST_STAGE=guest-kasan GUEST_TIME_FACTOR=4 \
 		ci/test-guest.sh ;;
 peer)	kernel; peer ;;
 host)	stage host ci/test-host.sh ;;
 guest)	kernel; stage guest ci/test-guest.sh ;;
-*)	die "usage: $0 gate|long|kasan|peer|host|guest" ;;
+*)	die "usage: $0 gate|long|kasan|faults|peer|host|guest" ;;
 esac
 
 read -r passed failed skipped < <(sum "$results"/*.txt)
