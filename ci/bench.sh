@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # usage: bench.sh [MIB...]
+#        bench.sh tasks
 #
 # Freeze, checkpoint and restart against fork(2), write(2), read(2) and CRIU, for
-# 16, 64, 256 and 1024 MiB of touched memory, all in one run of one guest. The
+# 16, 64, 256 and 1024 MiB of touched memory, and for 10, 100 and 500 processes, and
+# 100 and 1000 threads, all in one run of one guest; and a plot of cost against the
+# number of tasks. "tasks" leaves out the first. The
 # kernel is one without debugging, build/bzImage-bench. The tables go to
 # build/results/bench.md. Under emulation only the ratios mean anything.
 set -euo pipefail
@@ -18,6 +21,10 @@ mkdir -p "$dir"
 ci/selftests-build.sh >/dev/null
 cp "$build/selftests/bin/bench" "$dir/"
 sizes=("$@")
+rm -f "$dir/no-sizes"
+if [ "${1:-}" = tasks ]; then
+	sizes=() && touch "$dir/no-sizes"
+fi
 [ ${#sizes[@]} -gt 0 ] || sizes=(16 64 256 1024)
 printf '%s\n' "${sizes[@]}" >"$dir/sizes"
 cat >"$dir/job" <<'JOB'
@@ -30,16 +37,26 @@ rc=0
 	echo "Linux $(uname -r), $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed -n 1p)"
 	criu --version | sed 's/Version:/CRIU/'
 	echo "Milliseconds, the median of five rounds, and from what to what they were."
+	if [ ! -e /run/ckpt/no-sizes ]; then
+		echo
+		echo "4 KiB pages:"
+		echo
+		# shellcheck disable=SC2046 # words are wanted
+		/opt/bench $(cat /run/ckpt/sizes) || rc=$?
+		echo
+		echo "Transparent huge pages:"
+		echo
+		# shellcheck disable=SC2046
+		BENCH_HUGE=1 /opt/bench $(cat /run/ckpt/sizes) || rc=$?
+	fi
 	echo
-	echo "4 KiB pages:"
+	echo "Processes, with 64 KiB of their own each:"
 	echo
-	# shellcheck disable=SC2046 # words are wanted
-	/opt/bench $(cat /run/ckpt/sizes) || rc=$?
+	/opt/bench -p 10 100 250 500 || rc=$?
 	echo
-	echo "Transparent huge pages:"
+	echo "Threads of one process:"
 	echo
-	# shellcheck disable=SC2046
-	BENCH_HUGE=1 /opt/bench $(cat /run/ckpt/sizes) || rc=$?
+	/opt/bench -t 100 500 1000 || rc=$?
 } 2>&1 | tee /run/ckpt/bench.md
 exit $rc
 JOB
@@ -47,5 +64,47 @@ chmod +x "$dir/job"
 vm=0
 ci/vm-run.sh -t 1800 -m 6G bench "$dir" || vm=$?
 cp "$dir/bench.md" "$results/bench.md"
+# Cost against the number of tasks: what is linear makes a straight line of bars.
+awk -F' *[|] *' '
+	$2 == "processes" || $2 == "threads" {
+		unit = $2
+		for (i = 3; i < NF; i++)
+			title[i] = $i
+	}
+	$2 == "MiB" { unit = "" }
+	unit != "" && $2 ~ /^[0-9]+$/ {
+		rows++
+		units[rows] = unit
+		tasks[rows] = $2
+		for (i = 3; i < NF; i++)
+			value[rows, i] = $i + 0
+		columns = NF
+	}
+	END {
+		for (u = 1; u <= 2; u++) {
+			unit = u == 1 ? "processes" : "threads"
+			for (i = 3; i < columns; i++) {
+				if (title[i] !~ /freeze|checkpoint|restart|frozen|dump|restore/)
+					continue
+				max = 0
+				for (r = 1; r <= rows; r++)
+					if (units[r] == unit && value[r, i] > max)
+						max = value[r, i]
+				if (!max)
+					continue
+				printf "\n    %s, ms, of %s:\n", title[i], unit
+				for (r = 1; r <= rows; r++) {
+					if (units[r] != unit)
+						continue
+					n = int(value[r, i] / max * 50 + 0.5)
+					printf "    %5d %9.1f %7.3f each |", tasks[r], value[r, i], value[r, i] / tasks[r]
+					for (k = 0; k < n; k++)
+						printf "#"
+					printf "\n"
+				}
+			}
+		}
+	}' "$results/bench.md" | tee "$results/bench-plot.txt"
+cat "$results/bench-plot.txt" >>"$results/bench.md"
 if grep -q '^#' "$results/bench.md"; then vm=1; fi
 exit "$vm"

@@ -5,12 +5,18 @@
  * the same bytes) and beside criu(8) doing the same to the same job.
  *
  *	bench [MIB...]
+ *	bench -p PROCESSES...
+ *	bench -t THREADS...
  *
- * Prints a table: milliseconds, the median of so many rounds, and from what to
+ * With -p and -t it is not the size of one process, but so many of them, each
+ * with some memory of its own, or threads; beside that is how long creating them
+ * took. Prints a table: milliseconds, the median of so many rounds, and from what to
  * what they were. Images go to a tmpfs. What CRIU calls the frozen time is from its own statistics.
  */
 #pragma GCC diagnostic ignored "-Wunused-function"	/* the harness's main() */
 #include "ckpt_harness.h"
+
+#include <pthread.h>
 
 #define ROUNDS	5
 
@@ -72,6 +78,70 @@ JOB(memory)
 	for (size_t i = 0; i < len; i += 4096)
 		if (!CHECK(filled(p + i, 64, i)))
 			break;
+}
+
+/* Many tasks that sleep. */
+struct crowd {
+	volatile int ready, stop;
+};
+
+static struct crowd *crowd;
+
+static void *one_of_them(void *arg)
+{
+	unsigned char own[512];
+
+	fill(own, sizeof(own), (unsigned long)arg);
+	__sync_fetch_and_add(&crowd->ready, 1);
+	while (!crowd->stop)
+		sleep_ms(50);
+	return (void *)(long)filled(own, sizeof(own), (unsigned long)arg);
+}
+
+JOB(crowd, .tasks = -1)
+{
+	int n = atoi(getenv("BENCH_TASKS") ?: "10"), status;
+	bool threads = getenv("BENCH_THREADS");
+	pthread_t *t = calloc(n, sizeof(*t));
+	pthread_attr_t attr;
+	double start;
+	char *p;
+
+	crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	p = mmap(NULL, 64 << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	NEED(t && crowd != MAP_FAILED && p != MAP_FAILED);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 32 << 10);
+	start = now_ms();
+	for (long i = 0; i < n; i++) {
+		pid_t pid;
+
+		if (threads) {
+			NEED(!pthread_create(&t[i], &attr, one_of_them, (void *)i));
+			continue;
+		}
+		pid = fork();
+		NEED(pid >= 0);
+		if (!pid) {
+			fill(p, 64 << 10, i);
+			_exit(one_of_them((void *)i) && filled(p, 64 << 10, i) ? 0 : 1);
+		}
+	}
+	job.word[FORK] = (now_ms() - start) * 1e6;
+	for (int i = 0; i < 60000 && crowd->ready < n; i++)
+		sleep_ms(1);
+	NEED(crowd->ready == n);
+	job_hold();
+	crowd->stop = 1;
+	for (int i = 0; i < n; i++) {
+		void *ok = NULL;
+
+		if (threads)
+			CHECK(!pthread_join(t[i], &ok) && ok);
+		else
+			CHECK(waitpid(-1, &status, 0) > 0 && !status);
+	}
 }
 
 static double figures[FIGURES][ROUNDS];
@@ -154,7 +224,9 @@ static bool criu(struct run *run, int round)
 		return criu_failed("dump");
 	figures[CRIU_DUMP][round] = now_ms() - start;
 	figures[CRIU_FREEZE][round] = criu_stat("/mnt/criu/stats-dump", 2) / 1e3;
-	waitpid(run->pid, NULL, 0);
+	/* All of it was killed, and its pids are needed. */
+	while (waitpid(-1, NULL, __WALL) > 0)
+		;
 	figures[CRIU_SIZE][round] = mib_in("/mnt/criu");
 	start = now_ms();
 	if (system("setsid criu restore -d -D /mnt/criu -o restore.log </dev/null >/dev/null 2>&1"))
@@ -223,30 +295,45 @@ static int smaller(const void *a, const void *b)
 int main(int argc, char **argv)
 {
 	static const char *const standard[] = { "16", "64", "256", "1024" };
-	const char *const *sizes = argc > 1 ? (const char *const *)argv + 1 : standard;
-	int n = argc > 1 ? argc - 1 : 4, bad = 0;
+	const char *what = "MiB", *option = argc > 1 && argv[1][0] == '-' ? argv[1] : NULL;
+	const char *const *sizes;
+	int n, bad = 0;
 
-	printf("| MiB |");
+	if (option) {
+		what = strcmp(option, "-t") ? "processes" : "threads";
+		if (!strcmp(option, "-t"))
+			setenv("BENCH_THREADS", "1", 1);
+		argv++;
+		argc--;
+	}
+	sizes = argc > 1 ? (const char *const *)argv + 1 : standard;
+	n = argc > 1 ? argc - 1 : 4;
+	printf("| %s |", what);
 	for (int f = 0; f < FIGURES; f++)
-		printf(" %s |", title[f]);
+		if (!option || (f != WRITE && f != READ))
+			printf(" %s |", option && f == FORK ? "creation" : title[f]);
 	printf("\n|---:|");
 	for (int f = 0; f < FIGURES; f++)
-		printf("---:|");
+		if (!option || (f != WRITE && f != READ))
+			printf("---:|");
 	printf("\n");
 	for (int i = 0; i < n; i++) {
-		struct run *run = run_new(&memory_scenario, RUN_RESTART);
+		struct run *run = run_new(option ? &crowd_scenario : &memory_scenario, RUN_RESTART);
 
-		setenv("BENCH_MIB", sizes[i], 1);
+		setenv(option ? "BENCH_TASKS" : "BENCH_MIB", sizes[i], 1);
+		memset(figures, 0, sizeof(figures));
 		run_namespaces(run, measure, 600);
 		memcpy(figures, run->text + sizeof(run->text) - sizeof(figures), sizeof(figures));
 		if (run->verdict) {
-			printf("# %s MiB:\n", sizes[i]);
+			printf("# %s %s:\n", sizes[i], what);
 			run_print(run);
 			bad = 1;
 			continue;
 		}
 		printf("| %s |", sizes[i]);
 		for (int f = 0; f < FIGURES; f++) {
+			if (option && (f == WRITE || f == READ))
+				continue;
 			qsort(figures[f], ROUNDS, sizeof(double), smaller);
 			if (figures[f][ROUNDS / 2] > 0)
 				printf(" %.1f (%.1f-%.1f) |", figures[f][ROUNDS / 2],
