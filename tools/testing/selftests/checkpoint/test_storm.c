@@ -282,7 +282,7 @@ static void reap_one(struct brood *kids, int flags)
 /* A process with children, threads and leaves, for some time. */
 static void branch(struct self *me, int depth)
 {
-	int steps = 30 + roll(me) % 300;
+	int steps = 10 + roll(me) % 80;
 	struct brood kids = { .n = 0 };
 	bool alone;
 
