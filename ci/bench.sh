@@ -62,7 +62,8 @@ exit $rc
 JOB
 chmod +x "$dir/job"
 vm=0
-ci/vm-run.sh -t 1800 -m 6G bench "$dir" || vm=$?
+# A row with CRIU and many processes takes its time, and nothing is said meanwhile.
+ci/vm-run.sh -t 7200 -s 1800 -m 6G bench "$dir" || vm=$?
 cp "$dir/bench.md" "$results/bench.md"
 # Cost against the number of tasks: what is linear makes a straight line of bars.
 awk -F' *[|] *' '
