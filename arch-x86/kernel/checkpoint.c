@@ -21,6 +21,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
+#include <linux/seccomp.h>
 #include <linux/syscalls.h>
 #include <linux/vdso_datastore.h>
 #include <linux/restart_block.h>
@@ -242,10 +243,15 @@ void checkpoint_x86_get_thread(struct task_struct *task,
 int checkpoint_x86_set_thread(struct task_struct *task,
 			      const struct checkpoint_x86_thread *x86)
 {
+	struct seccomp_filter *filter;
+
 	if (x86->nocpuid && !boot_cpu_has(X86_FEATURE_CPUID_FAULT))
 		return -EOPNOTSUPP;
 
-	update_tsk_thread_flag(task, TIF_NOTSC, x86->notsc);
+	/* Strict mode takes the time stamp counter away, too. */
+	update_tsk_thread_flag(task, TIF_NOTSC, x86->notsc ||
+			       checkpoint_get_seccomp(task, &filter) ==
+			       SECCOMP_MODE_STRICT);
 	update_tsk_thread_flag(task, TIF_NOCPUID, x86->nocpuid);
 	/* Says how the result of the system call is to be understood. */
 	task->thread_info.status &= ~(TS_COMPAT | TS_I386_REGS_POKED);

@@ -25,6 +25,8 @@ struct restart_block;
 struct rlimit;
 struct rseq;
 struct sched_attr;
+struct seccomp_filter;
+struct sock_filter;
 struct task_struct;
 struct user_namespace;
 struct vm_area_struct;
@@ -43,6 +45,32 @@ int do_prlimit(struct task_struct *tsk, unsigned int resource,
 void set_child_subreaper(bool is);
 int wait_for_vfork_done(struct task_struct *child, struct completion *vfork);
 bool security_cred_same(const struct cred *a, const struct cred *b);
+
+/**
+ * struct checkpoint_seccomp - a seccomp filter
+ * @prev: the one that it is stacked upon, NULL for none
+ * @insns: its classic program, NULL where there is none
+ * @len: how many instructions that has
+ * @log: SECCOMP_FILTER_FLAG_LOG
+ * @wait_killable_recv: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+ * @listener: somebody is notified of system calls
+ */
+struct checkpoint_seccomp {
+	struct seccomp_filter *prev;
+	const struct sock_filter *insns;
+	unsigned int len;
+	bool log;
+	bool wait_killable_recv;
+	bool listener;
+};
+
+void seccomp_describe_filter(struct seccomp_filter *filter,
+			     struct checkpoint_seccomp *out);
+struct seccomp_filter *
+seccomp_restore_filter(const struct checkpoint_seccomp *in,
+		       struct seccomp_filter *prev);
+int seccomp_join_filter(struct seccomp_filter *filter);
+void seccomp_drop_filter(struct seccomp_filter *filter);
 
 #ifdef CONFIG_CHECKPOINT
 
@@ -274,7 +302,6 @@ void checkpoint_get_restart_block(struct task_struct *task,
 void checkpoint_set_restart_block(const struct checkpoint_restart_block *in);
 /* What a task may have that can't be saved; a bit each. */
 enum checkpoint_unsupported {
-	CHECKPOINT_HAS_SECCOMP,
 	CHECKPOINT_HAS_POSIX_TIMERS,
 	CHECKPOINT_HAS_ITIMERS,
 	CHECKPOINT_HAS_PERF_EVENTS,
@@ -310,7 +337,9 @@ u64 checkpoint_unsupported(struct task_struct *task);
 void checkpoint_flag_nproc(const struct cred *new);
 bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other);
 int checkpoint_set_tty(bool keep);
-bool checkpoint_has_seccomp(struct task_struct *task);
+int checkpoint_get_seccomp(struct task_struct *task,
+			   struct seccomp_filter **filter);
+int checkpoint_set_seccomp_strict(void);
 
 /**
  * struct checkpoint_attr - state that prctl(2) and its like set

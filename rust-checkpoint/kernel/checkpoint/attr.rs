@@ -25,6 +25,7 @@ use crate::{
         Part,
         Restart, //
     },
+    seccomp,
     task::still,
 };
 use kernel::{
@@ -40,14 +41,14 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let task = frozen.task();
     let still = still(frozen)?;
     let attr = attr::of(&still);
-    let mut flags = 0;
+    let confined = seccomp::checkpoint(ctx, frozen)?;
+    let mut flags = confined.flags;
     for (is, bit) in [
         (attr.autoreap, attr_flags::AUTOREAP),
         (attr.mce_process, attr_flags::MCE_PROCESS),
         (attr.mce_early, attr_flags::MCE_EARLY),
         (attr.io_flusher, attr_flags::IO_FLUSHER),
         (attr.timer_restore_ids, attr_flags::TIMER_RESTORE_IDS),
-        (attr::has_seccomp(task), attr_flags::SECCOMP_OF_INIT),
     ] {
         if is {
             flags |= bit;
@@ -68,7 +69,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             oom_score_adj_min: i32::from(attr.oom_score_adj_min).into(),
             speculation: 0.into(),
             flags: flags.into(),
-            reserved: 0.into(),
+            seccomp: confined.filter.into(),
         },
         &[],
     )
@@ -85,20 +86,6 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let flag = |bit| head.flags.get() & bit != 0;
     let score = |s: i32| i16::try_from(s).map_err(|_| EINVAL);
 
-    if flag(attr_flags::SECCOMP_OF_INIT) != attr::has_seccomp(current!()) {
-        return Err(rs.report.error(
-            Item {
-                object: Object::Task,
-                kind: "seccomp",
-                name: b"",
-                why:
-                    "it was confined by the filters of init, and this init has none, or the other \
-                     way round",
-                remedy: "restart under an init with the same filters",
-            },
-            EPERM,
-        ));
-    }
     let attr = Attr {
         oom_score_adj: score(head.oom_score_adj.get())?,
         oom_score_adj_min: score(head.oom_score_adj_min.get())?,

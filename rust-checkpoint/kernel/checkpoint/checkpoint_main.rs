@@ -38,6 +38,7 @@ mod restart;
 mod restart_block;
 mod rlimits;
 mod sched;
+mod seccomp;
 mod signal;
 mod task;
 mod tree;

@@ -155,11 +155,33 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         head.securebits.get(),
     )
     .map_err(|e| refused("capabilities", e))?;
-    match (cred::no_new_privs(current!()), head.no_new_privs.get()) {
-        (true, 0) => return Err(refused("no-new-privs", EPERM)),
-        (false, 1) => cred::set_no_new_privs(),
-        _ => (),
-    }
     new.commit();
     Ok(())
+}
+
+/// Has the current task gain no more rights from execve(2), if it was so. It
+/// needs none to say so, and may confine itself then.
+pub(crate) fn restart_no_new_privs(rs: &mut Restart, part: &Part) -> Result {
+    let meta = rs.image.meta();
+    let head: wire::Creds = part
+        .record(&meta, Kind::Creds)?
+        .head()
+        .map_err(|_| EINVAL)?;
+    match (cred::no_new_privs(current!()), head.no_new_privs.get()) {
+        (true, 0) => Err(rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "no-new-privs",
+                name: b"",
+                why: "init has set it for good, and the task had not",
+                remedy: "restart under an init without PR_SET_NO_NEW_PRIVS",
+            },
+            EPERM,
+        )),
+        (false, 1) => {
+            cred::set_no_new_privs();
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }

@@ -28,13 +28,7 @@ type Refusal = (Unsupported, &'static str, &'static str, &'static str);
 
 const NS: &str = "start the job in the namespaces of its init";
 
-const REFUSALS: [Refusal; 28] = [
-    (
-        Unsupported::Seccomp,
-        "seccomp",
-        "it has seccomp filters that init has not",
-        "start the job without them",
-    ),
+const REFUSALS: [Refusal; 27] = [
     (
         Unsupported::PosixTimers,
         "posix-timers",

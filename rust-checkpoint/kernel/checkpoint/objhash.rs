@@ -29,9 +29,11 @@ pub(crate) enum Class {
     Fs,
     /// A pipe, by its inode.
     Pipe,
+    /// A seccomp filter.
+    Seccomp,
 }
 
-const CLASSES: usize = 9;
+const CLASSES: usize = 10;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

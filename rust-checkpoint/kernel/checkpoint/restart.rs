@@ -43,7 +43,7 @@ use crate::{
         Object,
         Report, //
     },
-    tree,
+    seccomp, tree,
 };
 use kernel::{
     bindings,
@@ -55,6 +55,7 @@ use kernel::{
             Xxh64,
             BATCH, //
         },
+        seccomp::Filter,
         task::{
             fatal_signal_pending,
             TaskExt, //
@@ -247,6 +248,8 @@ pub(crate) struct Restart {
     pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
     /// Pipes and FIFOs, by id - 1, until all of their ends were opened.
     pub(crate) pipes: KVVec<pipes::Made>,
+    /// Seccomp filters, by id - 1.
+    pub(crate) filters: KVVec<Filter>,
     /// What tasks share, and who has rebuilt it.
     owners: RBTree<(Class, u32), Owner>,
     /// Where that stands in the image.
@@ -324,6 +327,7 @@ impl Restart {
                 Kind::Pipe => pipes::restart(self, &record)?,
                 Kind::Fifo => pipes::restart_fifo(self, &record)?,
                 Kind::PipeData => pipes::restart_data(self, &record)?,
+                Kind::Seccomp => seccomp::restart(self, &record)?,
                 Kind::Shm | Kind::FileData if ret.is_ok() => {
                     let runs = match records.next_if(|r| r.kind == Kind::Runs) {
                         Some(r) => r.tail(),
@@ -565,6 +569,7 @@ fn run(
         files: KVVec::new(),
         paths: KVVec::new(),
         pipes: KVVec::new(),
+        filters: KVVec::new(),
         owners: RBTree::new(),
         defined: Defined::default(),
     })?;

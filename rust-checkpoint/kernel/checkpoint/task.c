@@ -27,6 +27,7 @@
 #include <linux/sched/prio.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/seccomp.h>
 #include <linux/security.h>
 #include <linux/sem.h>
 #include <linux/syscall_user_dispatch.h>
@@ -332,28 +333,56 @@ static bool has_user_events(struct task_struct *task)
 #endif
 }
 
-/* Filters that init has, too, are inherited from it. */
-static bool has_other_seccomp(struct task_struct *task)
+/**
+ * checkpoint_get_seccomp - how a task is confined by seccomp
+ * @task: the task, which does not exit meanwhile
+ * @filter: where its newest filter goes, NULL for none
+ *
+ * Filters are only ever added: what a task has it has until it exits.
+ *
+ * Return: SECCOMP_MODE_*, or a higher number for one that is about to die.
+ */
+int checkpoint_get_seccomp(struct task_struct *task,
+			   struct seccomp_filter **filter)
 {
+	*filter = NULL;
 #ifdef CONFIG_SECCOMP
-	if (task->seccomp.mode != current->seccomp.mode)
-		return true;
-#ifdef CONFIG_SECCOMP_FILTER
-	return task->seccomp.filter != current->seccomp.filter;
+	*filter = READ_ONCE(task->seccomp.filter);
+	return READ_ONCE(task->seccomp.mode);
+#else
+	return 0;
 #endif
-#endif
-	return false;
 }
 
-/* Whether @task is confined by seccomp. */
-bool checkpoint_has_seccomp(struct task_struct *task)
+/* SECCOMP_SET_MODE_STRICT for current. */
+int checkpoint_set_seccomp_strict(void)
 {
-#ifdef CONFIG_SECCOMP
-	return task->seccomp.mode != SECCOMP_MODE_DISABLED;
-#else
-	return false;
-#endif
+	return prctl_set_seccomp(SECCOMP_MODE_STRICT, NULL);
 }
+
+#ifndef CONFIG_SECCOMP_FILTER
+void seccomp_describe_filter(struct seccomp_filter *filter,
+			     struct checkpoint_seccomp *out)
+{
+	memset(out, 0, sizeof(*out));
+}
+
+struct seccomp_filter *
+seccomp_restore_filter(const struct checkpoint_seccomp *in,
+		       struct seccomp_filter *prev)
+{
+	return ERR_PTR(-EINVAL);
+}
+
+int seccomp_join_filter(struct seccomp_filter *filter)
+{
+	return -EINVAL;
+}
+
+void seccomp_drop_filter(struct seccomp_filter *filter)
+{
+}
+#endif
 
 /* Whether the controlling terminal of @task is that of @other, in one session. */
 bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other)
@@ -492,7 +521,6 @@ u64 checkpoint_unsupported(struct task_struct *task)
 			has |= BIT_ULL(CHECKPOINT_HAS_##what);	\
 	} while (0)
 
-	HAS(SECCOMP, has_other_seccomp(task));
 	HAS(PERF_EVENTS, has_perf_events(task));
 	HAS(UPROBES, has_uprobes(task));
 	HAS(IO_URING, has_io_uring(task));

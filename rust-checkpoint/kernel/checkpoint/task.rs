@@ -35,6 +35,7 @@ use crate::{
     restart_block,
     rlimits,
     sched,
+    seccomp,
     signal,
     user_ptrs,
     zombie, //
@@ -223,8 +224,10 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newbo
         sched::restart(rs, part)?;
     }
     attr::restart(rs, part)?;
-    // What took a right was done with those of init, what follows is with its own.
+    creds::restart_no_new_privs(rs, part)?;
+    seccomp::restart_task(rs, part)?;
     creds::restart(rs, part)?;
+    // What took a right was done with those of init, what follows is with its own.
     attr::restart_after_creds(rs, part)?;
     signal::restart_pending(rs, part)?;
     signal::restart_stop(part)

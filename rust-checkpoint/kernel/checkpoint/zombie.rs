@@ -201,6 +201,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, _newborn: &mut Newborn) -> 
     task::set_comm(&part.task.comm);
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     restart_mask(rs, part)?;
+    creds::restart_no_new_privs(rs, part)?;
     creds::restart(rs, part)
 }
 

@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
+#include <linux/filter.h>
 #include <linux/kallsyms.h>
 #include <linux/ktime.h>
 #include <linux/magic.h>
@@ -29,6 +30,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/user.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <linux/security.h>
 #include <linux/shmem_fs.h>

@@ -19,6 +19,7 @@ pub mod mm;
 pub mod park;
 pub mod pipe;
 pub mod restart_block;
+pub mod seccomp;
 pub mod signal;
 pub mod task;
 pub mod user_ptrs;

@@ -10,7 +10,7 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | (Pipe | Fifo) PipeData*)* ((Shm | FileData) Runs?)*
+//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData*)* ((Shm | FileData) Runs?)*
 //! (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
@@ -18,7 +18,7 @@
 //! appearance, and stand before the first record that names them; 0 is "none".
 //! The one exception is the content of deleted files, which is behind the files.
 
-use zerocopy::little_endian::{I32, U32, U64};
+use zerocopy::little_endian::{I32, U16, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What a record is. The numbers are part of the format and never reused.
@@ -81,13 +81,15 @@ pub enum Kind {
     PipeData = 27,
     /// [`Exit`]: how a task ended that has exited. Belongs to the Task before it.
     Exit = 28,
+    /// [`Seccomp`]; tail: array of [`SeccompInsn`].
+    Seccomp = 32,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: [Kind; 30] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -116,6 +118,7 @@ impl Kind {
         Kind::Pipe,
         Kind::PipeData,
         Kind::Exit,
+        Kind::Seccomp,
         Kind::Fifo,
     ];
 
@@ -322,6 +325,39 @@ wire! {
         pub capacity: U32,
         /// What it was.
         pub identity: Identity,
+    }
+}
+
+wire! {
+    /// A seccomp filter, seccomp(2).
+    pub struct Seccomp {
+        /// Id among the Seccomp records.
+        pub id: U32,
+        /// Id of the one that it is stacked upon, 0 for what init has.
+        pub prev: U32,
+        /// [`SECCOMP_LOG`], [`SECCOMP_WAIT_KILLABLE_RECV`].
+        pub flags: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+/// [`Seccomp::flags`]: SECCOMP_FILTER_FLAG_LOG.
+pub const SECCOMP_LOG: u32 = 1;
+/// [`Seccomp::flags`]: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV.
+pub const SECCOMP_WAIT_KILLABLE_RECV: u32 = 2;
+
+wire! {
+    /// An instruction of a filter (struct sock_filter).
+    pub struct SeccompInsn {
+        /// Code.
+        pub code: U16,
+        /// Jump if true.
+        pub jt: u8,
+        /// Jump if false.
+        pub jf: u8,
+        /// Operand.
+        pub k: U32,
     }
 }
 
@@ -909,8 +945,8 @@ wire! {
         pub speculation: U32,
         /// [`attr_flags`].
         pub flags: U32,
-        /// Zero.
-        pub reserved: U32,
+        /// Id of the newest seccomp filter that it has and init has not, 0 for none.
+        pub seccomp: U32,
     }
 }
 
@@ -926,10 +962,12 @@ pub mod attr_flags {
     pub const IO_FLUSHER: u32 = 1 << 3;
     /// PR_TIMER_CREATE_RESTORE_IDS.
     pub const TIMER_RESTORE_IDS: u32 = 1 << 4;
-    /// Confined by the same seccomp filters as init.
+    /// Confined by the seccomp filters of init, if not by more.
     pub const SECCOMP_OF_INIT: u32 = 1 << 5;
+    /// Confined by SECCOMP_MODE_STRICT.
+    pub const SECCOMP_STRICT: u32 = 1 << 6;
     /// All bits known.
-    pub const ALL: u32 = (1 << 6) - 1;
+    pub const ALL: u32 = (1 << 7) - 1;
 }
 
 wire! {

@@ -61,6 +61,8 @@ use super::{
         Rlimit,
         Run,
         Sched,
+        Seccomp,
+        SeccompInsn,
         Shm,
         SigAction,
         Sighand,
@@ -72,6 +74,8 @@ use super::{
         FLAGS_OF_PROCESS,
         PIPE_PACKET,
         RSEQ_SLICE,
+        SECCOMP_LOG,
+        SECCOMP_WAIT_KILLABLE_RECV,
         SHM_NORESERVE,
         SIGINFO_LEN,
         SIGNALS,
@@ -99,6 +103,8 @@ pub const MAX_RLIMITS: usize = 64;
 pub const MAX_CPU_MASK: usize = 1 << 16;
 /// Addresses, offsets and lengths stay below this.
 pub const MAX_OFFSET: u64 = i64::MAX as u64;
+/// Instructions of a seccomp filter: BPF_MAXINSNS.
+pub const MAX_INSNS: usize = 4096;
 /// Protection keys.
 pub const MAX_PKEYS: u32 = 16;
 
@@ -134,6 +140,8 @@ pub struct Summary {
     pub deleted: u32,
     /// Pipes.
     pub pipes: u32,
+    /// Seccomp filters.
+    pub seccomps: u32,
     /// Address spaces.
     pub mms: u32,
     /// Mappings.
@@ -268,6 +276,7 @@ impl<'a> Verify<'a> {
             Kind::Pipe => self.enter(r, Stage::Objects).and_then(|()| self.pipe(r)),
             Kind::Fifo => self.enter(r, Stage::Objects).and_then(|()| self.fifo(r)),
             Kind::PipeData => self.pipe_data(r),
+            Kind::Seccomp => self.enter(r, Stage::Objects).and_then(|()| self.seccomp(r)),
             Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
             Kind::FileData => self.enter(r, Stage::Shm).and_then(|()| self.file_data(r)),
             Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
@@ -450,6 +459,20 @@ impl<'a> Verify<'a> {
         }
         self.owner = Owner::Pipe(capacity.into());
         Ok(())
+    }
+
+    fn seccomp(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let filter: Seccomp = r.head()?;
+        // One of those before.
+        refer_or_none(r, filter.prev.get(), self.sum.seccomps)?;
+        define(r, filter.id.get(), &mut self.sum.seccomps)?;
+        let known = SECCOMP_LOG | SECCOMP_WAIT_KILLABLE_RECV;
+        bits(r, filter.flags.get().into(), known.into())?;
+        reserved(r, filter.reserved.get())?;
+        match r.array::<SeccompInsn>()?.len() {
+            1..=MAX_INSNS => Ok(()),
+            len => Err(r.fault_with("impossible length of a seccomp filter", len as u64)),
+        }
     }
 
     fn pipe_data(&mut self, r: &Record<'_>) -> Result<(), Fault> {
@@ -795,6 +818,9 @@ impl<'a> Verify<'a> {
             Kind::Pending => pending(r)?,
             _ => {
                 part(r)?;
+                if r.kind == Kind::Attr {
+                    refer_or_none(r, r.head::<Attr>()?.seccomp.get(), self.sum.seccomps)?;
+                }
                 r.kind as u32
             }
         };
@@ -960,8 +986,12 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
             }
             bits(r, attr.subreaper.get().into(), 1)?;
             bits(r, attr.speculation.get().into(), 0)?;
-            bits(r, attr.flags.get().into(), attr_flags::ALL.into())?;
-            reserved(r, attr.reserved.get())?;
+            let flags = attr.flags.get();
+            bits(r, flags.into(), attr_flags::ALL.into())?;
+            let filtered = flags & attr_flags::SECCOMP_OF_INIT != 0 || attr.seccomp.get() != 0;
+            if flags & attr_flags::SECCOMP_STRICT != 0 && filtered {
+                return Err(r.fault("seccomp filters in strict mode"));
+            }
             no_tail(r)
         }
         Kind::Sched => {

@@ -76,12 +76,6 @@ pub fn set_dumpable(dumpable: u32) -> Result {
     Ok(())
 }
 
-/// Whether a task is confined by seccomp.
-pub fn has_seccomp(task: &Task) -> bool {
-    // SAFETY: the task is alive; reads a scalar, which never goes back to none.
-    unsafe { bindings::checkpoint_has_seccomp(task.as_ptr()) }
-}
-
 /// Resource limits there are.
 pub const RLIMITS: usize = bindings::RLIM_NLIMITS as usize;
 
@@ -175,8 +169,6 @@ pub fn set_affinity(bits: Option<&[u64]>) -> Result {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Unsupported {
-    /// seccomp(2), other than init.
-    Seccomp = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SECCOMP,
     /// timer_create(2).
     PosixTimers = bindings::checkpoint_unsupported_CHECKPOINT_HAS_POSIX_TIMERS,
     /// setitimer(2), alarm(2).
@@ -233,7 +225,7 @@ pub enum Unsupported {
     Shared = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SHARED,
 }
 
-const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 28);
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 27);
 
 /// What a task has that can't be saved; a set of [`Unsupported`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

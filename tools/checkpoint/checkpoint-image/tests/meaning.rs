@@ -9,9 +9,9 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, Fifo, File,
-        FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock,
-        Run, Sched, Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
+        attr_flags, file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, Fifo,
+        File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset,
+        RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -412,6 +412,34 @@ fn values() {
         },
     );
     bad::<PipeData>(Kind::PipeData, 0, BITS, |x| x.flags = 2.into());
+    bad::<Seccomp>(Kind::Seccomp, 0, NEXT, |x| x.id = 2.into());
+    bad::<Seccomp>(Kind::Seccomp, 0, BITS, |x| x.flags = 4.into());
+    // A filter is not stacked upon itself, nor upon what comes later.
+    let undefined = "reference to an object that is not defined";
+    bad::<Seccomp>(Kind::Seccomp, 0, undefined, |x| x.prev = 1.into());
+    bad::<Seccomp>(Kind::Seccomp, 1, undefined, |x| x.prev = 2.into());
+    for len in [0, 4097] {
+        refused(
+            Kind::Seccomp,
+            1,
+            "impossible length of a seccomp filter",
+            |s| {
+                let mut records = Records::default();
+                let filter = Seccomp {
+                    id: 2.into(),
+                    prev: 1.into(),
+                    flags: 0.into(),
+                    reserved: 0.into(),
+                };
+                records.add(Kind::Seccomp, &filter, &vec![0; len * 8]);
+                s.replace(Kind::Seccomp, 1, &records.bytes);
+            },
+        );
+    }
+    bad::<Attr>(Kind::Attr, 0, undefined, |x| x.seccomp = 3.into());
+    bad::<Attr>(Kind::Attr, 0, "seccomp filters in strict mode", |x| {
+        x.flags = attr_flags::SECCOMP_STRICT.into();
+    });
     // The kernel's own bits of a registration are not those of membarrier(2).
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.membarrier = 3.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.membarrier = 0x154.into()));

@@ -14,7 +14,9 @@ use anyhow::Result;
 use checkpoint_image::{
     format::{Fault, FEATURE_IA32},
     parse::Record,
-    record::{self, file_kind, mm_flags, restart_kind, task_flags, vma_flags, vma_kind, Kind},
+    record::{
+        self, attr_flags, file_kind, mm_flags, restart_kind, task_flags, vma_flags, vma_kind, Kind,
+    },
 };
 use serde::Serialize;
 
@@ -75,6 +77,9 @@ struct Task {
     credentials: Option<Credentials>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signals: Option<Signals>,
+    /// What confines it: "strict", or its newest filter by number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seccomp: Option<String>,
     register_sets: Vec<RegisterSet>,
     /// What an interrupted system call goes on with.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -480,6 +485,15 @@ impl Task {
             Kind::Pending => {
                 let count = r.head::<record::Pending>()?.count.get();
                 self.signals.get_or_insert_with(Signals::default).pending += count;
+            }
+            Kind::Attr => {
+                let attr: record::Attr = r.head()?;
+                let strict = attr.flags.get() & attr_flags::SECCOMP_STRICT != 0;
+                self.seccomp = match attr.seccomp.get() {
+                    0 if strict => Some("strict".into()),
+                    0 => None,
+                    id => Some(format!("filter {id}")),
+                };
             }
             Kind::Exit => self.exit_status = Some(r.head::<record::Exit>()?.status.get()),
             Kind::RestartBlock => {

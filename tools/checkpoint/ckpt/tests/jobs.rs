@@ -399,6 +399,7 @@ fn images_are_shown_and_verified() {
     assert_eq!(json["tasks"][0]["pid"], 2);
     assert_eq!(json["tasks"][0]["command"], "counter");
     assert_eq!(json["tasks"][0]["credentials"]["groups"][0], 100);
+    assert_eq!(json["tasks"][0]["seccomp"], "filter 2");
     assert_eq!(json["memories"][0]["program"], "/usr/bin/counter");
     assert_eq!(json["memories"][0]["maps"][1]["data_bytes"], 300 * 4096);
     assert_eq!(json["shared_memories"][0]["data_bytes"], 4096);

@@ -310,6 +310,21 @@ fn objects(r: &mut Records) {
         ..data
     };
     r.add(Kind::PipeData, &packet, b"by itself");
+    let insn = record::SeccompInsn {
+        code: 6.into(),
+        jt: 0,
+        jf: 0,
+        k: 0x7fff_0000.into(),
+    };
+    for (id, flags) in [(1u32, 0), (2, record::SECCOMP_LOG)] {
+        let filter = record::Seccomp {
+            id: id.into(),
+            prev: (id - 1).into(),
+            flags: flags.into(),
+            reserved: 0.into(),
+        };
+        r.add(Kind::Seccomp, &filter, insn.as_bytes());
+    }
     let end = record::File {
         id: 5.into(),
         kind: file_kind::PIPE.into(),
@@ -510,7 +525,11 @@ fn task(r: &mut Records) {
         ..record::RestartBlock::new_zeroed()
     };
     r.add(Kind::RestartBlock, &block, &[]);
-    r.add(Kind::Attr, &record::Attr::new_zeroed(), &[]);
+    let attr = record::Attr {
+        seccomp: 2.into(),
+        ..record::Attr::new_zeroed()
+    };
+    r.add(Kind::Attr, &attr, &[]);
     r.add(Kind::Sched, &record::Sched::new_zeroed(), &[0xff; 8]);
     r.add(Kind::UserPtrs, &record::UserPtrs::new_zeroed(), &[]);
     let zombie = record::Task {

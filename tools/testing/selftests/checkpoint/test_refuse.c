@@ -170,18 +170,6 @@ SCENARIO(time_namespace_for_children, .refused = "\"kind\":\"time-ns\"")
 
 /* What a task can have that is not saved. */
 
-SCENARIO(seccomp_filter, .refused = "\"kind\":\"seccomp\"")
-{
-	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog prog = { 1, &allow };
-
-	NEED(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
-		JOB_SKIP("no seccomp");
-	job_hold();
-	CHECK_EQ(prctl(PR_GET_SECCOMP), 2);
-}
-
 SCENARIO(interval_timer, .refused = "\"kind\":\"itimers\"")
 {
 	struct itimerval t = { .it_value.tv_sec = 1000 };
