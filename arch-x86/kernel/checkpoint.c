@@ -23,6 +23,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/seccomp.h>
 #include <linux/syscalls.h>
+#include <linux/task_work.h>
 #include <linux/vdso_datastore.h>
 #include <linux/restart_block.h>
 #include <linux/thread_info.h>
@@ -606,6 +607,34 @@ void arch_checkpoint_park(void)
 		again = waits_for_ever(nr, args);
 	if (again)
 		regs->ax = -ERESTARTNOHAND;
+}
+
+/**
+ * arch_checkpoint_unpark - go on with a call whose restart may be forbidden
+ *
+ * What is restarted with the time that was left goes through
+ * restart_syscall(2), a call that the task has not made, and that its seccomp
+ * filters may know nothing of: they could kill it for having been frozen. So a
+ * task that is confined goes on with its call from here. If a signal is
+ * pending, this ends at once, and all is as with any other signal.
+ *
+ * Context: the caller is at its task-work point, and was let go.
+ */
+void arch_checkpoint_unpark(void)
+{
+	struct restart_block *block = &current->restart_block;
+	struct pt_regs *regs = current_pt_regs();
+
+	if (!test_syscall_work(SECCOMP) || current->flags & PF_EXITING ||
+	    syscall_get_nr(current, regs) == -1 ||
+	    syscall_get_error(current, regs) != -ERESTART_RESTARTBLOCK)
+		return;
+
+	/* Of the work that brought it here; if there is more, that comes next. */
+	clear_notify_signal();
+	if (task_work_pending(current))
+		set_notify_signal(current);
+	regs->ax = block->fn(block);
 }
 
 /* Whether the call that @block continues was an ia32 one. */

@@ -455,6 +455,12 @@ unsigned int arch_checkpoint_breakpoints(struct task_struct *task);
  */
 void arch_checkpoint_park(void);
 
+/*
+ * Called by a task at its task-work point when it was let go: goes on with an
+ * interrupted system call if seccomp may not let it be restarted.
+ */
+void arch_checkpoint_unpark(void);
+
 #else
 
 #define CHECKPOINT_FILE_OP(fn)

@@ -208,6 +208,10 @@ unsafe extern "C" fn run(work: *mut bindings::callback_head) {
     // the list, which has let go of it, owned a reference.
     let ticket = unsafe { Arc::from_raw(work.cast::<Ticket>().cast_const()) };
     ticket.hold();
+    // It may be long until this is left again.
+    drop(ticket);
+    // SAFETY: called by the current task at its task-work point.
+    unsafe { bindings::arch_checkpoint_unpark() };
 }
 
 /// Something the current task does at its task-work point.
@@ -228,6 +232,8 @@ pub fn at_task_work_point<F: FnOnce() + Send + 'static>(f: F) -> Result {
         // SAFETY: `work` is the first field of the `Later<F>` made below.
         let later = unsafe { KBox::from_raw(work.cast::<Later<F>>()) };
         (KBox::into_inner(later).f)();
+        // SAFETY: called by the current task at its task-work point.
+        unsafe { bindings::arch_checkpoint_unpark() };
     }
 
     let later = KBox::new(

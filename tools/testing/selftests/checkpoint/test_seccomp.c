@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/ptrace.h>
@@ -264,6 +265,42 @@ SCENARIO(killer, .tasks = 3)
 	CHECK(read(c->pipe[0], &b, 1) == 1 && b == 'x');
 	reap(good, 7 << 8);
 	reap(bad, SIGSYS);
+}
+
+/*
+ * Frozen in a call that is restarted through another, which the filter does not
+ * allow: nobody asked it to be restarted.
+ */
+SCENARIO(no_restart_syscall, .tasks = 2)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NR),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_poll, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { 5, f };
+	struct common *c = common();
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct pollfd p = { .fd = c->pipe[0], .events = POLLIN };
+
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+			_exit(3);
+		c->ready = 1;
+		if (syscall(SYS_poll, &p, 1, 1000000) != 1)
+			syscall(SYS_exit_group, 4);
+		syscall(SYS_exit_group, 7);
+	}
+	wait_for(&c->ready, 1);
+	sleep_ms(5);
+	job_hold();
+	CHECK(!waitpid(pid, NULL, WNOHANG));
+	CHECK(write(c->pipe[1], "x", 1) == 1);
+	reap(pid, 7 << 8);
 }
 
 static pid_t strict_child(struct common *c, bool reads, bool exits)
