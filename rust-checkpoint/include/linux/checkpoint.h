@@ -340,6 +340,10 @@ int checkpoint_set_tty(bool keep);
 int checkpoint_get_seccomp(struct task_struct *task,
 			   struct seccomp_filter **filter);
 int checkpoint_set_seccomp_strict(void);
+const void *checkpoint_shared_io_context(struct task_struct *task,
+					 bool *outside);
+int checkpoint_share_io_context(struct task_struct *owner);
+int checkpoint_own_io_context(void);
 
 /**
  * struct checkpoint_attr - state that prctl(2) and its like set

@@ -17,6 +17,10 @@ use crate::{
         attr_flags,
         Kind, //
     },
+    objhash::{
+        Class,
+        Found, //
+    },
     report::{
         Item,
         Object, //
@@ -25,7 +29,10 @@ use crate::{
         Part,
         Restart, //
     },
-    seccomp,
+    seccomp::{
+        self,
+        Confined, //
+    },
     task::still,
 };
 use kernel::{
@@ -38,10 +45,37 @@ use kernel::{
 
 /// Saves what a task has.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let confined = seccomp::checkpoint(ctx, frozen)?;
+    let io_context = match attr::shared_io(&still(frozen)?) {
+        None => 0,
+        Some(io) => {
+            if io.outside {
+                ctx.report.refuse(Item {
+                    object: Object::Task,
+                    kind: "io-context",
+                    name: b"",
+                    why: "it shares its I/O context (CLONE_IO) with init or a process outside",
+                    remedy: "start the job with fork(2)",
+                });
+            }
+            match ctx.objs.id(Class::IoContext, io.address)? {
+                Found::Old(id) | Found::New(id) => id,
+            }
+        }
+    };
+    emit(ctx, frozen, &confined, io_context)
+}
+
+/// Saves what a process has of which the first thread has exited, by the example
+/// of another; what is a thread's own it has no more.
+pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, thread: &Frozen<'_>) -> Result {
+    emit(ctx, thread, &Confined::default(), 0)
+}
+
+fn emit(ctx: &mut Checkpoint, frozen: &Frozen<'_>, confined: &Confined, io_context: u32) -> Result {
     let task = frozen.task();
     let still = still(frozen)?;
     let attr = attr::of(&still);
-    let confined = seccomp::checkpoint(ctx, frozen)?;
     let mut flags = confined.flags;
     for (is, bit) in [
         (attr.autoreap, attr_flags::AUTOREAP),
@@ -70,6 +104,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             speculation: 0.into(),
             flags: flags.into(),
             seccomp: confined.filter.into(),
+            io_context: io_context.into(),
+            reserved: 0.into(),
         },
         &[],
     )
@@ -86,6 +122,17 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let flag = |bit| head.flags.get() & bit != 0;
     let score = |s: i32| i16::try_from(s).map_err(|_| EINVAL);
 
+    match head.io_context.get() {
+        _ if part.is_leader_gone() => (),
+        0 => (),
+        id => match rs.owner(Class::IoContext, id) {
+            Some(owner) => attr::share_io(&owner.task)?,
+            None => {
+                attr::own_io()?;
+                rs.own(Class::IoContext, id, part)?;
+            }
+        },
+    }
     let attr = Attr {
         oom_score_adj: score(head.oom_score_adj.get())?,
         oom_score_adj_min: score(head.oom_score_adj_min.get())?,

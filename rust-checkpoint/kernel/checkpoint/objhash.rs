@@ -31,9 +31,11 @@ pub(crate) enum Class {
     Pipe,
     /// A seccomp filter.
     Seccomp,
+    /// An I/O context that tasks share.
+    IoContext,
 }
 
-const CLASSES: usize = 10;
+const CLASSES: usize = 11;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -384,6 +384,77 @@ void seccomp_drop_filter(struct seccomp_filter *filter)
 }
 #endif
 
+/**
+ * checkpoint_shared_io_context - the I/O context that a task shares (CLONE_IO)
+ * @task: a task that stands still
+ * @outside: set to whether init, or a process outside of its namespace, has it
+ *
+ * Return: the address of the context, NULL where it shares none.
+ */
+const void *checkpoint_shared_io_context(struct task_struct *task, bool *outside)
+{
+	const void *ioc = NULL;
+
+	*outside = false;
+#ifdef CONFIG_BLOCK
+	struct pid_namespace *ns = task_active_pid_ns(current);
+	struct task_struct *g, *p;
+
+	task_lock(task);
+	if (task->io_context && atomic_read(&task->io_context->active_ref) > 1)
+		ioc = task->io_context;
+	task_unlock(task);
+	if (!ioc)
+		return NULL;
+	guard(rcu)();
+	for_each_process_thread(g, p)
+		if (READ_ONCE(p->io_context) == ioc &&
+		    (same_thread_group(p, current) || !task_pid_nr_ns(p, ns)))
+			*outside = true;
+#endif
+	return ioc;
+}
+
+/* Has current have an I/O context for others to share. */
+int checkpoint_own_io_context(void)
+{
+#ifdef CONFIG_BLOCK
+	if (!current->io_context)
+		return set_task_ioprio(current, 0);
+#endif
+	return 0;
+}
+
+/**
+ * checkpoint_share_io_context - have what CLONE_IO would have given current
+ * @owner: a task that has an I/O context
+ *
+ * Context: current, which has not been to user mode.
+ * Return: 0, or -ESRCH if @owner has exited.
+ */
+int checkpoint_share_io_context(struct task_struct *owner)
+{
+#ifdef CONFIG_BLOCK
+	struct io_context *ioc;
+
+	task_lock(owner);
+	ioc = owner->io_context;
+	if (ioc)
+		atomic_inc(&ioc->active_ref);
+	task_unlock(owner);
+	if (!ioc)
+		return -ESRCH;
+	if (current->io_context)
+		exit_io_context(current);
+	task_lock(current);
+	current->io_context = ioc;
+	task_unlock(current);
+	return 0;
+#else
+	return -EINVAL;
+#endif
+}
+
 /* Whether the controlling terminal of @task is that of @other, in one session. */
 bool checkpoint_has_tty_of(struct task_struct *task, struct task_struct *other)
 {

@@ -225,7 +225,9 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newbo
     }
     attr::restart(rs, part)?;
     creds::restart_no_new_privs(rs, part)?;
-    seccomp::restart_task(rs, part)?;
+    if !part.is_leader_gone() {
+        seccomp::restart_task(rs, part)?;
+    }
     creds::restart(rs, part)?;
     // What took a right was done with those of init, what follows is with its own.
     attr::restart_after_creds(rs, part)?;

@@ -170,7 +170,7 @@ pub(crate) fn checkpoint_leader(
     emit_exit(ctx, task, &task.exit())?;
     creds::checkpoint(ctx, task)?;
     rlimits::checkpoint(ctx, thread)?;
-    attr::checkpoint(ctx, thread)?;
+    attr::checkpoint_of_process(ctx, thread)?;
     process_signal::checkpoint_of_process(ctx, thread)
 }
 

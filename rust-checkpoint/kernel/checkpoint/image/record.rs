@@ -947,6 +947,11 @@ wire! {
         pub flags: U32,
         /// Id of the newest seccomp filter that it has and init has not, 0 for none.
         pub seccomp: U32,
+        /// The I/O context (CLONE_IO) that it shares with others: they are counted from 1 in
+        /// order of appearance. 0 for one of its own, or none.
+        pub io_context: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
 

@@ -173,6 +173,7 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         notes: [0; MAX_REGSETS],
         regsets: 0,
         contents: 0,
+        io_contexts: 0,
         sum: Summary::default(),
     };
     let mut records = meta.raw_records();
@@ -262,6 +263,8 @@ struct Verify<'a> {
     regsets: usize,
     /// FileData records.
     contents: u32,
+    /// I/O contexts that tasks share.
+    io_contexts: u32,
     sum: Summary,
 }
 
@@ -819,7 +822,12 @@ impl<'a> Verify<'a> {
             _ => {
                 part(r)?;
                 if r.kind == Kind::Attr {
-                    refer_or_none(r, r.head::<Attr>()?.seccomp.get(), self.sum.seccomps)?;
+                    let attr: Attr = r.head()?;
+                    refer_or_none(r, attr.seccomp.get(), self.sum.seccomps)?;
+                    // One of those before, or the next.
+                    if attr.io_context.get() > self.io_contexts {
+                        define(r, attr.io_context.get(), &mut self.io_contexts)?;
+                    }
                 }
                 r.kind as u32
             }
@@ -988,6 +996,7 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
             bits(r, attr.speculation.get().into(), 0)?;
             let flags = attr.flags.get();
             bits(r, flags.into(), attr_flags::ALL.into())?;
+            reserved(r, attr.reserved.get())?;
             let filtered = flags & attr_flags::SECCOMP_OF_INIT != 0 || attr.seccomp.get() != 0;
             if flags & attr_flags::SECCOMP_STRICT != 0 && filtered {
                 return Err(r.fault("seccomp filters in strict mode"));

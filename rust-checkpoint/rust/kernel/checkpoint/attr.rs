@@ -33,6 +33,38 @@ pub fn set(attr: &Attr, leader: bool) -> Result {
     to_result(unsafe { bindings::checkpoint_set_attr(attr, leader) })
 }
 
+/// The I/O context that a task shares with others (CLONE_IO).
+pub struct SharedIo {
+    /// An address that no other one has while the task is there.
+    pub address: *const c_void,
+    /// Init, or a process outside of its namespace, has it, too.
+    pub outside: bool,
+}
+
+/// That of a task, if it shares one; called by its init.
+#[doc(alias = "io_context")]
+pub fn shared_io(task: &Still<'_>) -> Option<SharedIo> {
+    let mut outside = false;
+    // SAFETY: the task is alive; it keeps its context until it exits, which it
+    // does not while it stands still.
+    let address = unsafe { bindings::checkpoint_shared_io_context(task.as_ptr(), &mut outside) };
+    (!address.is_null()).then_some(SharedIo { address, outside })
+}
+
+/// Has the current task have an I/O context for others to share.
+pub fn own_io() -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_own_io_context() })
+}
+
+/// Has the current task share the I/O context of `owner`. `ESRCH`: that one has
+/// none, or none any more.
+pub fn share_io(owner: &Task) -> Result {
+    // SAFETY: there is a reference to the owner; takes the lock under which its
+    // exit takes the context away.
+    to_result(unsafe { bindings::checkpoint_share_io_context(owner.as_ptr()) })
+}
+
 /// Has the current process reaped by itself when it exits (CLONE_AUTOREAP).
 pub fn set_autoreap(autoreap: bool) {
     // SAFETY: called by the current task on its own behalf.

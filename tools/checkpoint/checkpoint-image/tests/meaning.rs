@@ -437,6 +437,8 @@ fn values() {
         );
     }
     bad::<Attr>(Kind::Attr, 0, undefined, |x| x.seccomp = 3.into());
+    bad::<Attr>(Kind::Attr, 0, NEXT, |x| x.io_context = 2.into());
+    fine(|s| s.edit::<Attr>(Kind::Attr, 0, |x| x.io_context = 1.into()));
     bad::<Attr>(Kind::Attr, 0, "seccomp filters in strict mode", |x| {
         x.flags = attr_flags::SECCOMP_STRICT.into();
     });

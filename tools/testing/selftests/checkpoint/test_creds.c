@@ -271,6 +271,33 @@ SCENARIO(io_priority)
 	CHECK_EQ(syscall(SYS_ioprio_get, 1, 0), 2 << 13 | 6);
 }
 
+/* One context of two processes (CLONE_IO): what one sets, both have. */
+SCENARIO(io_context_shared, .tasks = 2)
+{
+	volatile int *go = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	const int kcmp_io = 5;
+	int status;
+	pid_t pid;
+
+	if (syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6))
+		JOB_SKIP("no I/O priorities");
+	pid = syscall(SYS_clone, CLONE_IO | SIGCHLD, 0, 0, 0, 0);
+	if (!pid) {
+		while (!*go)
+			sleep_ms(1);
+		_exit(syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 3) ? 5 : 6);
+	}
+	NEED(pid > 0);
+	job_hold();
+	errno = 0;
+	CHECK(!syscall(SYS_kcmp, getpid(), pid, kcmp_io, 0, 0) || errno == ENOSYS);
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, 0), 2 << 13 | 6);
+	CHECK(!syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 3));
+	*go = 1;
+	CHECK(waitpid(pid, &status, 0) == pid && status == 5 << 8);
+}
+
 SCENARIO(name)
 {
 	char now[17] = "";
