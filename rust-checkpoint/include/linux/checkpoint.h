@@ -11,6 +11,7 @@
 #define _LINUX_CHECKPOINT_H
 
 #include <linux/mm_types.h>
+#include <linux/pid_namespace.h>
 #include <linux/types.h>
 
 struct checkpoint_args;
@@ -320,8 +321,6 @@ enum checkpoint_unsupported {
 	CHECKPOINT_HAS_TRACEES,
 	CHECKPOINT_HAS_OVERRIDE,
 	CHECKPOINT_HAS_USER_EVENTS,
-	CHECKPOINT_HAS_PID_NS,
-	CHECKPOINT_HAS_PID_NS_FOR_CHILDREN,
 	CHECKPOINT_HAS_UTS_NS,
 	CHECKPOINT_HAS_IPC_NS,
 	CHECKPOINT_HAS_MNT_NS,
@@ -426,14 +425,11 @@ struct checkpoint_usage {
 /**
  * struct checkpoint_exit - how a process ended
  * @status: what wait(2) says of it
- * @nested: it was in a pid namespace below that of the caller; not set by
- *	checkpoint_set_exit()
  * @own: what it has used itself
  * @children: what its children have used that it has waited for
  */
 struct checkpoint_exit {
 	u32 status;
-	bool nested;
 	struct checkpoint_usage own;
 	struct checkpoint_usage children;
 };
@@ -442,11 +438,32 @@ bool checkpoint_is_zombie(struct task_struct *task);
 void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out);
 void checkpoint_set_exit(struct task_struct *task,
 			 const struct checkpoint_exit *in, int exit_signal);
+#define CHECKPOINT_PID_NS_FRESH	(-1)	/* nobody was in it yet */
+#define CHECKPOINT_PID_NS_OTHER	(-2)	/* none that can be had back */
+
+/**
+ * struct checkpoint_pid_ns - in which pid namespace a task is
+ * @pids: its pids in the namespaces below that of the caller, innermost first
+ * @depth: how many those are
+ * @init: pid of the init of its namespace, 0 if that is the caller's
+ * @children: pid of the init of the namespace that its children will be in, or
+ *	CHECKPOINT_PID_NS_*; 0 if that is its own
+ * @other: a namespace is owned by another user namespace, or has settings
+ */
+struct checkpoint_pid_ns {
+	pid_t pids[MAX_PID_NS_LEVEL];
+	unsigned int depth;
+	pid_t init;
+	pid_t children;
+	bool other;
+};
+
+void checkpoint_get_pid_ns(struct task_struct *task, struct pid_namespace *ns,
+			   struct checkpoint_pid_ns *out);
 size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
 			   bool whole, pid_t *pids, size_t room);
 int checkpoint_set_parent(struct task_struct *task, struct task_struct *thread);
 struct task_struct *checkpoint_vfork_child(struct task_struct *task);
-bool checkpoint_vfork_outside(struct task_struct *task);
 void checkpoint_vfork_attach(struct task_struct *child, struct completion *done);
 int checkpoint_vfork_wait(struct task_struct *child, struct completion *done);
 bool checkpoint_hold_asleep(struct task_struct *task);

@@ -143,6 +143,8 @@ pub(crate) struct Checkpoint {
     pub(crate) ns: ARef<PidNamespace>,
     /// The place of each process among the children of its parent, by pid.
     pub(crate) ranks: RBTree<i32, u32>,
+    /// Those for whom a task of the job waits in vfork(2), by pid.
+    waited_for: RBTree<i32, ()>,
     /// How many tasks were saved so far.
     tasks: u32,
     /// Pid of the first one.
@@ -172,6 +174,7 @@ impl Checkpoint {
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
             ranks: RBTree::new(),
+            waited_for: RBTree::new(),
             tasks: 0,
             root_pid: 0,
             ns,
@@ -220,10 +223,19 @@ impl Checkpoint {
         self.tasks += 1;
     }
 
+    /// Whether a task of the job waits in vfork(2) for the process `pid`.
+    pub(crate) fn is_waited_for(&self, pid: i32) -> bool {
+        self.waited_for.get(&pid).is_some()
+    }
+
     /// Captures all tasks while they stand still.
     fn capture(&mut self, freezer: &Freezer<'_>) -> Result<Captured> {
         self.clocks = Clocks::now();
         self.ranks = freezer.ranks()?;
+        for child in freezer.tasks().map(|t| t.vfork()).filter(|&pid| pid != 0) {
+            self.waited_for
+                .try_create_and_insert(child, (), GFP_KERNEL_ACCOUNT)?;
+        }
         let mut leaders = RBTree::new();
         for frozen in freezer.tasks() {
             let pids = frozen.pids();
@@ -241,8 +253,20 @@ impl Checkpoint {
             task::checkpoint(self, &frozen)?;
         }
         let living = self.tasks;
-        for zombie in freezer.zombies().iter().filter(|z| !z.has_threads()) {
+        for zombie in freezer.zombies() {
             self.report.subject(Some(zombie.subject()));
+            if zombie.has_threads() {
+                if leaders.get(&zombie.pids().tgid).is_none() {
+                    self.report.refuse(Item {
+                        object: Object::Task,
+                        kind: "zombie",
+                        name: b"",
+                        why: "all that lives of it are threads that work for the kernel",
+                        remedy: "end what uses them",
+                    });
+                }
+                continue;
+            }
             self.task(zombie.pids());
             zombie::checkpoint(self, zombie)?;
         }

@@ -28,7 +28,7 @@ type Refusal = (Unsupported, &'static str, &'static str, &'static str);
 
 const NS: &str = "start the job in the namespaces of its init";
 
-const REFUSALS: [Refusal; 27] = [
+const REFUSALS: [Refusal; 25] = [
     (
         Unsupported::PosixTimers,
         "posix-timers",
@@ -138,18 +138,6 @@ const REFUSALS: [Refusal; 27] = [
         "",
     ),
     (
-        Unsupported::PidNs,
-        "pid-ns",
-        "it is in a pid namespace of its own, not supported yet",
-        "checkpoint that namespace by its own init",
-    ),
-    (
-        Unsupported::PidNsForChildren,
-        "pid-ns",
-        "its children will be in another pid namespace",
-        NS,
-    ),
-    (
         Unsupported::UtsNs,
         "uts-ns",
         "its UTS namespace is not the one of init",
@@ -197,7 +185,9 @@ const REFUSALS: [Refusal; 27] = [
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let found = UnsupportedSet::of(&still(frozen)?);
     for (what, kind, why, remedy) in REFUSALS {
-        if found.has(what) {
+        // A task of the job that waits is saved as one that does.
+        let is_fine = what == Unsupported::Vfork && ctx.is_waited_for(frozen.pids().pid);
+        if found.has(what) && !is_fine {
             ctx.report.refuse(Item {
                 object: Object::Task,
                 kind,

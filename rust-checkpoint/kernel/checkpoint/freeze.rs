@@ -214,7 +214,8 @@ impl<'a> Freezer<'a> {
                 State::Kept => true,
                 State::Parked => held.ticket.keep(),
                 State::Queued => {
-                    held.held_asleep = held.held_asleep || held.hold_asleep(self.ns);
+                    let known = |task: &Task| self.known.get(&task.as_ptr().addr()).is_some();
+                    held.held_asleep = held.held_asleep || held.hold_asleep(self.ns, known);
                     held.held_asleep
                 }
                 _ => false,
@@ -466,13 +467,15 @@ impl Held {
     }
 
     /// Keeps it asleep if it sleeps as no task work wakes it.
-    fn hold_asleep(&mut self, ns: &PidNamespace) -> bool {
+    fn hold_asleep(&mut self, ns: &PidNamespace, known: impl Fn(&Task) -> bool) -> bool {
         let task = self.ticket.task();
-        let child = task.vfork_child();
-        // The child stands still, so that a task that waits for it stays.
-        let held = (task.is_stopped() || child.is_some()) && task.hold_asleep();
+        // A child that was asked stands still, so that a task that waits for it stays.
+        let child = task.vfork_child().filter(|child| known(child));
+        if !(task.is_stopped() || child.is_some()) || !task.hold_asleep() {
+            return false;
+        }
         self.vfork = child.map_or(0, |child| child.pids_in(ns).pid);
-        held
+        true
     }
 
     /// Whether it is still as it was when it was held asleep: nothing happened

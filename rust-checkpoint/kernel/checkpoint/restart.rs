@@ -72,7 +72,10 @@ use kernel::{
     },
     task::Task,
 };
-use zerocopy::FromBytes;
+use zerocopy::{
+    little_endian::I32,
+    FromBytes, //
+};
 
 /// An image whose metadata was read and verified.
 ///
@@ -370,6 +373,22 @@ impl Part {
             .take_while(|r| !matches!(r.kind, Kind::Task | Kind::End))
     }
 
+    /// Its pids, innermost namespace first, the last one in that of the job.
+    pub(crate) fn pids(&self, meta: &Meta<'_>) -> Result<KVec<i32>> {
+        let record = meta.records_from(self.offset).next().ok_or(EINVAL)?;
+        let mut pids = KVec::new();
+        for pid in record.array::<I32>().map_err(|_| EINVAL)? {
+            pids.push(pid.get(), GFP_KERNEL)?;
+        }
+        pids.push(self.task.pid.get(), GFP_KERNEL)?;
+        Ok(pids)
+    }
+
+    /// Whether the task is the init of a pid namespace.
+    pub(crate) fn is_init(&self) -> bool {
+        self.task.pid_ns == self.task.pid
+    }
+
     /// The one record of a kind that every task has.
     pub(crate) fn record<'a>(&self, meta: &Meta<'a>, kind: Kind) -> Result<Record<'a>> {
         self.records(meta).find(|r| r.kind == kind).ok_or(EINVAL)
@@ -574,9 +593,10 @@ fn run(
         defined: Defined::default(),
     })?;
 
-    let ret = job.state.lock().prepare();
+    let ret = job.with(Restart::prepare);
     let ret = ret.and_then(|()| tree::restart(&job));
-    let mut rs = job.state.lock();
+    // Those who are not done with the restart yet have no need of it any more.
+    let mut rs = job.state.lock().take().ok_or(ESRCH)?;
     let ret = ret.map_err(|e| match e {
         // What a task met while it read page data.
         e if e == EBADMSG => {
@@ -593,7 +613,7 @@ fn run(
         args.image_bytes = image_len;
         args.pages_data = pages;
     }
-    *report = Some(core::mem::replace(&mut rs.report, Report::new("restart")));
+    *report = Some(rs.report);
     ret.map(|_| ())
 }
 

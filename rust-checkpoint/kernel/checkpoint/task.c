@@ -562,7 +562,7 @@ static bool speaks_for_process(struct task_struct *task)
 
 	guard(rcu)();
 	for_each_thread(task, t)
-		if (!READ_ONCE(t->exit_state))
+		if (!READ_ONCE(t->exit_state) && !(t->flags & PF_USER_WORKER))
 			return t == task;
 	return false;
 }
@@ -603,7 +603,7 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	HAS(UCLAMP, has_uclamp(task));
 	HAS(USER_EVENTS, has_user_events(task));
 	HAS(PI_FUTEX, !list_empty(&task->futex.pi_state_list));
-	HAS(VFORK, checkpoint_vfork_outside(task));
+	HAS(VFORK, task->vfork_done);
 	HAS(TRACEES, !list_empty(&task->ptraced));
 	HAS(OVERRIDE, rcu_access_pointer(task->cred) !=
 		      rcu_access_pointer(task->real_cred) ||
@@ -621,9 +621,6 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	    sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
 	    sig->core_state);
 
-	HAS(PID_NS, task_active_pid_ns(task) != task_active_pid_ns(current));
-	HAS(PID_NS_FOR_CHILDREN,
-	    ns->pid_ns_for_children != like->pid_ns_for_children);
 	HAS(UTS_NS, ns->uts_ns != like->uts_ns);
 	HAS(IPC_NS, ns->ipc_ns != like->ipc_ns);
 	HAS(MNT_NS, ns->mnt_ns != like->mnt_ns);
@@ -701,7 +698,6 @@ void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out)
 	*out = (struct checkpoint_exit) {
 		.status = sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
 							   task->exit_code,
-		.nested = task_active_pid_ns(task) != task_active_pid_ns(current),
 		.own = {
 			.gtime = task_gtime(task) + sig->gtime,
 			.min_flt = task->min_flt + sig->min_flt,

@@ -50,10 +50,12 @@ use kernel::{
             self,
             Pids,
             Still,
-            TaskExt, //
+            TaskExt,
+            PID_NS_OTHER, //
         },
     },
     prelude::*,
+    task::Task,
 };
 
 /// A frozen task, for those who read what only it changes.
@@ -65,14 +67,15 @@ pub(crate) fn still<'a>(frozen: &'a Frozen<'_>) -> Result<Still<'a>> {
 
 /// Process group and session of a task, 0 for those of init. Refuses it where one
 /// was made outside of the namespace.
-pub(crate) fn groups(ctx: &mut Checkpoint, pids: Pids) -> (i32, i32) {
+pub(crate) fn groups(ctx: &mut Checkpoint, task: &Task, pids: Pids) -> (i32, i32) {
     let init = current!().pids_in(&ctx.ns);
-    let mut group = |is: i32, of_init: i32, kind: &'static str, why| {
-        // That of init, or led by a task of the job, which may be gone.
-        if is != of_init && is > 1 {
+    let (same_group, same_session) = task.in_groups_of(current!());
+    let mut group = |is: i32, of_init: i32, same: bool, kind: &'static str, why| {
+        // Led by a task of the job, which may be gone. Init may have joined one.
+        if is > 1 && (is != of_init || ctx.ranks.get(&is).is_some()) {
             return is;
         }
-        if is != of_init {
+        if !same {
             ctx.report.refuse(Item {
                 object: Object::Task,
                 kind,
@@ -87,16 +90,56 @@ pub(crate) fn groups(ctx: &mut Checkpoint, pids: Pids) -> (i32, i32) {
         group(
             pids.pgid,
             init.pgid,
+            same_group,
             "pgid",
             "its process group is that of a process which is not in the job",
         ),
         group(
             pids.sid,
             init.sid,
+            same_session,
             "sid",
             "its session is that of a process which is not in the job",
         ),
     )
+}
+
+/// Adds the record of a task, and to it where its pids are from.
+pub(crate) fn emit(ctx: &mut Checkpoint, task: &Task, head: &mut wire::Task) -> Result {
+    let ns = task.pid_ns_in(&ctx.ns);
+    head.pid_ns = ns.init.into();
+    let children = match ns.children {
+        // The first thread makes it again, alone.
+        0 => Some(0),
+        PID_NS_OTHER => None,
+        init => (task.is_group_leader() && !task.has_threads()).then_some(init),
+    };
+    head.children_ns = children.unwrap_or(0).into();
+    for (is, why) in [
+        (
+            ns.other,
+            "its pid namespace is of another user namespace, or has settings of its own",
+        ),
+        (
+            children.is_none(),
+            "its children will be in a pid namespace that is not one of its own child",
+        ),
+    ] {
+        if is {
+            ctx.report.refuse(Item {
+                object: Object::Task,
+                kind: "pid-ns",
+                name: b"",
+                why,
+                remedy: "start the job in the namespaces of its init",
+            });
+        }
+    }
+    let mut tail = KVec::new();
+    for pid in ns.pids.iter().take(ns.depth as usize) {
+        tail.extend_from_slice(&pid.to_le_bytes(), GFP_KERNEL)?;
+    }
+    ctx.emit(Section::Tasks, Kind::Task, head, &[&tail])
 }
 
 /// The place of a process among the children of its parent, 0 for other threads.
@@ -117,7 +160,7 @@ pub(crate) fn parent(pids: Pids) -> i32 {
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let task = frozen.task();
     let pids = frozen.pids();
-    let (pgid, sid) = groups(ctx, pids);
+    let (pgid, sid) = groups(ctx, task, pids);
     deny::checkpoint(ctx, frozen)?;
     let mm = mm::checkpoint(ctx, frozen)?;
     let files = files::checkpoint_table(ctx, frozen)?;
@@ -130,10 +173,11 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     if task.has_tty_of(current!()) {
         flags |= task_flags::INIT_TTY;
     }
-    ctx.emit(
-        Section::Tasks,
-        Kind::Task,
-        &wire::Task {
+    let rank = rank(ctx, pids).into();
+    emit(
+        ctx,
+        task,
+        &mut wire::Task {
             pid: pids.pid.into(),
             tgid: pids.tgid.into(),
             ppid: pids.ppid.into(),
@@ -149,10 +193,10 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             comm: task.comm(),
             parent: parent(pids).into(),
             vfork: frozen.vfork().into(),
-            rank: rank(ctx, pids).into(),
-            reserved: 0.into(),
+            rank,
+            pid_ns: 0.into(),
+            children_ns: 0.into(),
         },
-        &[],
     )?;
     arch::checkpoint_thread(ctx, frozen)?;
     signal::checkpoint(ctx, frozen)?;
@@ -203,7 +247,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
     task::set_forked(part.task.flags.get() & task_flags::FORKED != 0);
     signal::restart_actions(rs, part, newborn)?;
     if part.is_leader_gone() {
-        return zombie::restart_mask(rs, part);
+        return Ok(());
     }
     arch::restart_own(rs, part, newborn)?;
     files::restart_table(rs, part, newborn)?;
@@ -232,6 +276,13 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newbo
     // What took a right was done with those of init, what follows is with its own.
     attr::restart_after_creds(rs, part)?;
     signal::restart_pending(rs, part)?;
+    if part.is_leader_gone() {
+        // Not before: its threads, which have it from here until they set their own, are
+        // not to act on the signals of the process.
+        zombie::restart_mask(rs, part)?;
+        // It will not come to its release.
+        attr::release(rs, part)?;
+    }
     signal::restart_stop(part)
 }
 

@@ -5,6 +5,7 @@
  */
 #include <linux/checkpoint.h>
 #include <linux/completion.h>
+#include <linux/nsproxy.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
@@ -76,6 +77,19 @@ int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 	return err;
 }
 
+static size_t children(struct task_struct *task, struct pid_namespace *ns,
+		       pid_t *pids, size_t room, size_t n)
+{
+	struct task_struct *child;
+
+	list_for_each_entry(child, &task->children, sibling) {
+		if (n < room)
+			pids[n] = task_pid_nr_ns(child, ns);
+		n++;
+	}
+	return n;
+}
+
 /**
  * checkpoint_children - the children of a task, eldest first
  * @task: the task
@@ -90,19 +104,14 @@ int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
 			   bool whole, pid_t *pids, size_t room)
 {
-	struct task_struct *t, *child;
+	struct task_struct *t;
 	size_t n = 0;
 
 	guard(read_lock)(&tasklist_lock);
-	for_each_thread(task, t) {
-		if (!whole && t != task)
-			continue;
-		list_for_each_entry(child, &t->children, sibling) {
-			if (n < room)
-				pids[n] = task_pid_nr_ns(child, ns);
-			n++;
-		}
-	}
+	if (!whole)
+		return children(task, ns, pids, room, 0);
+	for_each_thread(task, t)
+		n = children(t, ns, pids, room, n);
 	return n;
 }
 
@@ -130,12 +139,14 @@ int checkpoint_set_parent(struct task_struct *task, struct task_struct *thread)
 		return 0;
 	}
 	if (!pid_alive(thread) || thread->exit_state ||
-	    !thread_group_leader(task) || task->ptrace ||
+	    !thread_group_leader(task) ||
 	    !same_thread_group(task->real_parent, thread))
 		return -ESRCH;
 	for_each_thread(task, t) {
 		RCU_INIT_POINTER(t->real_parent, thread);
-		RCU_INIT_POINTER(t->parent, thread);
+		/* Somebody may trace it already. */
+		if (likely(!t->ptrace))
+			t->parent = thread;
 	}
 	list_move_tail(&task->sibling, &thread->children);
 	return 0;
@@ -148,6 +159,58 @@ static bool waits_for(struct task_struct *task, struct task_struct *child)
 	unsigned long stack = (unsigned long)task_stack_page(task);
 
 	return done && stack && done >= stack && done < stack + THREAD_SIZE;
+}
+
+/**
+ * checkpoint_get_pid_ns - in which pid namespace a task is
+ * @task: a task that stands still, or a zombie
+ * @ns: a namespace that sees it
+ * @out: filled
+ *
+ * Context: takes tasklist_lock for reading.
+ */
+void checkpoint_get_pid_ns(struct task_struct *task, struct pid_namespace *ns,
+			   struct checkpoint_pid_ns *out)
+{
+	struct pid_namespace *active, *p;
+	const struct nsproxy *proxy;
+	struct pid *pid;
+
+	memset(out, 0, sizeof(*out));
+	guard(read_lock)(&tasklist_lock);
+	pid = task_pid(task);
+	if (!pid)
+		return;
+	active = ns_of_pid(pid);
+	for (p = active; p != ns && p->level > ns->level; p = p->parent) {
+		out->pids[out->depth++] = pid_nr_ns(pid, p);
+		if (p->user_ns != ns->user_ns || p->pid_max != PID_MAX_LIMIT)
+			out->other = true;
+#if defined(CONFIG_SYSCTL) && defined(CONFIG_MEMFD_CREATE)
+		if (p->memfd_noexec_scope != pidns_memfd_noexec_scope(ns))
+			out->other = true;
+#endif
+	}
+	if (out->depth)
+		out->init = out->pids[0] == 1 ?
+			    task_tgid_nr_ns(task, ns) :
+			    task_tgid_nr_ns(active->child_reaper, ns);
+
+	/* Only the task itself could change it. */
+	proxy = task->nsproxy;
+	if (!proxy || proxy->pid_ns_for_children == active)
+		return;
+	p = proxy->pid_ns_for_children;
+	if (p->parent != active || p->user_ns != ns->user_ns ||
+	    p->pid_max != PID_MAX_LIMIT)
+		out->children = CHECKPOINT_PID_NS_OTHER;
+	else if (p->pid_allocated == PIDNS_ADDING && !p->child_reaper)
+		out->children = CHECKPOINT_PID_NS_FRESH;
+	else if (!p->child_reaper || p->child_reaper->exit_state ||
+		 rcu_access_pointer(p->child_reaper->real_parent) != task)
+		out->children = CHECKPOINT_PID_NS_OTHER;
+	else
+		out->children = task_tgid_nr_ns(p->child_reaper, ns);
 }
 
 #define VFORK_STATE (TASK_KILLABLE | TASK_FREEZABLE)
@@ -178,28 +241,6 @@ struct task_struct *checkpoint_vfork_child(struct task_struct *task)
 		if (waits_for(task, child))
 			return get_task_struct(child);
 	return NULL;
-}
-
-/**
- * checkpoint_vfork_outside - whether a task lets none of the job go on
- * @task: a task that stands still
- *
- * Return: true when somebody waits in vfork(2) for @task who is not in the
- * pid namespace of init, which is current, or is init.
- */
-bool checkpoint_vfork_outside(struct task_struct *task)
-{
-	struct pid_namespace *ns = task_active_pid_ns(current);
-	struct task_struct *g, *t;
-
-	if (!task->vfork_done)
-		return false;
-	guard(rcu)();
-	for_each_process_thread(g, t)
-		if (waits_for(t, task))
-			return same_thread_group(t, current) ||
-			       !task_pid_nr_ns(t, ns);
-	return true;
 }
 
 /**

@@ -42,10 +42,12 @@ use kernel::{
             set_exit_signal,
             set_groups,
             set_parent,
+            unshare_pid_ns,
             wait_in_vfork,
             Body,
             Newborn,
-            Next, //
+            Next,
+            What, //
         },
         event::Event,
         file::new_table_for_current,
@@ -75,9 +77,10 @@ use kernel::{
 /// The state all tasks of a restart share.
 #[pin_data]
 pub(crate) struct Job {
-    /// What they are rebuilt from.
+    /// What they are rebuilt from, until they have been: a task that waits in vfork(2) must
+    /// not keep files open that it does not have.
     #[pin]
-    pub(crate) state: Mutex<Restart>,
+    pub(crate) state: Mutex<Option<Restart>>,
     /// They themselves, in the order of the image, as long as they are created.
     #[pin]
     children: Mutex<KVVec<Arc<Child>>>,
@@ -94,7 +97,7 @@ impl Job {
     pub(crate) fn new(restart: Restart) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                state <- kernel::new_mutex!(restart),
+                state <- kernel::new_mutex!(Some(restart)),
                 children <- kernel::new_mutex!(KVVec::new()),
                 end <- Event::new(),
                 go <- Event::new(),
@@ -102,6 +105,28 @@ impl Job {
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+}
+
+impl Job {
+    /// Calls `f` with what the tasks are rebuilt from.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Restart) -> Result<R>) -> Result<R> {
+        let mut state = self.state.lock();
+        f((*state).as_mut().ok_or(ESRCH)?)
+    }
+
+    /// The image.
+    fn image(&self) -> Result<Arc<Image>> {
+        self.with(|rs| Ok(rs.image.clone()))
+    }
+
+    /// Reports something about a task, or about the job.
+    fn error(&self, subject: Option<(i32, [u8; 16])>, item: Item<'_>, e: Error) -> Error {
+        self.with(|rs| {
+            rs.report.subject(subject);
+            Ok(rs.report.error(item, e))
+        })
+        .unwrap_or(e)
     }
 }
 
@@ -127,6 +152,8 @@ struct Child {
     /// It has its last register, or goes to its exit.
     #[pin]
     gone: Event,
+    /// Its parent has made the pid namespace that it is the init of, by unshare(2).
+    first_of_ns: bool,
     /// Position of the child that it waits for in vfork(2).
     vfork: Option<usize>,
     /// Position of the task that waits in vfork(2) for this one.
@@ -155,16 +182,22 @@ impl Child {
     /// Creates the task, as a child of the current one.
     fn create(self: &Arc<Self>) -> Result {
         let pid = self.pid();
+        let image = self.job.image()?;
+        let pids = self.part.pids(&image.meta())?;
+        let what = match () {
+            () if !self.part.is_group_leader() => What::Thread,
+            () if self.part.is_init() && !self.first_of_ns => What::InitOfPidNs,
+            () => What::Process,
+        };
         let task =
-            clone_with_pid(self.clone(), &[pid], !self.part.is_group_leader()).map_err(|e| {
+            clone_with_pid(self.clone(), &pids, what).map_err(|e| {
                 let why = if e == EEXIST {
                     "its pid is taken"
                 } else {
                     "could not be created with its pid"
                 };
-                let mut rs = self.job.state.lock();
-                rs.report.subject(Some((pid, self.part.task.comm)));
-                rs.report.error(
+                self.job.error(
+                    Some((pid, self.part.task.comm)),
                     Item {
                         object: Object::Task,
                         kind: "pid",
@@ -192,8 +225,25 @@ impl Child {
         Ok(kids)
     }
 
-    fn create_kids(&self, threads: bool) -> Result {
-        self.kids(threads)?.iter().try_for_each(Child::create)
+    fn create_threads(&self) -> Result {
+        self.kids(true)?.iter().try_for_each(Child::create)
+    }
+
+    /// Creates its children: those that are in a pid namespace which it has made
+    /// for them after the others, their init first.
+    fn create_children(&self) -> Result {
+        let own = self.part.task.children_ns;
+        let kids = self.kids(false)?;
+        let in_own = |kid: &&Arc<Child>| own != 0 && kid.part.task.pid_ns == own;
+        kids.iter().filter(|k| !in_own(k)).try_for_each(Child::create)?;
+        if own == 0 {
+            return Ok(());
+        }
+        unshare_pid_ns()?;
+        let init = |kid: &&Arc<Child>| kid.part.is_init();
+        kids.iter().filter(in_own).filter(init).try_for_each(Child::create)?;
+        let mut others = kids.iter().filter(in_own).filter(|k| !init(k));
+        others.try_for_each(Child::create)
     }
 
     /// Creates its children and rebuilds itself.
@@ -204,7 +254,7 @@ impl Child {
         }
         // Init's descriptors are not for the job, and one of them may be the
         // other end of the pipe that the image comes from.
-        let created = new_table_for_current().and_then(|()| self.create_kids(false));
+        let created = new_table_for_current().and_then(|()| self.create_children());
         if let Err(e) = created {
             self.result.store(e.to_errno(), Release);
         }
@@ -214,7 +264,7 @@ impl Child {
             return self.rebuild(newborn, zombie::restart);
         }
         self.rebuild(newborn, task::restart)?;
-        self.create_kids(true)?;
+        self.create_threads()?;
         self.rebuild(newborn, task::restart_rights)
     }
 
@@ -228,13 +278,14 @@ impl Child {
         if self.job.aborted.load(Acquire) != 0 {
             return Err(EINTR);
         }
-        let mut rs = self.job.state.lock();
         let part = &self.part;
-        rs.report
-            .subject(Some((part.task.pid.get(), part.task.comm)));
-        restart(&mut rs, part, newborn)?;
-        rs.report.subject(None);
-        Ok(())
+        self.job.with(|rs| {
+            rs.report
+                .subject(Some((part.task.pid.get(), part.task.comm)));
+            restart(rs, part, newborn)?;
+            rs.report.subject(None);
+            Ok(())
+        })
     }
 }
 
@@ -263,11 +314,11 @@ impl Child {
     }
 
     /// What follows the barrier, for one that goes to user mode.
-    fn leave(self: &Arc<Self>, newborn: &mut Newborn) -> Result {
+    fn leave(self: &Arc<Self>, newborn: &mut Newborn, kid: Option<&Child>) -> Result {
         // Nothing before this point was visible, everything after it is.
-        task::release(&self.job.state.lock(), &self.part)?;
-        match self.other(self.vfork) {
-            Some(kid) => self.wait_in_vfork(newborn, &kid)?,
+        self.job.with(|rs| task::release(rs, &self.part))?;
+        match kid {
+            Some(kid) => self.wait_in_vfork(newborn, kid)?,
             None => self.wait_attached(),
         }
         let me = self.clone();
@@ -281,6 +332,8 @@ impl Child {
 
 impl Body for Child {
     fn run(self: Arc<Self>, newborn: &mut Newborn) -> Next {
+        // Init may let go of all of them, should it die, before this one has looked.
+        let kid = self.other(self.vfork);
         let ret = self.build(newborn);
         let ok = ret.is_ok();
         self.result
@@ -302,12 +355,12 @@ impl Body for Child {
             next = None;
         } else if self.part.is_leader_gone() {
             next = Some(Next::Exit);
-        } else if next.is_some() && self.leave(newborn).is_err() {
+        } else if next.is_some() && self.leave(newborn, kid.as_deref()).is_err() {
             next = None;
         }
         if next != Some(Next::UserMode) {
             // Whoever waits for somebody that dies must not miss it.
-            if let Some(kid) = self.other(self.vfork) {
+            if let Some(kid) = kid {
                 kid.attached.happen_for_all();
             }
             if ok {
@@ -335,15 +388,18 @@ struct Holder {
 
 impl Holder {
     fn create(self: &Arc<Self>) -> Result {
-        let task = clone_with_pid(self.clone(), &[self.pid], false).map_err(|e| {
-            let mut rs = self.job.state.lock();
-            rs.report.subject(None);
-            rs.report.error(
+        let task = clone_with_pid(self.clone(), &[self.pid], What::Process).map_err(|e| {
+            self.job.error(
+                None,
                 Item {
                     object: Object::Job,
                     kind: "pid",
                     name: b"",
-                    why: "the number of a process group or session is taken",
+                    why: if e == EEXIST {
+                        "the number of a process group or session is taken"
+                    } else {
+                        "the number of a process group or session could not be had"
+                    },
                     remedy: "restart in a fresh pid namespace",
                 },
                 e,
@@ -385,11 +441,47 @@ struct Kids {
     by_pid: RBTree<i32, usize>,
 }
 
+/// Whether a task that `creator` makes, init if there is none, can be in its pid
+/// namespace, whose init is `init`.
+fn in_pid_ns(
+    part: &Part,
+    creator: Option<&Part>,
+    init: Option<&Part>,
+    meta: &Meta<'_>,
+) -> Result<bool> {
+    let pids = part.pids(meta)?;
+    let depth = |p: Option<&Part>| p.map_or(Ok(1), |p| p.pids(meta).map(|pids| pids.len()));
+    let (of_creator, own) = match creator {
+        Some(creator) => (creator.task.pid_ns.get(), creator.task.children_ns.get()),
+        None => (0, 0),
+    };
+    let ns = part.task.pid_ns.get();
+    // Those it has made for its children: with the first of them.
+    if ns != 0 && !init.is_some_and(|i| i.is_init() && i.is_group_leader()) {
+        return Ok(false);
+    }
+    if part.is_init() != (ns != 0 && pids.first() == Some(&1)) {
+        return Ok(false);
+    }
+    let below = ns != of_creator;
+    if below && !part.is_init() && ns != own {
+        return Ok(false);
+    }
+    // Who is in a namespace made by unshare(2) has the same parent as its init.
+    if below && !part.is_init() && init.is_some_and(|i| i.creator() != part.creator()) {
+        return Ok(false);
+    }
+    if !part.is_group_leader() && below {
+        return Ok(false);
+    }
+    Ok(pids.len() == depth(creator)? + usize::from(below))
+}
+
 impl Kids {
     /// `EINVAL` where two tasks have the same pid, where a thread has no leader, or
     /// not the memory and signal actions of its leader, and where a parent, or a
     /// thread of it, is none.
-    fn new(parts: &[Part]) -> Result<Self> {
+    fn new(parts: &[Part], meta: &Meta<'_>) -> Result<Self> {
         let mut by_pid = RBTree::new();
         let mut of = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
         for (i, part) in parts.iter().enumerate() {
@@ -433,6 +525,9 @@ impl Kids {
             {
                 return Err(EINVAL);
             }
+            if !in_pid_ns(part, creator, with_pid(part.task.pid_ns.get()), meta)? {
+                return Err(EINVAL);
+            }
             match by_pid.get(&part.creator()).and_then(|&at| of.get_mut(at)) {
                 Some(kids) => kids.push(i, GFP_KERNEL_ACCOUNT)?,
                 None => of_init.push(i, GFP_KERNEL_ACCOUNT)?,
@@ -460,6 +555,10 @@ impl Kids {
         let mut gone = RBTree::new();
         for part in parts {
             let (pgid, sid) = (part.task.pgid.get(), part.task.sid.get());
+            let leads = sid == part.task.pid.get();
+            if (pgid == 0 && sid != 0) || (leads && pgid != sid) {
+                return Err(EINVAL);
+            }
             for id in [pgid, sid] {
                 let Some(&at) = self.by_pid.get(&id) else {
                     if id != 0 {
@@ -496,7 +595,16 @@ impl Kids {
             }
             let at = *self.by_pid.get(&part.task.vfork.get()).ok_or(EINVAL)?;
             let kid = parts.get(at).ok_or(EINVAL)?;
-            if kid.is_dead()
+            // Its own child, or one that it gave to its parent (CLONE_PARENT).
+            let own = kid.task.ppid == part.task.tgid
+                && (kid.task.parent == part.task.pid
+                    || (kid.task.parent == 0 && part.is_group_leader()));
+            let leader = self.by_pid.get(&part.task.tgid.get());
+            let leader = leader.and_then(|&at| parts.get(at)).ok_or(EINVAL)?;
+            let sister =
+                kid.task.ppid == leader.task.ppid && kid.task.parent == leader.task.parent;
+            if !(own || sister)
+                || kid.is_dead()
                 || !kid.is_group_leader()
                 || kid.task.tgid == part.task.tgid
                 || waiters
@@ -524,8 +632,18 @@ impl Tree {
             let task = record.head::<wire::Task>().map_err(|_| EINVAL)?;
             parts.push(Part::new(task, record.offset), GFP_KERNEL_ACCOUNT)?;
         }
-        let kids = Kids::new(&parts)?;
+        let kids = Kids::new(&parts, meta)?;
         let waiters = kids.waiters(&parts)?;
+        // The pid namespaces that were made by unshare(2), by their init.
+        let mut made_for = RBTree::new();
+        for part in parts.iter().filter(|p| p.task.children_ns.get() > 0) {
+            let init = kids.by_pid.get(&part.task.children_ns.get());
+            let init = init.and_then(|&at| parts.get(at)).ok_or(EINVAL)?;
+            if init.creator() != part.task.pid.get() || !init.is_init() {
+                return Err(EINVAL);
+            }
+            made_for.try_create_and_insert(init.task.pid.get(), (), GFP_KERNEL_ACCOUNT)?;
+        }
         let mut holders = KVVec::new();
         for pid in kids.without_leader(&parts)? {
             let holder = Arc::pin_init(
@@ -558,6 +676,7 @@ impl Tree {
         for (i, (part, kids)) in Iterator::zip(parts.into_iter(), kids.of).enumerate() {
             let vfork = by_pid.get(&part.task.vfork.get()).copied();
             let waiter = waiters.get(&i).copied();
+            let first_of_ns = part.is_init() && made_for.get(&part.task.pid.get()).is_some();
             let child = Arc::pin_init(
                 pin_init!(Child {
                     job: job.clone(),
@@ -568,6 +687,7 @@ impl Tree {
                     turn <- Event::new(),
                     done <- Event::new(),
                     gone <- Event::new(),
+                    first_of_ns,
                     vfork,
                     waiter,
                     attached <- Event::new(),
@@ -631,8 +751,8 @@ impl Tree {
 
     /// All tasks wait at the barrier: the last that can fail.
     fn settle(&self, job: &Job, image: &Image, meta: &Meta<'_>) -> Result {
-        let mut rs = job.state.lock();
-        let rs = &mut *rs;
+        let mut state = job.state.lock();
+        let rs = (*state).as_mut().ok_or(ESRCH)?;
         rs.data.finish(&image.header, &mut rs.report)?;
         for child in self.in_order() {
             let part = &child.part;
@@ -657,10 +777,22 @@ impl Tree {
         }
         self.adopt()?;
         rs.report.subject(None);
+        for child in self.in_order().filter(|c| c.part.is_zombie()) {
+            // Whoever leaves the group of init may orphan it. One that is in that of its
+            // parent does not.
+            let task = child.task.as_ref().ok_or(ESRCH)?;
+            let parent = self.with_pid(child.part.task.ppid.get());
+            let pgid = parent.map_or(0, |parent| parent.part.task.pgid.get());
+            if child.part.task.sid != child.part.task.pid {
+                set_groups(task, pgid, 0)?;
+            }
+        }
         // Those of a failed restart send no signals.
         job.end.happen_for_all();
         for child in self.in_order().filter(|c| c.part.is_dead()) {
             let task = child.task.as_ref().ok_or(ESRCH)?;
+            // A tracer may have it stop on its way out.
+            task.wait_exited()?;
             // Up to its last context switch it uses something. Should another
             // thread of init wait for it, it is found missing below.
             task.wait_gone();
@@ -671,7 +803,8 @@ impl Tree {
             }
         }
         for holder in &self.holders {
-            reap(holder.pid)?;
+            let task = holder.task.as_ref().ok_or(ESRCH)?;
+            reap(task, holder.pid)?;
         }
         // Nothing can fail any more.
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
@@ -724,19 +857,24 @@ impl Tree {
         }
         job.end.happen_for_all();
         job.go.happen_for_all();
-        for holder in self.holders.iter().filter(|h| h.task.as_ref().is_some()) {
-            // Gone already, if it was reaped before.
-            let _ = reap(holder.pid);
+        for holder in &self.holders {
+            if let Some(task) = holder.task.as_ref() {
+                let _ = reap(task, holder.pid);
+            }
         }
-        for child in self.in_order() {
-            if child.task.as_ref().is_some() {
-                // Killed: it will be done soon, and no longer uses the image.
-                child.done.wait();
-                // A parent before its children, which then are init's; threads
-                // go with their leader. Fails only when init itself is dying,
-                // and its children with it.
-                if child.part.is_group_leader() {
-                    let _ = reap(child.pid());
+        for child in self.in_order().filter(|c| c.task.as_ref().is_some()) {
+            // Killed: it will be done soon, and no longer uses the image.
+            child.done.wait();
+        }
+        // The end of a pid namespace waits for those in it, of which init has those to
+        // reap whose parents were outside of it.
+        for inits in [false, true] {
+            for child in self.in_order().filter(|c| c.part.is_group_leader()) {
+                // A parent before its children, which then are init's; threads go with
+                // their leader. Fails where the namespace has done it, and when init
+                // itself is dying, and its children with it.
+                if let Some(task) = child.task.as_ref().filter(|_| child.part.is_init() == inits) {
+                    let _ = reap(task, child.pid());
                 }
             }
         }
@@ -746,7 +884,7 @@ impl Tree {
 /// Creates the tasks of an image and lets them go; all or nothing. Returns how
 /// many there are.
 pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
-    let image = job.state.lock().image.clone();
+    let image = job.image()?;
     let meta = image.meta();
     let tree = Tree::new(job, &meta)?;
 

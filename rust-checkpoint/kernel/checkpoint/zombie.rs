@@ -31,10 +31,6 @@ use crate::{
         task_flags,
         Kind, //
     },
-    report::{
-        Item,
-        Object, //
-    },
     restart::{
         Part,
         Restart, //
@@ -42,6 +38,7 @@ use crate::{
     rlimits,
     signal as process_signal,
     task::{
+        emit as emit_task,
         groups,
         parent,
         rank, //
@@ -103,7 +100,7 @@ fn from_wire(usage: &wire::Usage) -> Usage {
 /// What a Task record says of a task that has exited, but for its process.
 fn record(ctx: &mut Checkpoint, zombie: &Zombie, flag: u32) -> wire::Task {
     let (task, pids) = (zombie.task(), zombie.pids());
-    let (pgid, sid) = groups(ctx, pids);
+    let (pgid, sid) = groups(ctx, task, pids);
     let forked = match task.is_forked() {
         true => task_flags::FORKED,
         false => 0,
@@ -125,7 +122,8 @@ fn record(ctx: &mut Checkpoint, zombie: &Zombie, flag: u32) -> wire::Task {
         parent: parent(pids).into(),
         vfork: 0.into(),
         rank: rank(ctx, pids).into(),
-        reserved: 0.into(),
+        pid_ns: 0.into(),
+        children_ns: 0.into(),
     }
 }
 
@@ -166,7 +164,7 @@ pub(crate) fn checkpoint_leader(
     }
     head.mm = crate::mm::checkpoint(ctx, thread)?.into();
     head.sighand = process_signal::checkpoint_actions(ctx, thread)?.into();
-    ctx.emit(Section::Tasks, Kind::Task, &head, &[])?;
+    emit_task(ctx, task, &mut head)?;
     emit_exit(ctx, task, &task.exit())?;
     creds::checkpoint(ctx, task)?;
     rlimits::checkpoint(ctx, thread)?;
@@ -178,17 +176,8 @@ pub(crate) fn checkpoint_leader(
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, zombie: &Zombie) -> Result {
     let task = zombie.task();
     let exit = task.exit();
-    if exit.nested {
-        ctx.report.refuse(Item {
-            object: Object::Task,
-            kind: "pid-ns",
-            name: b"",
-            why: "it has exited in a pid namespace of its own, and was not waited for",
-            remedy: "let its parent wait(2) for it",
-        });
-    }
-    let head = record(ctx, zombie, task_flags::ZOMBIE);
-    ctx.emit(Section::Tasks, Kind::Task, &head, &[])?;
+    let mut head = record(ctx, zombie, task_flags::ZOMBIE);
+    emit_task(ctx, task, &mut head)?;
     emit_exit(ctx, task, &exit)?;
     creds::checkpoint(ctx, task)
 }
@@ -226,7 +215,6 @@ pub(crate) fn finish(rs: &Restart, part: &Part, task: &Task) -> Result {
         task,
         &Exit {
             status: exit.status.get(),
-            nested: false,
             own: from_wire(&exit.own),
             children: from_wire(&exit.children),
         },

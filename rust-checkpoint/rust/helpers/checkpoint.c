@@ -86,6 +86,11 @@ __rust_helper bool rust_helper_task_no_new_privs(struct task_struct *p)
 	return task_no_new_privs(p);
 }
 
+__rust_helper struct pid *rust_helper_task_pgrp(struct task_struct *p)
+{
+	return task_pgrp(p);
+}
+
 __rust_helper pid_t rust_helper_task_pgrp_nr_ns(struct task_struct *p,
 						struct pid_namespace *ns)
 {
@@ -96,6 +101,11 @@ __rust_helper pid_t rust_helper_task_pid_nr_ns(struct task_struct *p,
 					       struct pid_namespace *ns)
 {
 	return task_pid_nr_ns(p, ns);
+}
+
+__rust_helper struct pid *rust_helper_task_session(struct task_struct *p)
+{
+	return task_session(p);
 }
 
 __rust_helper pid_t rust_helper_task_session_nr_ns(struct task_struct *p,

@@ -47,7 +47,8 @@ pub enum Kind {
     FdTable = 10,
     /// [`Fs`].
     Fs = 11,
-    /// [`Task`].
+    /// [`Task`]; tail: its pids in the namespaces below that of the job, [`I32`]
+    /// each, innermost first.
     Task = 12,
     /// [`Regset`]; tail: its bytes. Belongs to the Task before it, as do all that follow.
     Regset = 13,
@@ -652,8 +653,11 @@ wire! {
         pub vfork: I32,
         /// Its place among the children of that thread: the order is what counts.
         pub rank: U32,
-        /// Zero.
-        pub reserved: U32,
+        /// The init of its pid namespace, 0 for that of the job.
+        pub pid_ns: I32,
+        /// The init of the pid namespace that its children will be in, -1 for one
+        /// that is still without, 0 for its own.
+        pub children_ns: I32,
     }
 }
 

@@ -95,6 +95,8 @@ pub const MAX_LDT: u32 = 8192;
 pub const MAX_REGSETS: usize = 16;
 /// Bytes of a register set.
 pub const MAX_REGSET: usize = 1 << 16;
+/// Pid namespaces within each other, below that of the job.
+pub const MAX_PID_NS: usize = 32;
 /// Supplementary groups: NGROUPS_MAX.
 pub const MAX_GROUPS: usize = 1 << 16;
 /// Resource limits.
@@ -739,7 +741,6 @@ impl<'a> Verify<'a> {
 
     fn task(&mut self, r: &Record<'_>) -> Result<(), Fault> {
         let task: Task = r.head()?;
-        no_tail(r)?;
         let first = self.sum.tasks == 0;
         self.sum.tasks = self.sum.tasks.saturating_add(1);
         self.owner = Owner::Task {
@@ -764,7 +765,6 @@ impl<'a> Verify<'a> {
         if first && self.job.is_some_and(|job| job.root_pid != task.pid) {
             return Err(r.fault("first task is not the one that the job names"));
         }
-        reserved(r, task.reserved.get())?;
         bits(r, task.flags.get().into(), task_flags::ALL.into())?;
         let life = life(r, task.flags.get())?;
         let has_mm = life != Life::Zombie;
@@ -792,6 +792,16 @@ impl<'a> Verify<'a> {
             {
                 return Err(r.fault("zombie that is a thread, stopped, waits or has a terminal"));
             }
+        }
+        let nested = r.array::<zerocopy::little_endian::I32>()?;
+        if nested.len() > MAX_PID_NS
+            || nested.is_empty() != (task.pid_ns.get() == 0)
+            || nested.iter().any(|pid| pid.get() < 1)
+            || task.pid_ns.get() < 0
+            || task.children_ns.get() < -1
+            || (task.children_ns.get() != 0 && (!lives || task.pid != task.tgid))
+        {
+            return Err(r.fault("impossible pids in nested namespaces"));
         }
         // Threads, and only they, have -1: the kernel tells them by that.
         let signals = match task.pid == task.tgid {

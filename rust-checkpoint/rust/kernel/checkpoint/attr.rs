@@ -227,7 +227,7 @@ pub enum Unsupported {
     Uclamp = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UCLAMP,
     /// A futex with priority inheritance that somebody waits for.
     PiFutex = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PI_FUTEX,
-    /// Init or a process outside waits for it in vfork(2).
+    /// Somebody waits for it in vfork(2).
     Vfork = bindings::checkpoint_unsupported_CHECKPOINT_HAS_VFORK,
     /// Its process is exiting, executing a program or dumping core.
     Exit = bindings::checkpoint_unsupported_CHECKPOINT_HAS_EXIT,
@@ -237,10 +237,6 @@ pub enum Unsupported {
     Override = bindings::checkpoint_unsupported_CHECKPOINT_HAS_OVERRIDE,
     /// user_events.
     UserEvents = bindings::checkpoint_unsupported_CHECKPOINT_HAS_USER_EVENTS,
-    /// It is in a pid namespace below that of init.
-    PidNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PID_NS,
-    /// Its children will be.
-    PidNsForChildren = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PID_NS_FOR_CHILDREN,
     /// A UTS namespace other than that of init.
     UtsNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UTS_NS,
     /// IPC.
@@ -257,7 +253,7 @@ pub enum Unsupported {
     Shared = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SHARED,
 }
 
-const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 27);
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 25);
 
 /// What a task has that can't be saved; a set of [`Unsupported`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -61,6 +61,26 @@ pub trait Body: Send + Sync + 'static {
     fn run(self: Arc<Self>, newborn: &mut Newborn) -> Next;
 }
 
+/// What [`clone_with_pid`] makes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A process.
+    Process,
+    /// A process that is the init of a new pid namespace.
+    InitOfPidNs,
+    /// A thread of the current process, which shares with the caller all that threads
+    /// share.
+    Thread,
+}
+
+/// Has the children of the current task be in a new pid namespace, of which the first
+/// one is the init.
+#[doc(alias = "unshare")]
+pub fn unshare_pid_ns() -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::ksys_unshare(bindings::CLONE_NEWPID as c_ulong) })
+}
+
 /// For how many ticks a pid may be taken by nobody.
 const MAX_TRIES: u32 = 50;
 
@@ -82,11 +102,11 @@ fn is_alive(pid: i32) -> bool {
 ///
 /// A process shares the address space of the caller until it gets one of its
 /// own, has copies of its descriptors and signal actions, and sends the caller
-/// no signal when it exits until it is told to. A thread shares with the caller
-/// all that threads share.
+/// no signal when it exits until it is told to.
 ///
-/// `EEXIST`: the pid is taken. `EPERM`: not allowed to choose it.
-pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Result<ARef<Task>> {
+/// `EEXIST`: the pid is taken. `EPERM`: not allowed to choose it, or to make a pid
+/// namespace.
+pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], what: What) -> Result<ARef<Task>> {
     /// # Safety
     ///
     /// Called once as a new task, with `Arc::into_raw()` of its body.
@@ -107,14 +127,19 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
     let mut set_tid = KVec::with_capacity(pids.len(), GFP_KERNEL)?;
     set_tid.extend_from_slice(pids, GFP_KERNEL)?;
 
-    let mut flags = bindings::CLONE_VM | bindings::CLONE_UNTRACED;
-    if thread {
-        flags |= bindings::CLONE_FILES
-            | bindings::CLONE_FS
-            | bindings::CLONE_SIGHAND
-            | bindings::CLONE_SYSVSEM
-            | bindings::CLONE_THREAD;
-    }
+    let flags = bindings::CLONE_VM
+        | bindings::CLONE_UNTRACED
+        | match what {
+            What::Process => 0,
+            What::InitOfPidNs => bindings::CLONE_NEWPID,
+            What::Thread => {
+                bindings::CLONE_FILES
+                    | bindings::CLONE_FS
+                    | bindings::CLONE_SIGHAND
+                    | bindings::CLONE_SYSVSEM
+                    | bindings::CLONE_THREAD
+            }
+        };
     let raw = Arc::into_raw(body);
     let mut args = bindings::kernel_clone_args {
         flags: flags.into(),
@@ -151,8 +176,19 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], thread: bool) -> Resu
     Ok(unsafe { ARef::from_raw(NonNull::new(task).ok_or(ESRCH)?.cast()) })
 }
 
-/// Waits until the child with this pid is dead and reaps it.
-pub fn reap(pid: i32) -> Result {
+/// Waits until `task`, a child with this pid, is dead and reaps it. Nothing to do where
+/// another thread of the caller has.
+pub fn reap(task: &Task, pid: i32) -> Result {
+    // SAFETY: any number may be asked for.
+    let found = unsafe { bindings::find_get_task_by_vpid(pid) };
+    let Some(found) = NonNull::new(found) else {
+        return Ok(());
+    };
+    // SAFETY: the reference comes with the result.
+    let found: ARef<Task> = unsafe { ARef::from_raw(found.cast()) };
+    if found.as_ptr() != task.as_ptr() {
+        return Ok(());
+    }
     let ret = loop {
         // SAFETY: no user pointers are passed.
         let ret = unsafe {

@@ -204,6 +204,22 @@ impl Ticket {
 ///
 /// Called by the task-work code with the `work` of a ticket, once.
 unsafe extern "C" fn run(work: *mut bindings::callback_head) {
+    // Works are run newest first. What others have asked the task to do before, such as to
+    // complete its registers, comes before it stands still.
+    // SAFETY: by the requirements of this function; the one that follows `work` in this
+    // batch stands in it. It was taken off the list, and may be added to it again; the list
+    // owns the reference then as it did.
+    unsafe {
+        if !(*work).next.is_null()
+            && bindings::task_work_add(
+                Task::current_raw(),
+                work,
+                bindings::task_work_notify_mode_TWA_SIGNAL,
+            ) == 0
+        {
+            return;
+        }
+    }
     // SAFETY: `work` is the first field of a ticket, and by the type invariant
     // the list, which has let go of it, owned a reference.
     let ticket = unsafe { Arc::from_raw(work.cast::<Ticket>().cast_const()) };

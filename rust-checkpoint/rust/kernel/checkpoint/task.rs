@@ -166,12 +166,20 @@ pub trait TaskExt {
     fn exit_signal(&self) -> i32;
     /// Pids of itself, its thread group, its group and session in `ns`.
     fn pids_in(&self, ns: &PidNamespace) -> Pids;
+    /// Whether its process group, and its session, are those of `other`.
+    fn in_groups_of(&self, other: &Task) -> (bool, bool);
+    /// In which pid namespace it is, as `ns` sees it; for one that stands still,
+    /// and for zombies.
+    fn pid_ns_in(&self, ns: &PidNamespace) -> PidNs;
     /// Whether the caller may read its memory (`PTRACE_MODE_READ_REALCREDS`).
     fn may_read(&self) -> bool;
     /// The address space, with a reference that keeps it.
     fn mm_ref(&self) -> Option<ARef<MmWithUser>>;
     /// Waits until it is off its CPU; false when it runs after all.
     fn wait_inactive(&self) -> bool;
+    /// Waits until a task that is about to exit is a zombie; a tracer may have it
+    /// wait on its way. `EINTR`: the caller is killed.
+    fn wait_exited(&self) -> Result;
     /// Waits until a zombie has left its CPU for good.
     fn wait_gone(&self);
     /// Whether it was sent SIGKILL, which it may not have noticed.
@@ -194,6 +202,13 @@ pub trait TaskExt {
     /// Sends it SIGKILL.
     fn kill(&self);
 }
+
+/// In which pid namespace a task is.
+#[doc(alias = "struct checkpoint_pid_ns")]
+pub type PidNs = bindings::checkpoint_pid_ns;
+
+/// [`PidNs`]: children will be in a namespace that can't be had back.
+pub const PID_NS_OTHER: i32 = bindings::CHECKPOINT_PID_NS_OTHER;
 
 /// How a process ended, and what it has used.
 #[doc(alias = "struct checkpoint_exit")]
@@ -316,6 +331,25 @@ impl TaskExt for Task {
         }
     }
 
+    fn in_groups_of(&self, other: &Task) -> (bool, bool) {
+        let _guard = rcu::read_lock();
+        // SAFETY: both tasks are alive; what is compared under RCU are pointers.
+        unsafe {
+            let (task, other) = (self.as_ptr(), other.as_ptr());
+            (
+                bindings::task_pgrp(task) == bindings::task_pgrp(other),
+                bindings::task_session(task) == bindings::task_session(other),
+            )
+        }
+    }
+
+    fn pid_ns_in(&self, ns: &PidNamespace) -> PidNs {
+        let mut out = PidNs::default();
+        // SAFETY: task and namespace are alive; `out` is valid for writes.
+        unsafe { bindings::checkpoint_get_pid_ns(self.as_ptr(), ns.as_ptr(), &mut out) };
+        out
+    }
+
     fn may_read(&self) -> bool {
         // SAFETY: the task is alive.
         unsafe { bindings::ptrace_may_access(self.as_ptr(), bindings::PTRACE_MODE_READ_REALCREDS) }
@@ -333,10 +367,22 @@ impl TaskExt for Task {
         unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_ANY_SLEEP) != 0 }
     }
 
+    fn wait_exited(&self) -> Result {
+        let mut tries = 0;
+        while read_once!(self, exit_state) == 0 {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            relax_more(&mut tries);
+        }
+        Ok(())
+    }
+
     fn wait_gone(&self) {
+        let mut tries = 0;
         // SAFETY: the task is alive. It is in that state from its last steps on.
         while unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_DEAD) } == 0 {
-            relax();
+            relax_more(&mut tries);
         }
     }
 
@@ -471,6 +517,16 @@ impl Clocks {
 pub fn relax() {
     // SAFETY: called where it is allowed to sleep.
     unsafe { bindings::yield_() };
+}
+
+/// [`relax`], and sleeps where that has not helped.
+fn relax_more(tries: &mut u32) {
+    if *tries < 100 {
+        *tries += 1;
+        relax();
+    } else {
+        wait_a_tick();
+    }
 }
 
 /// Sleeps for a tick, where there is nothing to wait for by name.

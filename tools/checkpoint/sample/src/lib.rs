@@ -484,7 +484,8 @@ fn task(r: &mut Records) {
         parent: 0.into(),
         vfork: 0.into(),
         rank: 0.into(),
-        reserved: 0.into(),
+        pid_ns: 0.into(),
+        children_ns: 0.into(),
     };
     r.add(Kind::Task, &task, &[]);
     for (note, len) in [(1u32, 216), (0x202, 832)] {

@@ -153,9 +153,18 @@ SCENARIO(uts_namespace, .refused = "\"kind\":\"uts-ns\"")
 	own_namespace(CLONE_NEWUTS);
 }
 
-SCENARIO(pid_namespace_for_children, .refused = "\"kind\":\"pid-ns\"")
+/* No child can be made in it any more. */
+SCENARIO(pid_namespace_without_init, .refused = "\"kind\":\"pid-ns\"")
 {
-	own_namespace(CLONE_NEWPID);
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		JOB_SKIP("no such namespace");
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	NEED(waitpid(pid, NULL, 0) == pid);
+	job_hold();
 }
 
 SCENARIO(cgroup_namespace, .refused = "\"kind\":\"cgroup-ns\"")

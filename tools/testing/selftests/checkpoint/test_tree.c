@@ -205,6 +205,201 @@ SCENARIO(clone_parent, .tasks = 3)
 	quit(&p[1], was[1].pid);
 }
 
+/* Pid namespaces of the job's own. */
+
+/* As the job sees it, and as it sees itself. */
+struct nested {
+	pid_t own, parent, group, session, thread, kid;
+};
+
+static void *nested_thread(void *arg)
+{
+	struct peer *p = arg;
+	struct nested n = { .thread = gettid() };
+	char c;
+
+	while (read(p->there[0], &c, 1) == 1 && c != 'q') {
+		n.own = getpid();
+		n.parent = getppid();
+		n.group = getpgrp();
+		n.session = getsid(0);
+		n.kid = 0;
+		if (c == 'f') {
+			n.kid = fork();
+			if (!n.kid)
+				_exit(getpid());
+			waitpid(n.kid, &n.session, 0);
+		}
+		if (write(p->back[1], &n, sizeof(n)) != sizeof(n))
+			_exit(1);
+	}
+	_exit(7);
+}
+
+static struct nested look_in(struct peer *p, char what)
+{
+	struct nested n = { 0 };
+
+	CHECK(write(p->there[1], &what, 1) == 1);
+	CHECK(read(p->back[0], &n, sizeof(n)) == sizeof(n));
+	return n;
+}
+
+static pid_t new_pid_ns(void)
+{
+	pid_t pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	NEED(pid >= 0);
+	return pid;
+}
+
+/* What the tasks of a namespace are in it, and that it is one still. */
+static void in_pid_ns(struct peer *p, int n, const struct nested *was)
+{
+	for (int i = 0; i < n; i++) {
+		struct nested is = look_in(&p[i], '?');
+
+		CHECK(!memcmp(&is, &was[i], sizeof(is)));
+		/* One with a number of the namespace, not of the one around it. */
+		is = look_in(&p[i], 'f');
+		CHECK(is.kid > 1 && is.kid < 20 && is.session == is.kid << 8);
+	}
+}
+
+SCENARIO(pid_ns, .tasks = 5, .may_differ = { " ns/pid" })
+{
+	struct peer p[3];
+	struct nested was[3];
+	int status;
+	pid_t pid;
+
+	for (int i = 0; i < 3; i++)
+		peer_open(&p[i]);
+	/* Numbers that are not the same inside and outside. */
+	for (int i = 0; i < 5; i++) {
+		pid = fork();
+		if (!pid)
+			_exit(0);
+		reap(pid, 0);
+	}
+	pid = new_pid_ns();
+	if (!pid) {
+		pthread_t t;
+
+		if (!fork()) {
+			/* One whose parent is gone: init's, but that of the namespace. */
+			if (!fork()) {
+				NEED(setsid() > 0);
+				while (getppid() != 1)
+					sleep_ms(1);
+				nested_thread(&p[1]);
+			}
+			_exit(0);
+		}
+		if (!fork()) {
+			pthread_create(&t, NULL, nested_thread, &p[2]);
+			for (;;)
+				pause();
+		}
+		waitpid(2, NULL, 0);
+		nested_thread(&p[0]);
+	}
+	for (int i = 0; i < 3; i++)
+		was[i] = look_in(&p[i], '?');
+	NEED(was[0].own == 1 && !was[0].parent && was[1].parent == 1 && was[2].parent == 1);
+	NEED(was[1].session == was[1].own && was[2].own != was[2].thread);
+	job_hold();
+	in_pid_ns(p, 3, was);
+	/* Nothing in it can kill its init; who is above it can, and all go with it. */
+	CHECK(!kill(pid, SIGTERM));
+	CHECK_EQ(look_in(&p[0], '?').own, 1);
+	CHECK(!kill(pid, SIGKILL));
+	CHECK(waitpid(pid, &status, 0) == pid && status == SIGKILL);
+}
+
+/* Made by unshare(2): the first child is init, and all others are in it, too. */
+SCENARIO(pid_ns_unshared, .tasks = 5, .may_differ = { " ns/pid" })
+{
+	struct peer p[3];
+	struct nested was[3], is;
+	pid_t pid, kid[2];
+
+	NEED(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	for (int i = 0; i < 3; i++)
+		peer_open(&p[i]);
+	pid = fork();
+	if (!pid) {
+		/* This one is not. */
+		if (!fork())
+			nested_thread(&p[2]);
+		NEED(!unshare(CLONE_NEWPID));
+		for (int i = 0; i < 2; i++) {
+			kid[i] = fork();
+			if (!kid[i])
+				nested_thread(&p[i]);
+		}
+		for (;;)
+			pause();
+	}
+	for (int i = 0; i < 3; i++)
+		was[i] = look_in(&p[i], '?');
+	NEED(was[0].own == 1 && was[1].own == 2 && was[2].own > 2 && was[2].parent == pid);
+	NEED(!was[0].parent && !was[1].parent);
+	job_hold();
+	in_pid_ns(p, 2, was);
+	is = look_in(&p[2], '?');
+	CHECK(!memcmp(&is, &was[2], sizeof(is)));
+	CHECK(!kill(pid, SIGKILL));
+	reap(pid, SIGKILL);
+	for (int i = 2; i >= 0; i--) {
+		int status;
+
+		CHECK(write(p[i].there[1], "q", 1) == 1);
+		CHECK(wait(&status) > 1 && status == 7 << 8);
+	}
+}
+
+/* Made, and nobody is in it yet. */
+SCENARIO(pid_ns_fresh, .tasks = 1, .may_differ = { " ns/pid" })
+{
+	pid_t pid;
+
+	NEED(!unshare(CLONE_NEWPID));
+	job_hold();
+	pid = fork();
+	if (!pid)
+		_exit(getpid() == 1 ? 3 : 4);
+	reap(pid, 3 << 8);
+}
+
+/* Its init has exited, and nobody has waited for it. */
+SCENARIO(pid_ns_zombies, .tasks = 4, .may_differ = { " ns/pid" })
+{
+	struct peer p;
+	siginfo_t info;
+	pid_t pid, gone;
+
+	peer_open(&p);
+	gone = new_pid_ns();
+	if (!gone)
+		_exit(5);
+	pid = new_pid_ns();
+	if (!pid) {
+		if (!fork())
+			_exit(6);
+		NEED(!waitid(P_PID, 2, &info, WEXITED | WNOWAIT));
+		nested_thread(&p);
+	}
+	NEED(!waitid(P_PID, gone, &info, WEXITED | WNOWAIT));
+	NEED(look_in(&p, '?').own == 1);
+	job_hold();
+	reap(gone, 5 << 8);
+	CHECK_EQ(look_in(&p, '?').own, 1);
+	/* The zombie in it has its number still. */
+	CHECK(look_in(&p, 'f').kid > 2);
+	quit(&p, pid);
+}
+
 /* Processes without their first thread. */
 
 static int of_task(pid_t pid, pid_t tid, char *text, size_t len)
@@ -579,6 +774,40 @@ SCENARIO(vfork, .tasks = 3)
 	wait_for_state(waiter, waiter, ") D ");
 	job_hold();
 	CHECK(write(go[1], "x", 1) == 1);
+	reap(waiter, 4 << 8);
+}
+
+/* It is let go by the end of a file: nobody else has the other end of the pipe. */
+static int until_closed(void *arg)
+{
+	struct vf *v = arg;
+	char c;
+
+	syscall(SYS_close, v->go[1]);
+	syscall(SYS_exit_group, syscall(SYS_read, v->go[0], &c, 1) ? 1 : 8);
+	return 0;
+}
+
+SCENARIO(vfork_until_closed, .tasks = 3)
+{
+	struct vf v = { 0 };
+	int status;
+	pid_t waiter;
+
+	NEED(!pipe(v.go));
+	waiter = fork();
+	if (!waiter) {
+		pid_t pid;
+
+		close(v.go[1]);
+		v.go[1] = -1;
+		pid = clone(until_closed, stacks[0] + sizeof(stacks[0]),
+			    CLONE_VM | CLONE_VFORK | SIGCHLD, &v);
+		_exit(pid > 0 && waitpid(pid, &status, 0) == pid && status == 8 << 8 ? 4 : 5);
+	}
+	wait_for_state(waiter, waiter, ") D ");
+	job_hold();
+	close(v.go[1]);
 	reap(waiter, 4 << 8);
 }
 
