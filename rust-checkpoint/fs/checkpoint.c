@@ -368,8 +368,10 @@ static int checkpoint_has_xattrs(struct dentry *dentry, bool *has)
 	len = vfs_listxattr(dentry, list, len);
 	if (len < 0)
 		return len;
-	/* The security module labels a file that is made. */
+	/* The security module labels a file that is made; a socket has its own. */
 	for (char *name = list; name < list + len; name += strlen(name) + 1) {
+		if (!strcmp(name, XATTR_SYSTEM_PREFIX "sockprotoname"))
+			continue;
 		if (strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN) ||
 		    !strcmp(name, XATTR_NAME_CAPS))
 			*has = true;
@@ -491,6 +493,26 @@ int checkpoint_set_attributes(struct file *file,
 		mnt_drop_write_file(file);
 	}
 	return err;
+}
+
+/**
+ * checkpoint_set_owner - set owner, group and mode of what has no name
+ * @file: the file, known to the caller only
+ * @uid: owner, in the user namespace of the caller
+ * @gid: group, in the user namespace of the caller
+ * @mode: access mode
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno; what fchown(2) and fchmod(2) return.
+ */
+int checkpoint_set_owner(struct file *file, u32 uid, u32 gid, umode_t mode)
+{
+	struct checkpoint_attributes attributes = {
+		.uid = uid, .gid = gid, .mode = mode,
+	};
+	struct iattr attr = {};
+
+	return checkpoint_change_owner(file, &attributes, &attr);
 }
 
 /* Deletes a file that was made just now. */
@@ -711,10 +733,6 @@ int checkpoint_peek_pipe(struct file *file, u32 *capacity,
 int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
 			umode_t mode)
 {
-	struct checkpoint_attributes attributes = {
-		.uid = uid, .gid = gid, .mode = mode,
-	};
-	struct iattr attr = {};
 	long ret;
 
 	ret = create_pipe_files(ends, 0);
@@ -722,7 +740,7 @@ int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
 		return ret;
 	ret = pipe_fcntl(ends[1], F_SETPIPE_SZ, capacity);
 	if (ret >= 0)
-		ret = checkpoint_change_owner(ends[1], &attributes, &attr);
+		ret = checkpoint_set_owner(ends[1], uid, gid, mode);
 	if (ret) {
 		fput(ends[0]);
 		fput(ends[1]);

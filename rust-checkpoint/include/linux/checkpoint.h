@@ -21,6 +21,7 @@ struct cred;
 struct file;
 struct mm_struct;
 struct path;
+struct pid;
 struct pid_namespace;
 struct restart_block;
 struct rlimit;
@@ -101,6 +102,19 @@ int generic_file_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
  * Return: as generic_file_checkpoint().
  */
 int pipe_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+
+/**
+ * socket_checkpoint - save a socket
+ * @ctx: the running checkpoint
+ * @file: the socket
+ *
+ * For ->checkpoint in struct file_operations. Sockets that are not supported
+ * are refused by name. Of a pair, the end that is met first has both saved.
+ *
+ * Context: the job stands still. May sleep.
+ * Return: as generic_file_checkpoint().
+ */
+int socket_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 
 /**
  * filemap_checkpoint - save a mapping whose pages are had back from its file
@@ -244,6 +258,91 @@ int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
 int checkpoint_claim_fifo(struct file *file, u32 capacity);
 int checkpoint_fill_pipe(struct file *file, const void *data, size_t len,
 			 bool packet);
+
+/* What is in the way of saving a socket. */
+enum checkpoint_socket_refusal {
+	CHECKPOINT_SOCKET_OK,
+	CHECKPOINT_SOCKET_FAMILY,	/* no UNIX socket */
+	CHECKPOINT_SOCKET_LISTENS,
+	CHECKPOINT_SOCKET_NAMED,	/* it or the other end has a name */
+	CHECKPOINT_SOCKET_NET_NS,	/* not of the network namespace of init */
+	CHECKPOINT_SOCKET_OPTION,	/* an option, filter or time stamp */
+	CHECKPOINT_SOCKET_ONE_WAY,	/* connected to one that is not to it */
+	CHECKPOINT_SOCKET_URGENT,	/* MSG_OOB */
+	CHECKPOINT_SOCKET_RIGHTS,	/* descriptors on their way */
+	CHECKPOINT_SOCKET_IDS,		/* a sender has no id where init is */
+	CHECKPOINT_SOCKET_NESTED,	/* a sender was in a nested pid namespace */
+};
+
+/**
+ * struct checkpoint_socket - what a UNIX socket is, besides options and content
+ * @type: SOCK_*
+ * @shutdown: 1 if it can't be read from any more, 2 if not written to
+ * @error: the error that is pending
+ * @peer_uid: user who made the other end, in the caller's user namespace
+ * @peer_gid: the group
+ * @peer_pid: the process
+ * @peer_exited: the process has exited
+ * @connected: it has another end, or had
+ * @peer_cred: the credentials of who made the other end, NULL if nobody did
+ */
+struct checkpoint_socket {
+	u32 type;
+	u32 shutdown;
+	u32 error;
+	u32 peer_uid;
+	u32 peer_gid;
+	s32 peer_pid;
+	bool peer_exited;
+	bool connected;
+	const struct cred *peer_cred;
+};
+
+/**
+ * struct checkpoint_message - what waits to be read from a socket
+ * @data: the bytes
+ * @len: how many
+ * @uid: user of the sender, in the caller's user namespace
+ * @gid: group of the sender
+ * @pid: process of the sender
+ * @exited: that has exited
+ * @creds: it says who sent it
+ */
+struct checkpoint_message {
+	const void *data;
+	size_t len;
+	u32 uid;
+	u32 gid;
+	s32 pid;
+	bool exited;
+	bool creds;
+};
+
+typedef int (*checkpoint_message_fn)(void *arg,
+				     const struct checkpoint_message *message);
+
+int checkpoint_socket_family(struct file *file);
+enum checkpoint_socket_refusal
+checkpoint_get_socket(struct file *file, struct pid_namespace *ns,
+		      struct checkpoint_socket *out);
+int checkpoint_socket_group(const struct checkpoint_socket *socket,
+			    unsigned int nr, u32 *gid);
+void checkpoint_put_socket(struct checkpoint_socket *socket);
+struct file *checkpoint_socket_peer(struct file *file);
+bool checkpoint_socket_option(struct file *file, unsigned int *nr, u32 *name,
+			      u64 *value);
+int checkpoint_peek_socket(struct file *file, struct pid_namespace *ns,
+			   checkpoint_message_fn fn, void *arg);
+int checkpoint_new_sockets(struct file **ends, int type, bool pair);
+struct pid *checkpoint_exited_pid(pid_t nr);
+int checkpoint_fill_socket(struct file *from, struct file *to,
+			   const struct checkpoint_message *m,
+			   struct pid *exited);
+int checkpoint_set_socket_option(struct file *file, u32 name, u64 value);
+int checkpoint_set_peer_cred(struct file *file, pid_t nr, struct pid *exited,
+			     const struct cred *cred);
+void checkpoint_set_socket_state(struct file *file, u32 shutdown, u32 error);
+int checkpoint_set_owner(struct file *file, u32 uid, u32 gid, umode_t mode);
 
 int checkpoint_new_files(void);
 int checkpoint_share_files(struct task_struct *owner);

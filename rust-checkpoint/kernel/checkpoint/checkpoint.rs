@@ -38,6 +38,7 @@ use crate::{
         Object,
         Report, //
     },
+    sockets,
     task,
     zombie, //
 };
@@ -76,7 +77,7 @@ pub(crate) const MAX_META: usize = 1 << 30;
 /// image.
 #[derive(Clone, Copy)]
 pub(crate) enum Section {
-    /// File, Path and Sighand records, and those of pipes.
+    /// File, Path and Sighand records, and those of pipes and sockets.
     Objects,
     /// Shm and FileData records with their runs.
     Shm,
@@ -161,6 +162,8 @@ pub(crate) struct Checkpoint {
     pub(crate) met_as: Object,
     /// The files that descriptors of the job stand for.
     pub(crate) files: files::Met,
+    /// The sockets among them.
+    pub(crate) sockets: sockets::Met,
     /// The id of the file being saved.
     pub(crate) file_id: u32,
     /// What a hook of a mapping says about it.
@@ -184,6 +187,7 @@ impl Checkpoint {
             pages: Pages::new(),
             met_as: Object::Job,
             files: files::Met::default(),
+            sockets: sockets::Met::default(),
             file_id: 0,
             vma: crate::mm::Answer::default(),
             sections: Default::default(),
@@ -272,6 +276,7 @@ impl Checkpoint {
         }
         self.report.subject(None);
         files::finish(self)?;
+        sockets::finish(self)?;
         if living == 0 && self.report.refusals() == 0 {
             return Err(self.report.error(
                 Item {

@@ -40,6 +40,7 @@ mod rlimits;
 mod sched;
 mod seccomp;
 mod signal;
+mod sockets;
 mod task;
 mod tree;
 mod user_ptrs;

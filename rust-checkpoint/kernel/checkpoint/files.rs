@@ -17,7 +17,7 @@
 //! init: it takes as much as the file has data, and as long as reading it. All
 //! that the job has open of it is one file again after the restart.
 //!
-//! Pipes and FIFOs are in [`crate::pipes`].
+//! Pipes and FIFOs are in [`crate::pipes`], sockets in [`crate::sockets`].
 //!
 //! Refused, besides what has no hook: memfds, deleted directories, files that
 //! lost the name they were opened by and have another one, files that can't be
@@ -78,6 +78,7 @@ use crate::{
         Part,
         Restart, //
     },
+    sockets,
 };
 use core::ptr;
 use kernel::{
@@ -292,6 +293,11 @@ impl Met {
         self.inodes
             .push(met, GFP_KERNEL_ACCOUNT)
             .map_err(Into::into)
+    }
+
+    /// The task whose descriptors are being saved.
+    pub(crate) fn subject(&self) -> Option<(i32, [u8; 16])> {
+        self.subject
     }
 
     fn add(&mut self, id: u32, file: &ARef<File>) -> Result {
@@ -865,6 +871,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         file_kind::DELETED | file_kind::LINKABLE => restart_deleted(rs, &head, record.tail()),
         file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
         file_kind::FIFO => pipes::restart_fifo_end(rs, &head, record.tail()),
+        file_kind::SOCKET => sockets::restart_end(rs, &head),
         _ => restart_path(rs, &head, record.tail()),
     };
     rs.files

@@ -33,9 +33,11 @@ pub(crate) enum Class {
     Seccomp,
     /// An I/O context that tasks share.
     IoContext,
+    /// A socket, by its inode.
+    Socket,
 }
 
-const CLASSES: usize = 11;
+const CLASSES: usize = 12;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -43,7 +43,7 @@ use crate::{
         Object,
         Report, //
     },
-    seccomp, tree,
+    seccomp, sockets, tree,
 };
 use kernel::{
     bindings,
@@ -253,6 +253,8 @@ pub(crate) struct Restart {
     pub(crate) pipes: KVVec<pipes::Made>,
     /// Seccomp filters, by id - 1.
     pub(crate) filters: KVVec<Filter>,
+    /// Sockets, until they are as they were.
+    pub(crate) sockets: sockets::Making,
     /// What tasks share, and who has rebuilt it.
     owners: RBTree<(Class, u32), Owner>,
     /// Where that stands in the image.
@@ -331,6 +333,8 @@ impl Restart {
                 Kind::Fifo => pipes::restart_fifo(self, &record)?,
                 Kind::PipeData => pipes::restart_data(self, &record)?,
                 Kind::Seccomp => seccomp::restart(self, &record)?,
+                Kind::Socket => sockets::restart(self, &record)?,
+                Kind::SocketData => sockets::restart_data(self, &record)?,
                 Kind::Shm | Kind::FileData if ret.is_ok() => {
                     let runs = match records.next_if(|r| r.kind == Kind::Runs) {
                         Some(r) => r.tail(),
@@ -589,6 +593,7 @@ fn run(
         paths: KVVec::new(),
         pipes: KVVec::new(),
         filters: KVVec::new(),
+        sockets: sockets::Making::default(),
         owners: RBTree::new(),
         defined: Defined::default(),
     })?;

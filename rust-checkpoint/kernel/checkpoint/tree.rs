@@ -31,6 +31,7 @@ use crate::{
         Part,
         Restart, //
     },
+    sockets,
     task,
     zombie, //
 };
@@ -787,6 +788,7 @@ impl Tree {
                 set_groups(task, pgid, 0)?;
             }
         }
+        sockets::restart_state(rs)?;
         // Those of a failed restart send no signals.
         job.end.happen_for_all();
         for child in self.in_order().filter(|c| c.part.is_dead()) {

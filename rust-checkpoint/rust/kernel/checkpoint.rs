@@ -21,6 +21,7 @@ pub mod pipe;
 pub mod restart_block;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;
 pub mod task;
 pub mod user_ptrs;
 pub mod x86;

@@ -10,8 +10,8 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData*)* ((Shm | FileData) Runs?)*
-//! (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
+//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Socket | SocketData)*
+//! ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
 //! Shared objects have an id, counted from 1 within their kind in order of
@@ -84,13 +84,17 @@ pub enum Kind {
     Exit = 28,
     /// [`Seccomp`]; tail: array of [`SeccompInsn`].
     Seccomp = 32,
+    /// [`Socket`]; tail: array of [`SocketOption`].
+    Socket = 36,
+    /// [`SocketData`]; tail: the bytes.
+    SocketData = 37,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 30] = [
+    pub const ALL: [Kind; 32] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -120,6 +124,8 @@ impl Kind {
         Kind::PipeData,
         Kind::Exit,
         Kind::Seccomp,
+        Kind::Socket,
+        Kind::SocketData,
         Kind::Fifo,
     ];
 
@@ -168,6 +174,8 @@ pub mod file_kind {
     /// As DELETED, but it never had a name and may be given one with linkat(2):
     /// it was made with O_TMPFILE and without O_EXCL.
     pub const LINKABLE: u32 = 5;
+    /// A socket.
+    pub const SOCKET: u32 = 6;
     /// An end of a FIFO, opened again by its path.
     pub const FIFO: u32 = 10;
 }
@@ -209,7 +217,7 @@ wire! {
         /// For INIT_FD: the number of init's descriptor. For DELETED and
         /// LINKABLE: which file without a name it is, counted from 1 in order
         /// of appearance, the id of its FileData. For PIPE and FIFO: the id of
-        /// its Pipe or Fifo.
+        /// its Pipe or Fifo. For SOCKET: the id of its Socket.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -374,6 +382,119 @@ wire! {
 
 /// [`PipeData::flags`]: is read by itself, as it was written with O_DIRECT.
 pub const PIPE_PACKET: u32 = 1;
+
+/// Bits of [`Socket::flags`].
+pub mod socket_flags {
+    /// It is one end of a connection.
+    pub const CONNECTED: u32 = 1 << 0;
+    /// The other end was closed.
+    pub const PEER_GONE: u32 = 1 << 1;
+    /// It says who made the other end (SO_PEERCRED).
+    pub const PEER_CRED: u32 = 1 << 2;
+    /// That process has exited.
+    pub const PEER_EXITED: u32 = 1 << 3;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 4) - 1;
+}
+
+/// [`Socket::family`]: AF_UNIX, the only one in this version.
+pub const SOCKET_UNIX: u32 = 1;
+/// [`Socket::kind`]: SOCK_STREAM.
+pub const SOCKET_STREAM: u32 = 1;
+/// [`Socket::kind`]: SOCK_DGRAM.
+pub const SOCKET_DGRAM: u32 = 2;
+/// [`Socket::kind`]: SOCK_SEQPACKET.
+pub const SOCKET_SEQPACKET: u32 = 5;
+/// [`Socket::error`]: ECONNRESET, the only one in this version.
+pub const SOCKET_RESET: u32 = 104;
+
+wire! {
+    /// A socket without a name.
+    pub struct Socket {
+        /// Id among the Socket records.
+        pub id: U32,
+        /// AF_UNIX.
+        pub family: U32,
+        /// SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
+        pub kind: U32,
+        /// [`socket_flags`].
+        pub flags: U32,
+        /// The other end, of the two the one that names the other: the id of a Socket before
+        /// this one. 0 if there is none, or it comes later.
+        pub peer: U32,
+        /// What shutdown(2) has ended: 1 reading, 2 writing.
+        pub shutdown: U32,
+        /// The error that is pending, 0 for none.
+        pub error: U32,
+        /// Owner, in the user namespace of init.
+        pub uid: U32,
+        /// Group, in the user namespace of init.
+        pub gid: U32,
+        /// Type and permission bits.
+        pub mode: U32,
+        /// Who made the other end, with PEER_CRED: pid, 0 for one outside of the job.
+        pub peer_pid: I32,
+        /// Its effective user id.
+        pub peer_uid: U32,
+        /// Its effective group id.
+        pub peer_gid: U32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+wire! {
+    /// An option of a socket. The numbers are those of the generic uAPI, ascending.
+    pub struct SocketOption {
+        /// One of [`socket_option`].
+        pub name: U32,
+        /// Zero.
+        pub reserved: U32,
+        /// Its value, sign-extended. SO_LINGER: seconds, and bit 32 if it is on; time-outs: us,
+        /// 0 for none; SO_PEERGROUPS, as often as there are groups: one of them.
+        pub value: U64,
+    }
+}
+
+/// What [`SocketOption::name`] may be.
+pub mod socket_option {
+    /// SO_PEERGROUPS: a supplementary group of who made the other end.
+    pub const PEERGROUPS: u32 = 59;
+    /// All of them: from SO_DEBUG to SO_RIGHTS_NOTRUNC.
+    pub const ALL: [u32; 35] = [
+        1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 18, 34, 36, 40, 41, 42, 43, 44, 45, 46, 47, 49,
+        PEERGROUPS, 66, 67, 69, 72, 75, 76, 82, 83, 84, 85,
+    ];
+}
+
+wire! {
+    /// What waits to be read from a socket: a message, or a piece of a stream, in the order of
+    /// reading.
+    pub struct SocketData {
+        /// Id of the Socket that it waits in.
+        pub to: U32,
+        /// Id of the Socket that it was sent from, 0 if that was the other end and is gone.
+        pub from: U32,
+        /// [`socket_data_flags`].
+        pub flags: U32,
+        /// With CREDS: pid of the sender, 0 for one outside of the job.
+        pub pid: I32,
+        /// Its user id.
+        pub uid: U32,
+        /// Its group id.
+        pub gid: U32,
+    }
+}
+
+/// Bits of [`SocketData::flags`].
+pub mod socket_data_flags {
+    /// It says who sent it (SCM_CREDENTIALS).
+    pub const CREDS: u32 = 1 << 0;
+    /// That process has exited.
+    pub const EXITED: u32 = 1 << 1;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 2) - 1;
+}
 
 wire! {
     /// An address space.

@@ -32,6 +32,9 @@ use super::{
         membarrier,
         mm_flags,
         restart_kind,
+        socket_data_flags,
+        socket_flags,
+        socket_option,
         task_flags,
         thread_x86,
         vma_flags,
@@ -67,6 +70,9 @@ use super::{
         SigAction,
         Sighand,
         Signals,
+        Socket,
+        SocketData,
+        SocketOption,
         Task,
         ThreadX86,
         UserPtrs,
@@ -79,7 +85,12 @@ use super::{
         SHM_NORESERVE,
         SIGINFO_LEN,
         SIGNALS,
-        SIGNALS_SAVED, //
+        SIGNALS_SAVED,
+        SOCKET_DGRAM,
+        SOCKET_RESET,
+        SOCKET_SEQPACKET,
+        SOCKET_STREAM,
+        SOCKET_UNIX, //
     },
 };
 
@@ -97,6 +108,8 @@ pub const MAX_REGSETS: usize = 16;
 pub const MAX_REGSET: usize = 1 << 16;
 /// Pid namespaces within each other, below that of the job.
 pub const MAX_PID_NS: usize = 32;
+/// Bytes of a message in a socket, or of a piece of a stream.
+pub const MAX_SOCKET_DATA: usize = 8 << 20;
 /// Supplementary groups: NGROUPS_MAX.
 pub const MAX_GROUPS: usize = 1 << 16;
 /// Resource limits.
@@ -144,6 +157,8 @@ pub struct Summary {
     pub pipes: u32,
     /// Seccomp filters.
     pub seccomps: u32,
+    /// Sockets.
+    pub sockets: u32,
     /// Address spaces.
     pub mms: u32,
     /// Mappings.
@@ -282,6 +297,10 @@ impl<'a> Verify<'a> {
             Kind::Fifo => self.enter(r, Stage::Objects).and_then(|()| self.fifo(r)),
             Kind::PipeData => self.pipe_data(r),
             Kind::Seccomp => self.enter(r, Stage::Objects).and_then(|()| self.seccomp(r)),
+            Kind::Socket => self.enter(r, Stage::Objects).and_then(|()| self.socket(r)),
+            Kind::SocketData => self
+                .enter(r, Stage::Objects)
+                .and_then(|()| self.socket_data(r)),
             Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
             Kind::FileData => self.enter(r, Stage::Shm).and_then(|()| self.file_data(r)),
             Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
@@ -433,6 +452,13 @@ impl<'a> Verify<'a> {
                     Err(_) => return Err(r.fault("number of a pipe is negative")),
                 }
             }
+            file_kind::SOCKET => {
+                string(r, MAX_PATH)?;
+                match u32::try_from(file.init_fd.get()) {
+                    Ok(id) => refer(r, id, self.sum.sockets)?,
+                    Err(_) => return Err(r.fault("number of a socket is negative")),
+                }
+            }
             kind => return Err(r.fault_with("unknown kind of file", kind.into())),
         }
         if file.pos.get() > MAX_OFFSET {
@@ -498,6 +524,83 @@ impl<'a> Verify<'a> {
             return Err(r.fault_with("impossible content of a pipe (bytes)", len));
         }
         self.owner = Owner::Pipe(room.saturating_sub(takes));
+        Ok(())
+    }
+
+    fn socket(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let socket: Socket = r.head()?;
+        let before = self.sum.sockets;
+        define(r, socket.id.get(), &mut self.sum.sockets)?;
+        refer_or_none(r, socket.peer.get(), before)?;
+        reserved(r, socket.reserved.get())?;
+        if socket.family.get() != SOCKET_UNIX {
+            return Err(r.fault_with("unknown family of a socket", socket.family.get().into()));
+        }
+        let kind = socket.kind.get();
+        if ![SOCKET_STREAM, SOCKET_DGRAM, SOCKET_SEQPACKET].contains(&kind) {
+            return Err(r.fault_with("unknown type of a socket", kind.into()));
+        }
+        let flags = socket.flags.get();
+        bits(r, flags.into(), socket_flags::ALL.into())?;
+        bits(r, socket.shutdown.get().into(), 3)?;
+        let has = |flag| flags & flag != 0;
+        let named = socket.peer.get() != 0;
+        if (named || has(socket_flags::PEER_GONE)) && !has(socket_flags::CONNECTED)
+            || named && has(socket_flags::PEER_GONE)
+        {
+            return Err(r.fault("socket contradicts itself about its other end"));
+        }
+        if !matches!(socket.error.get(), 0 | SOCKET_RESET) {
+            return Err(r.fault_with("unknown error of a socket", socket.error.get().into()));
+        }
+        let ids = (socket.peer_uid.get(), socket.peer_gid.get());
+        let cred = has(socket_flags::PEER_CRED);
+        let pid = socket.peer_pid.get();
+        sender(r, cred, has(socket_flags::PEER_EXITED), pid, ids)?;
+        self.socket_options(r, cred)
+    }
+
+    fn socket_options(&self, r: &Record<'_>, cred: bool) -> Result<(), Fault> {
+        let (mut last, mut groups) = (0, 0usize);
+        for option in r.array::<SocketOption>()? {
+            reserved(r, option.reserved.get())?;
+            let name = option.name.get();
+            let group = name == socket_option::PEERGROUPS;
+            if !socket_option::ALL.contains(&name) || name < last || name == last && !group {
+                return Err(
+                    r.fault_with("option of a socket is unknown or out of order", name.into())
+                );
+            }
+            if group {
+                groups = groups.saturating_add(1);
+                if !cred || groups > MAX_GROUPS || option.value.get() >= u32::MAX.into() {
+                    return Err(r.fault_with("impossible group", option.value.get()));
+                }
+            }
+            last = name;
+        }
+        Ok(())
+    }
+
+    fn socket_data(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let data: SocketData = r.head()?;
+        refer(r, data.to.get(), self.sum.sockets)?;
+        refer_or_none(r, data.from.get(), self.sum.sockets)?;
+        let flags = data.flags.get();
+        bits(r, flags.into(), socket_data_flags::ALL.into())?;
+        sender(
+            r,
+            flags & socket_data_flags::CREDS != 0,
+            flags & socket_data_flags::EXITED != 0,
+            data.pid.get(),
+            (data.uid.get(), data.gid.get()),
+        )?;
+        if r.tail().len() > MAX_SOCKET_DATA {
+            return Err(r.fault_with(
+                "impossible content of a socket (bytes)",
+                r.tail().len() as u64,
+            ));
+        }
         Ok(())
     }
 
@@ -1101,6 +1204,20 @@ fn refer(r: &Record<'_>, id: u32, count: u32) -> Result<(), Fault> {
 fn refer_or_none(r: &Record<'_>, id: u32, count: u32) -> Result<(), Fault> {
     if id > count {
         return Err(r.fault_with("reference to an object that is not defined", id.into()));
+    }
+    Ok(())
+}
+
+/// Checks what is said of who made or sent something: nothing without `cred`.
+fn sender(
+    r: &Record<'_>,
+    cred: bool,
+    exited: bool,
+    pid: i32,
+    (uid, gid): (u32, u32),
+) -> Result<(), Fault> {
+    if pid < 0 || exited && pid == 0 || !cred && (exited || (pid, uid, gid) != (0, 0, 0)) {
+        return Err(r.fault_with("impossible sender (pid)", pid as u64));
     }
     Ok(())
 }

@@ -224,7 +224,7 @@ impl NewCreds {
         Ok(Self(NonNull::new(new).ok_or(ENOMEM)?))
     }
 
-    fn as_ptr(&self) -> *mut bindings::cred {
+    pub(super) fn as_ptr(&self) -> *mut bindings::cred {
         self.0.as_ptr()
     }
 
@@ -321,6 +321,40 @@ impl NewCreds {
                 bindings::LSM_SETID_RES as c_int,
             ))
         }
+    }
+
+    /// Makes them say who a process was, and be good for nothing else: with these
+    /// effective ids and without capabilities. Errors as [`Self::set_uids`].
+    #[doc(alias = "SO_PEERCRED")]
+    pub fn set_identity(&mut self, uid: u32, gid: u32) -> Result {
+        let (new, old) = (self.as_ptr(), self.old());
+        // SAFETY: as in `set_uids()`.
+        unsafe {
+            let ns = (*old).user_ns;
+            let (kuid, kgid) = (bindings::make_kuid(ns, uid), bindings::make_kgid(ns, gid));
+            if kuid.val == NO_ID || kgid.val == NO_ID {
+                return Err(EINVAL);
+            }
+            let has_uid = [(*old).uid, (*old).euid, (*old).suid]
+                .iter()
+                .any(|has| has.val == kuid.val);
+            let has_gid = [(*old).gid, (*old).egid, (*old).sgid]
+                .iter()
+                .any(|has| has.val == kgid.val);
+            if (!has_uid && !self.capable(bindings::CAP_SETUID))
+                || (!has_gid && !self.capable(bindings::CAP_SETGID))
+            {
+                return Err(EPERM);
+            }
+            (*new).euid = kuid;
+            (*new).egid = kgid;
+            let none = || bindings::kernel_cap_t { val: 0 };
+            (*new).cap_effective = none();
+            (*new).cap_permitted = none();
+            (*new).cap_inheritable = none();
+            (*new).cap_ambient = none();
+        }
+        Ok(())
     }
 
     /// Sets the supplementary groups. Errors as setgroups(2).

@@ -21,7 +21,7 @@ fn the_sample_is_whole() {
     assert_eq!(summary.vmas, 6);
     assert_eq!(summary.pages, 6);
     assert_eq!(summary.runs, 4);
-    assert_eq!(summary.files, 6);
+    assert_eq!(summary.files, 7);
     assert_eq!(summary.fds, 3);
 }
 

@@ -11,11 +11,12 @@ use checkpoint_image::{
     record::{
         attr_flags, file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, Fifo,
         File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset,
-        RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Task, ThreadX86, UserPtrs, Vma,
+        RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData, SocketOption,
+        Task, ThreadX86, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
-use zerocopy::{IntoBytes, KnownLayout};
+use zerocopy::{FromZeros, IntoBytes, KnownLayout};
 
 /// Changes the sample, and expects a refusal of record `nth` of `kind` as it then is.
 #[track_caller]
@@ -48,6 +49,7 @@ fn fine(change: impl FnOnce(&mut Sample)) {
 }
 
 const ORDER: &str = "record is out of order (number of its kind)";
+const BITS: &str = "unknown bits in a field";
 const NEXT: &str = "id is not the next of its kind";
 
 #[test]
@@ -75,7 +77,7 @@ fn order() {
         let job = s.bytes_of(Kind::Job, 0);
         s.insert(Kind::File, 0, &job);
     });
-    refused(Kind::File, 6, ORDER, |s| {
+    refused(Kind::File, 7, ORDER, |s| {
         let file = s.bytes_of(Kind::File, 0);
         s.insert(Kind::Mm, 0, &file);
     });
@@ -128,6 +130,7 @@ fn counts() {
         0,
         "reference to an object that is not defined",
         |s| {
+            s.replace(Kind::File, 6, &[]);
             s.replace(Kind::File, 5, &[]);
             s.replace(Kind::File, 4, &[]);
             s.replace(Kind::File, 3, &[]);
@@ -180,9 +183,9 @@ fn ids() {
 
     const UNDEFINED: &str = "reference to an object that is not defined";
     const NOTHING: &str = "reference to nothing";
-    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 7.into());
+    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 8.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.exe_file = 0.into()));
-    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 7.into());
+    bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 8.into());
     bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
     bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
     bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 2.into());
@@ -197,7 +200,7 @@ fn ids() {
         bad::<Task>(Kind::Task, 0, UNDEFINED, change);
     }
     refused(Kind::FdTable, 0, UNDEFINED, |s| {
-        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 7);
+        s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8 + 4] = 8);
     });
 }
 
@@ -351,9 +354,84 @@ fn records_file() -> File {
     file.unwrap()
 }
 
+fn sockets() {
+    const NOWHERE: &str = "reference to an object that is not defined";
+    const OTHER: &str = "socket contradicts itself about its other end";
+    const SENDER: &str = "impossible sender (pid)";
+    const OPTION: &str = "option of a socket is unknown or out of order";
+    bad::<File>(Kind::File, 6, "number of a socket is negative", |x| {
+        x.init_fd = (-1).into();
+    });
+    bad::<File>(Kind::File, 6, NOWHERE, |x| x.init_fd = 4.into());
+    bad::<Socket>(Kind::Socket, 0, NEXT, |x| x.id = 2.into());
+    bad::<Socket>(Kind::Socket, 0, "unknown family of a socket", |x| {
+        x.family = 2.into();
+    });
+    bad::<Socket>(Kind::Socket, 0, "unknown type of a socket", |x| {
+        x.kind = 3.into();
+    });
+    bad::<Socket>(Kind::Socket, 0, BITS, |x| x.flags = 16.into());
+    bad::<Socket>(Kind::Socket, 0, BITS, |x| x.shutdown = 4.into());
+    bad::<Socket>(Kind::Socket, 0, "unknown error of a socket", |x| {
+        x.error = 32.into();
+    });
+    // Itself, or a later one.
+    bad::<Socket>(Kind::Socket, 1, NOWHERE, |x| x.peer = 2.into());
+    bad::<Socket>(Kind::Socket, 2, OTHER, |x| x.flags = 0.into());
+    bad::<Socket>(Kind::Socket, 2, OTHER, |x| x.flags = 3.into());
+    bad::<Socket>(Kind::Socket, 1, OTHER, |x| x.flags = 2.into());
+    bad::<Socket>(Kind::Socket, 0, SENDER, |x| x.peer_pid = (-1).into());
+    bad::<Socket>(Kind::Socket, 1, SENDER, |x| x.peer_uid = 1.into());
+    bad::<Socket>(Kind::Socket, 1, SENDER, |x| x.flags = 9.into());
+    // Without who made it there are no groups of that.
+    bad::<Socket>(Kind::Socket, 0, "impossible group", |x| {
+        x.flags = 3.into();
+        (x.peer_pid, x.peer_uid, x.peer_gid) = (0.into(), 0.into(), 0.into());
+    });
+    let options = |names: &[(u32, u64)]| {
+        let mut bytes = Vec::new();
+        for (name, value) in names {
+            let option = SocketOption {
+                name: (*name).into(),
+                reserved: 0.into(),
+                value: (*value).into(),
+            };
+            bytes.extend_from_slice(option.as_bytes());
+        }
+        bytes
+    };
+    let with = |names: &'static [(u32, u64)]| {
+        move |s: &mut Sample| {
+            let mut head = Socket::new_zeroed();
+            s.edit::<Socket>(Kind::Socket, 0, |x| head = *x);
+            let mut r = Records::default();
+            r.add(Kind::Socket, &head, &options(names));
+            s.replace(Kind::Socket, 0, &r.bytes);
+        }
+    };
+    fine(with(&[(1, 1), (59, 0), (59, 7), (85, 1)]));
+    refused(Kind::Socket, 0, OPTION, with(&[(3, 1)]));
+    refused(Kind::Socket, 0, OPTION, with(&[(8, 1), (7, 1)]));
+    refused(Kind::Socket, 0, OPTION, with(&[(7, 1), (7, 1)]));
+    refused(
+        Kind::Socket,
+        0,
+        "impossible group",
+        with(&[(59, u32::MAX as u64)]),
+    );
+    bad::<SocketData>(Kind::SocketData, 0, "reference to nothing", |x| {
+        x.to = 0.into();
+    });
+    bad::<SocketData>(Kind::SocketData, 0, NOWHERE, |x| x.to = 4.into());
+    bad::<SocketData>(Kind::SocketData, 0, NOWHERE, |x| x.from = 4.into());
+    bad::<SocketData>(Kind::SocketData, 0, BITS, |x| x.flags = 4.into());
+    bad::<SocketData>(Kind::SocketData, 0, SENDER, |x| x.gid = 4.into());
+    bad::<SocketData>(Kind::SocketData, 1, SENDER, |x| x.pid = 0.into());
+    bad::<SocketData>(Kind::SocketData, 1, SENDER, |x| x.flags = 2.into());
+}
+
 #[test]
 fn values() {
-    const BITS: &str = "unknown bits in a field";
     bad::<File>(Kind::File, 0, "unknown kind of file", |x| x.kind = 7.into());
     bad::<File>(Kind::File, 2, "descriptor of init is negative", |x| {
         x.init_fd = (-1).into();
@@ -442,6 +520,7 @@ fn values() {
     bad::<Attr>(Kind::Attr, 0, "seccomp filters in strict mode", |x| {
         x.flags = attr_flags::SECCOMP_STRICT.into();
     });
+    sockets();
     // The kernel's own bits of a registration are not those of membarrier(2).
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.membarrier = 3.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.membarrier = 0x154.into()));

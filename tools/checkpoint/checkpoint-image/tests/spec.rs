@@ -161,7 +161,7 @@ fn kinds_are_as_specified() {
 }
 
 /// Modules of constants, and the sections that they are in.
-const NAMED: [(&str, &str); 9] = [
+const NAMED: [(&str, &str); 11] = [
     ("membarrier", "Mm"),
     ("mm_flags", "Mm"),
     ("vma_flags", "Vma"),
@@ -171,6 +171,8 @@ const NAMED: [(&str, &str); 9] = [
     ("vma_kind", "Vma"),
     ("restart_kind", "RestartBlock"),
     ("attr_flags", "Attr"),
+    ("socket_flags", "Socket"),
+    ("socket_data_flags", "SocketData"),
 ];
 
 #[test]
@@ -182,8 +184,8 @@ fn bits_and_values_are_as_specified() {
     let modules = source.matches("\npub mod ").count();
     assert_eq!(
         modules,
-        NAMED.len() + 1,
-        "and sigaction_flags, which have no names there"
+        NAMED.len() + 2,
+        "and sigaction_flags and socket_option, which have no names there"
     );
     let mut seen = 0;
     for (module, title) in NAMED {

@@ -573,6 +573,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
             file_kind::DELETED | file_kind::LINKABLE => "deleted",
             file_kind::PIPE => "pipe",
             file_kind::FIFO => "fifo",
+            file_kind::SOCKET => "socket",
             _ => "path",
         },
         init_fd: number(kind == file_kind::INIT_FD),

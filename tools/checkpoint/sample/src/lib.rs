@@ -6,7 +6,10 @@ use checkpoint_image::{
     emit::{self, HeaderParts, Sink},
     format::{Fault, Hash, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
     parse::{self, Meta},
-    record::{self, file_kind, restart_kind, vma_flags as vf, vma_kind, Kind},
+    record::{
+        self, file_kind, restart_kind, socket_data_flags, socket_flags, vma_flags as vf, vma_kind,
+        Kind,
+    },
     verify::{verify, Summary},
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -260,6 +263,85 @@ fn identity() -> record::Identity {
     }
 }
 
+/// A pair of sockets: the one was closed and the other one is the file 6; and both ends of another
+/// pair, of which nobody has the second.
+fn sockets(r: &mut Records, file: record::File) {
+    let gone = record::Socket {
+        id: 1.into(),
+        family: record::SOCKET_UNIX.into(),
+        kind: record::SOCKET_STREAM.into(),
+        flags: (socket_flags::CONNECTED | socket_flags::PEER_GONE | socket_flags::PEER_CRED).into(),
+        peer: 0.into(),
+        shutdown: 3.into(),
+        error: record::SOCKET_RESET.into(),
+        uid: 1000.into(),
+        gid: 1000.into(),
+        mode: 0o140777.into(),
+        peer_pid: 2.into(),
+        peer_uid: 1000.into(),
+        peer_gid: 1000.into(),
+        reserved: 0.into(),
+    };
+    let option = |name: u32, value: u64| record::SocketOption {
+        name: name.into(),
+        reserved: 0.into(),
+        value: value.into(),
+    };
+    let options = [
+        option(7, 212_992),
+        option(42, u64::MAX),
+        option(record::socket_option::PEERGROUPS, 10),
+        option(record::socket_option::PEERGROUPS, 20),
+        option(66, 1_500_000),
+    ];
+    r.add(Kind::Socket, &gone, options.as_bytes());
+    let one = record::Socket {
+        id: 2.into(),
+        kind: record::SOCKET_DGRAM.into(),
+        flags: socket_flags::CONNECTED.into(),
+        shutdown: 0.into(),
+        error: 0.into(),
+        peer_pid: 0.into(),
+        peer_uid: 0.into(),
+        peer_gid: 0.into(),
+        ..gone
+    };
+    r.add(Kind::Socket, &one, &[]);
+    let other = record::Socket {
+        id: 3.into(),
+        peer: 2.into(),
+        ..one
+    };
+    r.add(Kind::Socket, &other, &[]);
+    let data = record::SocketData {
+        to: 1.into(),
+        from: 0.into(),
+        flags: 0.into(),
+        pid: 0.into(),
+        uid: 0.into(),
+        gid: 0.into(),
+    };
+    r.add(Kind::SocketData, &data, b"a stream");
+    let message = record::SocketData {
+        to: 2.into(),
+        from: 3.into(),
+        flags: (socket_data_flags::CREDS | socket_data_flags::EXITED).into(),
+        pid: 7.into(),
+        uid: 1000.into(),
+        gid: 1000.into(),
+    };
+    r.add(Kind::SocketData, &message, &[]);
+    let end = record::File {
+        id: 7.into(),
+        kind: file_kind::SOCKET.into(),
+        init_fd: 1.into(),
+        flags: 2.into(),
+        pos: 0.into(),
+        ..file
+    };
+    r.add(Kind::File, &end, b"socket:[2345]");
+}
+
 fn objects(r: &mut Records) {
     let file = record::File {
         id: 1.into(),
@@ -347,6 +429,7 @@ fn objects(r: &mut Records) {
         ..end
     };
     r.add(Kind::File, &end, b"/var/tmp/fifo");
+    sockets(r, file);
     let mut path = record::Path {
         id: 1.into(),
         reserved: 0.into(),
