@@ -19,6 +19,7 @@ struct checkpoint_ctx;
 struct completion;
 struct cred;
 struct file;
+struct k_itimer;
 struct mm_struct;
 struct path;
 struct pid;
@@ -28,6 +29,7 @@ struct rlimit;
 struct rseq;
 struct sched_attr;
 struct seccomp_filter;
+struct sigevent;
 struct sock_filter;
 struct task_struct;
 struct user_namespace;
@@ -41,6 +43,7 @@ struct vm_area_struct;
 long hrtimer_nanosleep_restart(struct restart_block *restart);
 long do_restart_poll(struct restart_block *restart);
 long futex_wait_restart(struct restart_block *restart);
+int posix_timer_create_at(clockid_t which_clock, struct sigevent *event, timer_t id);
 int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
 int do_prlimit(struct task_struct *tsk, unsigned int resource,
 	       struct rlimit *new_rlim, struct rlimit *old_rlim);
@@ -402,8 +405,6 @@ void checkpoint_get_restart_block(struct task_struct *task,
 void checkpoint_set_restart_block(const struct checkpoint_restart_block *in);
 /* What a task may have that can't be saved; a bit each. */
 enum checkpoint_unsupported {
-	CHECKPOINT_HAS_POSIX_TIMERS,
-	CHECKPOINT_HAS_ITIMERS,
 	CHECKPOINT_HAS_PERF_EVENTS,
 	CHECKPOINT_HAS_UPROBES,
 	CHECKPOINT_HAS_IO_URING,
@@ -532,6 +533,78 @@ struct checkpoint_exit {
 	struct checkpoint_usage own;
 	struct checkpoint_usage children;
 };
+
+/**
+ * struct checkpoint_timer - a timer of timer_create(2)
+ * @id: its ID
+ * @clock: CLOCK_*, or a CPU clock as clock_getcpuclockid(3) gives it
+ * @base: the clock by which it expires: CLOCK_MONOTONIC for a CLOCK_REALTIME
+ *	timer that was set with a relative time, else @clock
+ * @cpu_pid: of a CPU clock: the thread or process, 0 if it is gone
+ * @notify: SIGEV_*
+ * @signo: the signal
+ * @value: what it brings
+ * @target: the thread or process it is for, 0 if it is gone
+ * @armed: it runs
+ * @requeue: it has expired, and goes on when its signal is delivered
+ * @timed: it has an expiry
+ * @queued: its signal is pending
+ * @stale: it was set anew after the signal was queued
+ * @ignored: it has expired, and goes on when its signal is no longer ignored
+ * @periodic: it had an interval when the signal was queued
+ * @expires: its expiry on @base, ns; of a CPU clock: the time left
+ * @interval: its interval, ns
+ * @overrun: so far, for the next signal
+ * @overrun_last: timer_getoverrun(2)
+ */
+struct checkpoint_timer {
+	s32 id;
+	s32 clock;
+	s32 base;
+	s32 cpu_pid;
+	s32 notify;
+	s32 signo;
+	u64 value;
+	s32 target;
+	bool armed;
+	bool requeue;
+	bool timed;
+	bool queued;
+	bool stale;
+	bool ignored;
+	bool periodic;
+	s64 expires;
+	s64 interval;
+	s64 overrun;
+	s64 overrun_last;
+};
+
+unsigned int checkpoint_get_timers(struct task_struct *task,
+				   struct checkpoint_timer *out, unsigned int room);
+int checkpoint_next_timer_id(struct task_struct *task);
+void checkpoint_set_next_timer_id(int id);
+int checkpoint_new_timer(const struct checkpoint_timer *in, struct k_itimer **out);
+void checkpoint_put_timer(struct k_itimer *timer);
+void checkpoint_queue_timer(struct k_itimer *timer, const struct checkpoint_timer *in);
+void checkpoint_arm_timer(struct k_itimer *timer, const struct checkpoint_timer *in,
+			  bool queued);
+
+#define CHECKPOINT_ITIMERS	3
+
+/**
+ * struct checkpoint_itimer - a timer of setitimer(2)
+ * @armed: it runs
+ * @expires: ITIMER_REAL: its expiry on CLOCK_MONOTONIC, ns; else the time left
+ * @interval: its interval, ns
+ */
+struct checkpoint_itimer {
+	bool armed;
+	s64 expires;
+	s64 interval;
+};
+
+void checkpoint_get_itimers(struct task_struct *task, struct checkpoint_itimer *out);
+void checkpoint_arm_itimers(struct task_struct *task, const struct checkpoint_itimer *in);
 
 bool checkpoint_is_zombie(struct task_struct *task);
 void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out);

@@ -42,6 +42,7 @@ mod seccomp;
 mod signal;
 mod sockets;
 mod task;
+mod timers;
 mod tree;
 mod user_ptrs;
 mod zombie;

@@ -28,19 +28,7 @@ type Refusal = (Unsupported, &'static str, &'static str, &'static str);
 
 const NS: &str = "start the job in the namespaces of its init";
 
-const REFUSALS: [Refusal; 25] = [
-    (
-        Unsupported::PosixTimers,
-        "posix-timers",
-        "it has timers of timer_create(2), not supported yet",
-        "",
-    ),
-    (
-        Unsupported::Itimers,
-        "itimers",
-        "a timer of setitimer(2) or alarm(2) runs, not supported yet",
-        "",
-    ),
+const REFUSALS: [Refusal; 23] = [
     (
         Unsupported::PerfEvents,
         "perf-events",

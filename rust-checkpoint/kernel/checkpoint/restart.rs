@@ -43,7 +43,7 @@ use crate::{
         Object,
         Report, //
     },
-    seccomp, sockets, tree,
+    seccomp, sockets, timers, tree,
 };
 use kernel::{
     bindings,
@@ -255,6 +255,8 @@ pub(crate) struct Restart {
     pub(crate) filters: KVVec<Filter>,
     /// Sockets, until they are as they were.
     pub(crate) sockets: sockets::Making,
+    /// Timers of timer_create(2), by process and ID, until they are armed.
+    pub(crate) timers: RBTree<(i32, i32), timers::Made>,
     /// What tasks share, and who has rebuilt it.
     owners: RBTree<(Class, u32), Owner>,
     /// Where that stands in the image.
@@ -594,6 +596,7 @@ fn run(
         pipes: KVVec::new(),
         filters: KVVec::new(),
         sockets: sockets::Making::default(),
+        timers: RBTree::new(),
         owners: RBTree::new(),
         defined: Defined::default(),
     })?;

@@ -48,12 +48,24 @@ use kernel::{
     prelude::*,
 };
 
-fn now(clocks: &Clocks, clock: Clock) -> i64 {
+/// What a clock shows, ns.
+pub(crate) fn now(clocks: &Clocks, clock: Clock) -> i64 {
     match clock {
         Clock::Realtime => clocks.realtime,
         Clock::Monotonic => clocks.monotonic,
         Clock::Boottime => clocks.boottime,
         Clock::Tai => clocks.tai,
+    }
+}
+
+/// What a clock has to be taken to show when the job is let go, so that what was left of a
+/// time-out is left: what it does show, but a time of day stays one.
+pub(crate) fn begin(job: &wire::Job, clocks: &Clocks, clock: Clock) -> i64 {
+    let then = i64::try_from(job.realtime_ns.get()).unwrap_or(i64::MAX);
+    match clock {
+        Clock::Realtime => then,
+        Clock::Tai => then.saturating_add(clocks.tai.saturating_sub(clocks.realtime)),
+        clock => now(clocks, clock),
     }
 }
 
@@ -170,10 +182,7 @@ fn block(rs: &Restart, head: &wire::RestartBlock) -> Result<RestartBlock> {
         None
     } else {
         let clock = Clock::from_id(head.clock.get() as i32).ok_or(EINVAL)?;
-        let from = match clock {
-            Clock::Realtime => i64::try_from(rs.job.realtime_ns.get()).map_err(|_| EINVAL)?,
-            clock => now(&Clocks::now(), clock),
-        };
+        let from = begin(&rs.job, &Clocks::now(), clock);
         let left = i64::try_from(head.left_ns.get()).unwrap_or(i64::MAX);
         Some(Expiry {
             clock,

@@ -32,6 +32,7 @@ use crate::{
         Part,
         Restart, //
     },
+    timers,
 };
 use kernel::{
     checkpoint::{
@@ -160,33 +161,69 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         },
         &[],
     )?;
-    checkpoint_queue(ctx, frozen, Queue::Private)?;
+    let mut of_timers = KVVec::new();
+    checkpoint_queue(ctx, frozen, Queue::Private, &mut of_timers)?;
     if frozen.task().is_group_leader() {
-        checkpoint_of_process(ctx, frozen)?;
+        checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
     }
-    Ok(())
+    emit_of_timers(ctx, &of_timers)
 }
 
 /// Saves the signals pending for the process of a task.
 pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
-    checkpoint_queue(ctx, frozen, Queue::Shared)
+    let mut of_timers = KVVec::new();
+    checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
+    emit_of_timers(ctx, &of_timers)
 }
 
-fn checkpoint_queue(ctx: &mut Checkpoint, frozen: &Frozen<'_>, queue: Queue) -> Result {
+/// Saves which signals of timers are pending.
+fn emit_of_timers(ctx: &mut Checkpoint, of_timers: &[wire::TimerSignal]) -> Result {
+    if of_timers.is_empty() {
+        return Ok(());
+    }
+    ctx.emit(
+        Section::Tasks,
+        Kind::TimerSignals,
+        &(),
+        &[of_timers.as_bytes()],
+    )
+}
+
+/// Saves the signals of a queue; adds those of timers to `of_timers`.
+fn checkpoint_queue(
+    ctx: &mut Checkpoint,
+    frozen: &Frozen<'_>,
+    queue: Queue,
+    of_timers: &mut KVVec<wire::TimerSignal>,
+) -> Result {
     let mut infos: KVVec<Siginfo> = KVVec::new();
-    let mut of_timers = false;
+    let first = of_timers.len();
+    let shared = u32::from(queue == Queue::Shared);
     // Signals may come at any time: there is room when none came while it was
     // made.
     let set = loop {
         let lock = SigLock::lock(frozen.task())?;
-        let mut count = 0;
-        lock.for_each_pending(queue, |_, _| count += 1);
-        if count <= infos.capacity() {
+        let (mut count, mut timers) = (0, 0);
+        lock.for_each_pending(queue, |_, timer| match timer {
+            None => count += 1,
+            Some(_) => timers += 1,
+        });
+        if count <= infos.capacity() && first + timers <= of_timers.capacity() {
             let mut ret = Ok(());
-            lock.for_each_pending(queue, |info, of_timer| {
-                of_timers |= of_timer;
+            lock.for_each_pending(queue, |info, timer| {
                 // Does not allocate: there is room.
-                if infos.push(info, GFP_ATOMIC).is_err() {
+                let pushed = match timer {
+                    None => infos.push(info, GFP_ATOMIC),
+                    Some(id) => of_timers.push(
+                        wire::TimerSignal {
+                            timer: id.into(),
+                            shared: shared.into(),
+                            place: (infos.len() as u32).into(),
+                        },
+                        GFP_ATOMIC,
+                    ),
+                };
+                if pushed.is_err() {
                     ret = Err(ENOMEM);
                 }
             });
@@ -195,16 +232,8 @@ fn checkpoint_queue(ctx: &mut Checkpoint, frozen: &Frozen<'_>, queue: Queue) -> 
         }
         drop(lock);
         infos.reserve(count, GFP_KERNEL_ACCOUNT)?;
+        of_timers.reserve(timers, GFP_KERNEL_ACCOUNT)?;
     };
-    if of_timers {
-        ctx.report.refuse(Item {
-            object: Object::Task,
-            kind: "timer-signal",
-            name: b"",
-            why: "a signal of a POSIX timer is pending",
-            remedy: "delete the timer",
-        });
-    }
     if set == 0 {
         return Ok(());
     }
@@ -216,7 +245,7 @@ fn checkpoint_queue(ctx: &mut Checkpoint, frozen: &Frozen<'_>, queue: Queue) -> 
         Section::Tasks,
         Kind::Pending,
         &wire::Pending {
-            shared: u32::from(queue == Queue::Shared).into(),
+            shared: shared.into(),
             count: u32::try_from(infos.len()).map_err(|_| EFBIG)?.into(),
             set: set.into(),
         },
@@ -271,7 +300,10 @@ pub(crate) fn restart_pending(rs: &mut Restart, part: &Part) -> Result {
             let info = Siginfo(bytes.try_into().map_err(|_| EINVAL)?);
             infos.push(info, GFP_KERNEL_ACCOUNT)?;
         }
-        signal::queue(queue, &infos, head.set.get()).map_err(|e| {
+        let of_timers = timers::pending(rs, part, queue)?;
+        let queued = signal::queue(queue, &infos, head.set.get(), &of_timers);
+        drop(of_timers);
+        queued.map_err(|e| {
             rs.report.error(
                 Item {
                     object: Object::Task,

@@ -7,7 +7,6 @@
 #include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/futex.h>
-#include <linux/hrtimer.h>
 #include <linux/io_uring_types.h>
 #include <linux/iocontext.h>
 #include <linux/ioprio.h>
@@ -272,13 +271,6 @@ static bool has_io_uring(struct task_struct *task)
 #else
 	return false;
 #endif
-}
-
-static bool has_itimers(struct signal_struct *sig)
-{
-	return hrtimer_active(&sig->real_timer) || sig->it_real_incr ||
-	       sig->it[CPUCLOCK_PROF].expires || sig->it[CPUCLOCK_PROF].incr ||
-	       sig->it[CPUCLOCK_VIRT].expires || sig->it[CPUCLOCK_VIRT].incr;
 }
 
 static bool has_other_mempolicy(struct task_struct *task)
@@ -610,10 +602,6 @@ u64 checkpoint_unsupported(struct task_struct *task)
 		      task->fs != task->real_fs);
 
 	if (speaks_for_process(task)) {
-		HAS(POSIX_TIMERS,
-		    !hlist_empty(&sig->posix_timers) ||
-		    !hlist_empty(&sig->ignored_posix_timers));
-		HAS(ITIMERS, has_itimers(sig));
 		HAS(TTY, sig->tty && !checkpoint_has_tty_of(task, current));
 		HAS(SHARED, shares_with_others(task));
 	}

@@ -37,6 +37,7 @@ use crate::{
     sched,
     seccomp,
     signal,
+    timers,
     user_ptrs,
     zombie, //
 };
@@ -199,6 +200,9 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         },
     )?;
     arch::checkpoint_thread(ctx, frozen)?;
+    if task.is_group_leader() {
+        timers::checkpoint(ctx, frozen)?;
+    }
     signal::checkpoint(ctx, frozen)?;
     creds::checkpoint(ctx, task)?;
     if task.is_group_leader() {
@@ -275,6 +279,7 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newbo
     creds::restart(rs, part)?;
     // What took a right was done with those of init, what follows is with its own.
     attr::restart_after_creds(rs, part)?;
+    timers::restart(rs, part)?;
     signal::restart_pending(rs, part)?;
     if part.is_leader_gone() {
         // Not before: its threads, which have it from here until they set their own, are

@@ -33,6 +33,7 @@ use crate::{
     },
     sockets,
     task,
+    timers,
     zombie, //
 };
 use kernel::{
@@ -818,7 +819,11 @@ impl Tree {
             } else {
                 set_exit_signal(task, child.part.task.exit_signal.get());
             }
+            if !child.part.is_zombie() {
+                timers::release_itimers(rs, &child.part, task)?;
+            }
         }
+        timers::release(rs);
         Ok(())
     }
 

@@ -42,7 +42,8 @@ use crate::{
         groups,
         parent,
         rank, //
-    }, //
+    },
+    timers,
 };
 use kernel::{
     checkpoint::{
@@ -169,6 +170,7 @@ pub(crate) fn checkpoint_leader(
     creds::checkpoint(ctx, task)?;
     rlimits::checkpoint(ctx, thread)?;
     attr::checkpoint_of_process(ctx, thread)?;
+    timers::checkpoint(ctx, thread)?;
     process_signal::checkpoint_of_process(ctx, thread)
 }
 

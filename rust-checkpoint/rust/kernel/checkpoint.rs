@@ -23,5 +23,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod task;
+pub mod timer;
 pub mod user_ptrs;
 pub mod x86;

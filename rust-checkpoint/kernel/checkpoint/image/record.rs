@@ -18,7 +18,7 @@
 //! appearance, and stand before the first record that names them; 0 is "none".
 //! The one exception is the content of deleted files, which is behind the files.
 
-use zerocopy::little_endian::{I32, U16, U32, U64};
+use zerocopy::little_endian::{I32, I64, U16, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What a record is. The numbers are part of the format and never reused.
@@ -82,6 +82,11 @@ pub enum Kind {
     PipeData = 27,
     /// [`Exit`]: how a task ended that has exited. Belongs to the Task before it.
     Exit = 28,
+    /// [`Timers`]; tail: array of [`Timer`]. Belongs to the Task before it, a thread group leader.
+    Timers = 29,
+    /// No head; tail: array of [`TimerSignal`], in the order of their queues. Belongs to the Task
+    /// before it.
+    TimerSignals = 30,
     /// [`Seccomp`]; tail: array of [`SeccompInsn`].
     Seccomp = 32,
     /// [`Socket`]; tail: array of [`SocketOption`].
@@ -94,7 +99,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 32] = [
+    pub const ALL: [Kind; 34] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -123,6 +128,8 @@ impl Kind {
         Kind::Pipe,
         Kind::PipeData,
         Kind::Exit,
+        Kind::Timers,
+        Kind::TimerSignals,
         Kind::Seccomp,
         Kind::Socket,
         Kind::SocketData,
@@ -944,7 +951,7 @@ wire! {
         pub shared: U32,
         /// Number of siginfo_t in the tail.
         pub count: U32,
-        /// The set; signals in it without a siginfo_t lost theirs.
+        /// The set; signals in it without a siginfo_t lost theirs, or are those of timers.
         pub set: U64,
     }
 }
@@ -1033,7 +1040,7 @@ wire! {
         pub timed: U32,
         /// Clock id that [`RestartBlock::left_ns`] was measured with.
         pub clock: U32,
-        /// Time that was left, ns; 0 when it had run out. On CLOCK_REALTIME: from
+        /// Time that was left, ns; 0 when it had run out. On CLOCK_REALTIME and CLOCK_TAI: from
         /// [`Job::realtime_ns`] on, whenever the restart is.
         pub left_ns: U64,
         /// 1: an ia32 system call.
@@ -1145,6 +1152,109 @@ wire! {
 
 /// [`UserPtrs::rseq_flags`]: time slice extensions are enabled.
 pub const RSEQ_SLICE: u32 = 1;
+
+wire! {
+    /// A timer of setitimer(2) or alarm(2).
+    pub struct Itimer {
+        /// [`ITIMER_ARMED`].
+        pub flags: U32,
+        /// Zero.
+        pub reserved: U32,
+        /// Its interval, ns, 0 for none.
+        pub interval_ns: U64,
+        /// Time that was left, ns. Less than 0 when it had expired; it counts with an interval then.
+        pub left_ns: I64,
+    }
+}
+
+/// [`Itimer::flags`]: it runs.
+pub const ITIMER_ARMED: u32 = 1;
+
+wire! {
+    /// Timers of a process.
+    pub struct Timers {
+        /// ITIMER_REAL.
+        pub real: Itimer,
+        /// ITIMER_VIRTUAL.
+        pub virt: Itimer,
+        /// ITIMER_PROF.
+        pub prof: Itimer,
+        /// The ID that timer_create(2) tries next.
+        pub next_id: I32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+/// Bits of [`Timer::flags`].
+pub mod timer_flags {
+    /// It runs.
+    pub const ARMED: u32 = 1 << 0;
+    /// It has expired, and goes on when its signal is delivered.
+    pub const REQUEUE: u32 = 1 << 1;
+    /// [`Timer::left_ns`](super::Timer::left_ns) counts.
+    pub const TIMED: u32 = 1 << 2;
+    /// A CLOCK_REALTIME timer that was set with a relative time, which changes of the clock do not
+    /// concern.
+    pub const RELATIVE: u32 = 1 << 3;
+    /// Its signal is pending.
+    pub const QUEUED: u32 = 1 << 4;
+    /// It was set anew after the signal was queued: nobody gets that.
+    pub const STALE: u32 = 1 << 5;
+    /// It has expired, and goes on when its signal is no longer ignored.
+    pub const IGNORED: u32 = 1 << 6;
+    /// It had an interval when its signal was queued.
+    pub const PERIODIC: u32 = 1 << 7;
+    /// All bits known.
+    pub const ALL: u32 = (1 << 8) - 1;
+}
+
+wire! {
+    /// A timer of timer_create(2).
+    pub struct Timer {
+        /// Its ID.
+        pub id: I32,
+        /// CLOCK_*, or the clock of a process or thread as clock_getcpuclockid(3) gives it; there 0
+        /// stands for the pid of the process or thread that has created the timer.
+        pub clock: I32,
+        /// The process or thread whose CPU time it measures, 0 for another clock.
+        pub cpu_pid: I32,
+        /// SIGEV_*.
+        pub notify: I32,
+        /// The signal.
+        pub signo: I32,
+        /// With SIGEV_THREAD_ID: the thread that gets the signal, else 0.
+        pub target: I32,
+        /// What the signal brings.
+        pub value: U64,
+        /// [`timer_flags`].
+        pub flags: U32,
+        /// Zero.
+        pub reserved: U32,
+        /// Its interval, ns, 0 for none.
+        pub interval_ns: U64,
+        /// Time that was left, ns; less than 0 when it has expired. On CLOCK_REALTIME, but for
+        /// RELATIVE, and on CLOCK_TAI: from [`Job::realtime_ns`] on, whenever the restart is.
+        pub left_ns: I64,
+        /// How often it has expired beyond the first time since it was set or its signal was last
+        /// delivered, less one.
+        pub overrun: I64,
+        /// What timer_getoverrun(2) says.
+        pub overrun_last: I64,
+    }
+}
+
+wire! {
+    /// Where the pending signal of a timer stands.
+    pub struct TimerSignal {
+        /// ID of the timer.
+        pub timer: I32,
+        /// 0: in the queue of the thread, 1: of the process.
+        pub shared: U32,
+        /// How many siginfo_t of the Pending record stand before it.
+        pub place: U32,
+    }
+}
 
 wire! {
     /// The end of the metadata.

@@ -37,6 +37,7 @@ use super::{
         socket_option,
         task_flags,
         thread_x86,
+        timer_flags,
         vma_flags,
         vma_kind,
         Attr,
@@ -75,9 +76,13 @@ use super::{
         SocketOption,
         Task,
         ThreadX86,
+        Timer,
+        TimerSignal,
+        Timers,
         UserPtrs,
         Vma,
         FLAGS_OF_PROCESS,
+        ITIMER_ARMED,
         PIPE_PACKET,
         RSEQ_SLICE,
         SECCOMP_LOG,
@@ -136,7 +141,7 @@ const PARTS: [(Kind, &str); 7] = [
 
 /// What a process may have beside what every task has, and that its first thread stands for even
 /// when it is gone.
-const PARTS_OF_PROCESS: [Kind; 0] = [];
+const PARTS_OF_PROCESS: [Kind; 2] = [Kind::Timers, Kind::TimerSignals];
 
 /// What there is in an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -324,7 +329,9 @@ impl<'a> Verify<'a> {
             | Kind::Attr
             | Kind::Sched
             | Kind::UserPtrs
-            | Kind::Exit => self.task_part(r),
+            | Kind::Exit
+            | Kind::Timers
+            | Kind::TimerSignals => self.task_part(r),
         }
     }
 
@@ -399,6 +406,9 @@ impl<'a> Verify<'a> {
             if !has(kind) {
                 return Err(Fault::new(offset, what));
             }
+        }
+        if !leader && has(Kind::Timers) {
+            return Err(Fault::new(offset, "thread with timers of its own"));
         }
         if leader && !has(Kind::Rlimits) {
             return Err(Fault::new(
@@ -1150,8 +1160,114 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
             reserved(r, ptrs.reserved.get())?;
             no_tail(r)
         }
+        Kind::Timers => {
+            let timers: Timers = r.head()?;
+            for itimer in [&timers.real, &timers.virt, &timers.prof] {
+                bits(r, itimer.flags.get().into(), ITIMER_ARMED.into())?;
+                reserved(r, itimer.reserved.get())?;
+                duration(r, itimer.interval_ns.get())?;
+            }
+            reserved(r, timers.reserved.get())?;
+            if timers.next_id.get() < 0 {
+                return Err(r.fault("next timer ID is negative"));
+            }
+            r.array::<Timer>()?
+                .iter()
+                .try_for_each(|timer| self::timer(r, timer))
+        }
+        Kind::TimerSignals => {
+            no_head(r)?;
+            let mut last = [0, 0];
+            for signal in r.array::<TimerSignal>()? {
+                bits(r, signal.shared.get().into(), 1)?;
+                let place = signal.place.get();
+                match last.get_mut(signal.shared.get() as usize) {
+                    Some(last) if *last <= place => *last = place,
+                    _ => return Err(r.fault("signals of timers are out of order")),
+                }
+            }
+            Ok(())
+        }
         _ => Err(out_of_order(r)),
     }
+}
+
+/// Clocks that timers of timer_create(2) may have: CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME
+/// and CLOCK_TAI.
+const TIMER_CLOCKS: [i32; 4] = [0, 1, 7, 11];
+
+const SIGEV_SIGNAL: i32 = 0;
+const SIGEV_NONE: i32 = 1;
+const SIGEV_THREAD: i32 = 2;
+const SIGEV_THREAD_ID: i32 = 4;
+
+/// Checks a timer of timer_create(2).
+fn timer(r: &Record<'_>, timer: &Timer) -> Result<(), Fault> {
+    let (id, clock, notify) = (timer.id.get(), timer.clock.get(), timer.notify.get());
+    let fault = |what| Err(r.fault_with(what, id as u32 as u64));
+    if id < 0 {
+        return fault("timer with a negative ID");
+    }
+    let cpu_pid = timer.cpu_pid.get();
+    // A CPU clock: the pid, inverted, whether it is that of a thread, and one of three kinds.
+    let pid = !(clock >> 3);
+    let known = match clock {
+        0.. => TIMER_CLOCKS.contains(&clock) && cpu_pid == 0,
+        _ => clock & 3 < 3 && cpu_pid > 0 && (pid == 0 || pid == cpu_pid),
+    };
+    if !known {
+        return fault("timer on an impossible clock");
+    }
+    let target = timer.target.get();
+    let signo = timer.signo.get();
+    let valid = match notify {
+        SIGEV_SIGNAL | SIGEV_THREAD => target == 0,
+        SIGEV_NONE => target == 0,
+        SIGEV_THREAD_ID => target > 1,
+        _ => false,
+    };
+    if !valid || notify != SIGEV_NONE && !(1..=SIGNALS as i32).contains(&signo) {
+        return fault("timer with an impossible notification");
+    }
+    reserved(r, timer.reserved.get())?;
+    duration(r, timer.interval_ns.get())?;
+    let limit = i64::MAX / 2;
+    if ![timer.left_ns, timer.overrun, timer.overrun_last]
+        .iter()
+        .all(|n| (-limit..=limit).contains(&n.get()))
+    {
+        return fault("timer with an impossible time or overrun");
+    }
+
+    let flags = timer.flags.get();
+    bits(r, flags.into(), timer_flags::ALL.into())?;
+    let is = |bit| flags & bit != 0;
+    let interval = timer.interval_ns.get() != 0;
+    // A signal that is pending was sent for the timer as it is now, or else it is stale.
+    let pending = is(timer_flags::QUEUED) || is(timer_flags::IGNORED);
+    let valid = !(is(timer_flags::ARMED) && is(timer_flags::REQUEUE))
+        && !(is(timer_flags::QUEUED) && is(timer_flags::IGNORED))
+        && !(is(timer_flags::REQUEUE) && !interval)
+        && !(is(timer_flags::RELATIVE) && clock != 0)
+        && !(is(timer_flags::ARMED) && !is(timer_flags::TIMED))
+        && !(notify == SIGEV_NONE && (pending || is(timer_flags::REQUEUE)))
+        && !(is(timer_flags::STALE) && !pending)
+        && !(is(timer_flags::PERIODIC) && !pending)
+        && !(is(timer_flags::IGNORED) && !is(timer_flags::PERIODIC))
+        && (!pending
+            || is(timer_flags::STALE)
+            || (interval == is(timer_flags::REQUEUE) && interval == is(timer_flags::PERIODIC)));
+    if !valid {
+        return fault("timer in an impossible state");
+    }
+    Ok(())
+}
+
+fn duration(r: &Record<'_>, ns: u64) -> Result<(), Fault> {
+    if ns > MAX_OFFSET {
+        return Err(r.fault_with("impossible interval of a timer", ns));
+    }
+    Ok(())
 }
 
 /// The bit in [`Verify::parts`] of a queue that is the process's. Kinds have lower ones.

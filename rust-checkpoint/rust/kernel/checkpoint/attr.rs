@@ -201,10 +201,6 @@ pub fn set_affinity(bits: Option<&[u64]>) -> Result {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Unsupported {
-    /// timer_create(2).
-    PosixTimers = bindings::checkpoint_unsupported_CHECKPOINT_HAS_POSIX_TIMERS,
-    /// setitimer(2), alarm(2).
-    Itimers = bindings::checkpoint_unsupported_CHECKPOINT_HAS_ITIMERS,
     /// perf_event_open(2).
     PerfEvents = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PERF_EVENTS,
     /// User probes.
@@ -253,7 +249,7 @@ pub enum Unsupported {
     Shared = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SHARED,
 }
 
-const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 25);
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 23);
 
 /// What a task has that can't be saved; a set of [`Unsupported`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,11 @@
 
 use super::{
     attr,
-    clone::Newborn, //
+    clone::Newborn,
+    timer::{
+        State,
+        Timer, //
+    },
 };
 use crate::{
     bindings,
@@ -321,11 +325,11 @@ impl<'a> SigLock<'a> {
     }
 
     /// Calls `f` for each queued signal, oldest first: its `siginfo_t`, and
-    /// whether it belongs to a timer.
+    /// the ID of the timer that it belongs to.
     ///
     /// As many as RLIMIT_SIGPENDING allows, with interrupts off, as when a
     /// signal is taken from the queue (`collect_signal()` walks it all).
-    pub fn for_each_pending(&self, queue: Queue, mut f: impl FnMut(Siginfo, bool)) {
+    pub fn for_each_pending(&self, queue: Queue, mut f: impl FnMut(Siginfo, Option<i32>)) {
         let head = {
             let pending = self.pending(queue);
             // SAFETY: the queue is valid.
@@ -343,10 +347,9 @@ impl<'a> SigLock<'a> {
                     info.as_mut_ptr(),
                     size_of::<bindings::kernel_siginfo_t>(),
                 );
-                f(
-                    Siginfo(info),
-                    (*q).flags & bindings::SIGQUEUE_PREALLOC as c_int != 0,
-                );
+                let of_timer = (*q).flags & bindings::SIGQUEUE_PREALLOC as c_int != 0;
+                let details = &(*q).info.__bindgen_anon_1._sifields;
+                f(Siginfo(info), of_timer.then_some(details._timer._tid));
                 at = (*at).next;
             }
         }
@@ -512,12 +515,22 @@ pub fn set_alt_stack(stack: &AltStack) -> Result {
 /// How many signals are queued before interrupts are let in.
 const QUEUED_AT_ONCE: usize = 256;
 
-/// Queues signals for the current task as they were: `infos`, oldest first,
-/// then those of `set` that have none. They are seen when it next goes to user
-/// mode.
+/// The signal of a timer that was pending.
+pub struct TimerSignal<'a> {
+    /// How many others stand before it in the queue.
+    pub before: usize,
+    /// Which signal it is.
+    pub signal: u32,
+    /// The timer and what it was; none if it expires again anyway.
+    pub timer: Option<(&'a Timer, &'a State)>,
+}
+
+/// Queues signals for the current task as they were: `infos`, oldest first, and
+/// those of timers at their places, then those of `set` that have none. They are
+/// seen when it next goes to user mode.
 ///
 /// `EINVAL` for what can't be pending, `EAGAIN` as sigqueue(3). May sleep.
-pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
+pub fn queue(queue: Queue, infos: &[Siginfo], set: u64, of_timers: &[TimerSignal<'_>]) -> Result {
     let never = mask(bindings::SIGKILL);
     let mut seen = 0u64;
     for info in infos {
@@ -531,6 +544,9 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
     if set & never != 0 {
         return Err(EINVAL);
     }
+    for of_timer in of_timers {
+        seen |= mask(of_timer.signal);
+    }
     // One of the others is queued whatever the limit is. What can't be, or not
     // with what is known of it, is not tried with interrupts off.
     let current = current!();
@@ -541,10 +557,22 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64) -> Result {
     if realtime.count() > limit {
         return Err(EAGAIN);
     }
-    for infos in infos.chunks(QUEUED_AT_ONCE) {
-        let lock = SigLock::lock(current)?;
-        lock.send_blocked(queue, infos)?;
+    let send = |infos: &[Siginfo]| -> Result {
+        for infos in infos.chunks(QUEUED_AT_ONCE) {
+            let lock = SigLock::lock(current)?;
+            lock.send_blocked(queue, infos)?;
+        }
+        Ok(())
+    };
+    let mut sent = 0;
+    for of_timer in of_timers {
+        send(infos.get(sent..of_timer.before).ok_or(EINVAL)?)?;
+        sent = of_timer.before;
+        if let Some((timer, state)) = of_timer.timer {
+            timer.queue_signal(state);
+        }
     }
+    send(infos.get(sent..).ok_or(EINVAL)?)?;
     let lock = SigLock::lock(current)?;
     // SAFETY: the lock is held.
     unsafe {

@@ -9,13 +9,13 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        attr_flags, file_kind, task_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable, Fifo,
-        File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset,
+        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable,
+        Fifo, File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset,
         RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData, SocketOption,
-        Task, ThreadX86, UserPtrs, Vma,
+        Task, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
     },
 };
-use checkpoint_sample::{read_meta, run, sample, Records, Sample, CODE, HEAP, PAGE, STACK};
+use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
 use zerocopy::{FromZeros, IntoBytes, KnownLayout};
 
 /// Changes the sample, and expects a refusal of record `nth` of `kind` as it then is.
@@ -678,6 +678,184 @@ fn task_without_a_part() {
     refused(Kind::Task, 0, "task without Creds record", |s| {
         second(s, 4, None);
         s.replace(Kind::Creds, 0, &[]);
+    });
+}
+
+/// Changes the timer of the sample; what it is refused with, if it is.
+fn timer_is(change: impl FnOnce(&mut Timer)) -> Option<&'static str> {
+    let mut sample = Sample::default();
+    let mut timer = timer();
+    change(&mut timer);
+    sample.edit_bytes(Kind::Timers, 0, |bytes| {
+        let at = bytes.len() - size_of::<Timer>();
+        bytes[at..].copy_from_slice(timer.as_bytes());
+    });
+    let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
+    result.err().map(|fault| fault.what)
+}
+
+#[test]
+fn timers() {
+    use timer_flags::{ARMED, IGNORED, PERIODIC, QUEUED, RELATIVE, REQUEUE, STALE, TIMED};
+
+    const CLOCK: &str = "timer on an impossible clock";
+    const NOTIFY: &str = "timer with an impossible notification";
+    const TIME: &str = "timer with an impossible time or overrun";
+    const STATE: &str = "timer in an impossible state";
+    let limit = i64::MAX / 2;
+
+    assert_eq!(timer_is(|_| ()), None);
+    assert_eq!(timer_is(|t| t.id = i32::MAX.into()), None);
+    assert_eq!(
+        timer_is(|t| t.id = (-1).into()),
+        Some("timer with a negative ID")
+    );
+    // Clocks: those with timers, and of CPU time of 3 kinds, each of a process and of a thread.
+    for clock in 0..64 {
+        let known = [0, 1, 7, 11].contains(&clock);
+        let is = timer_is(|t| t.clock = clock.into());
+        assert_eq!(is, (!known).then_some(CLOCK), "{clock}");
+    }
+    assert_eq!(timer_is(|t| t.cpu_pid = 5.into()), Some(CLOCK));
+    for (pid, cpu_pid, kind, known) in [
+        (0, 5, 0, true),
+        (0, 5, 6, true),
+        (5, 5, 2, true),
+        (5, 6, 2, false),
+        (5, 0, 2, false),
+        (0, -5, 2, false),
+        (0, 5, 3, false),
+        (5, 5, 7, false),
+    ] {
+        let is = timer_is(|t| {
+            t.clock = ((!pid << 3) | kind).into();
+            t.cpu_pid = cpu_pid.into();
+        });
+        assert_eq!(is, (!known).then_some(CLOCK), "{pid} {cpu_pid} {kind}");
+    }
+    for (notify, target, signo, known) in [
+        (0, 0, 64, true),
+        (0, 0, 65, false),
+        (0, 0, 0, false),
+        (0, 2, 34, false),
+        (2, 0, 1, true),
+        (2, 2, 1, false),
+        (3, 0, 1, false),
+        (4, 2, 1, true),
+        (4, 0, 1, false),
+        (4, 1, 1, false),
+        (4, -2, 1, false),
+        (5, 2, 1, false),
+    ] {
+        let is = timer_is(|t| {
+            t.notify = notify.into();
+            t.target = target.into();
+            t.signo = signo.into();
+        });
+        assert_eq!(is, (!known).then_some(NOTIFY), "{notify} {target} {signo}");
+    }
+    for (left, overrun, last, known) in [
+        (limit, limit, limit, true),
+        (-limit, -limit, -limit, true),
+        (limit + 1, 0, 0, false),
+        (i64::MIN, 0, 0, false),
+        (0, limit + 1, 0, false),
+        (0, 0, -limit - 1, false),
+    ] {
+        let is = timer_is(|t| {
+            t.left_ns = left.into();
+            t.overrun = overrun.into();
+            t.overrun_last = last.into();
+        });
+        assert_eq!(is, (!known).then_some(TIME));
+    }
+    assert_eq!(
+        timer_is(|t| t.interval_ns = (1 << 63).into()),
+        Some("impossible interval of a timer")
+    );
+    assert_eq!(
+        timer_is(|t| t.flags = (1 << 8).into()),
+        Some("unknown bits in a field")
+    );
+    assert_eq!(
+        timer_is(|t| t.reserved = 1.into()),
+        Some("reserved field is not zero")
+    );
+    for (flags, clock, notify, interval, known) in [
+        (0, 1, 0, 0, true),
+        (0, 1, 0, 5, true),
+        (ARMED | TIMED, 1, 0, 0, true),
+        (ARMED, 1, 0, 0, false),
+        (ARMED | TIMED | REQUEUE, 1, 0, 5, false),
+        (REQUEUE | TIMED, 1, 0, 5, true),
+        (REQUEUE | TIMED, 1, 0, 0, false),
+        (REQUEUE | TIMED, 1, 1, 5, false),
+        (ARMED | TIMED, 1, 1, 5, true),
+        (ARMED | TIMED | RELATIVE, 0, 0, 5, true),
+        (ARMED | TIMED | RELATIVE, 1, 0, 5, false),
+        (QUEUED, 1, 0, 0, true),
+        (QUEUED, 1, 0, 5, false),
+        (QUEUED | REQUEUE, 1, 0, 5, false),
+        (QUEUED | PERIODIC, 1, 0, 5, false),
+        (QUEUED | PERIODIC | REQUEUE, 1, 0, 5, true),
+        (QUEUED | PERIODIC, 1, 0, 0, false),
+        (QUEUED, 1, 1, 0, false),
+        (QUEUED | STALE | ARMED | TIMED, 1, 0, 5, true),
+        (QUEUED | STALE | PERIODIC, 1, 0, 0, true),
+        (STALE, 1, 0, 0, false),
+        (PERIODIC, 1, 0, 5, false),
+        (IGNORED | PERIODIC | REQUEUE, 1, 0, 5, true),
+        (IGNORED | REQUEUE, 1, 0, 5, false),
+        (IGNORED | PERIODIC | STALE, 1, 0, 0, true),
+        (IGNORED | QUEUED | PERIODIC | REQUEUE, 1, 0, 5, false),
+    ] {
+        let is = timer_is(|t| {
+            t.flags = flags.into();
+            t.clock = clock.into();
+            t.notify = notify.into();
+            t.interval_ns = interval.into();
+        });
+        assert_eq!(is, (!known).then_some(STATE), "{flags:#x}");
+    }
+
+    const BITS: &str = "unknown bits in a field";
+    bad::<Timers>(Kind::Timers, 0, BITS, |x| x.real.flags = 2.into());
+    bad::<Timers>(Kind::Timers, 0, "reserved field is not zero", |x| {
+        x.prof.reserved = 1.into();
+    });
+    bad::<Timers>(Kind::Timers, 0, "reserved field is not zero", |x| {
+        x.reserved = 1.into();
+    });
+    bad::<Timers>(Kind::Timers, 0, "impossible interval of a timer", |x| {
+        x.virt.interval_ns = (1 << 63).into();
+    });
+    bad::<Timers>(Kind::Timers, 0, "next timer ID is negative", |x| {
+        x.next_id = (-1).into();
+    });
+    refused(Kind::TimerSignals, 0, BITS, |s| {
+        s.edit_bytes(Kind::TimerSignals, 0, |bytes| bytes[20] = 2);
+    });
+    refused(
+        Kind::TimerSignals,
+        0,
+        "signals of timers are out of order",
+        |s| {
+            let signal = |shared: u32, place: u32| TimerSignal {
+                timer: 4.into(),
+                shared: shared.into(),
+                place: place.into(),
+            };
+            let mut records = Records::default();
+            let signals = [signal(0, 3), signal(1, 2), signal(1, 2), signal(0, 2)];
+            records.add(Kind::TimerSignals, &(), signals.as_bytes());
+            s.replace(Kind::TimerSignals, 0, &records.bytes);
+        },
+    );
+    refused(Kind::Task, 0, "thread with timers of its own", |s| {
+        s.edit::<Task>(Kind::Task, 0, |task| {
+            task.tgid = 7.into();
+            task.exit_signal = (-1).into();
+        });
     });
 }
 

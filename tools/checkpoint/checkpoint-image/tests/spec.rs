@@ -45,6 +45,7 @@ fn structures(text: &str, known: &mut HashMap<String, (usize, Vec<Field>)>) {
                     "U32" => (4, "u32".into()),
                     "I32" => (4, "s32".into()),
                     "U64" => (8, "u64".into()),
+                    "I64" => (8, "s64".into()),
                     "[U64; 4]" => (32, "u64[4]".into()),
                     "[u8; RELEASE_LEN]" => (65, "u8[65]".into()),
                     array if array.starts_with("[u8; ") => {
@@ -161,7 +162,7 @@ fn kinds_are_as_specified() {
 }
 
 /// Modules of constants, and the sections that they are in.
-const NAMED: [(&str, &str); 11] = [
+const NAMED: [(&str, &str); 12] = [
     ("membarrier", "Mm"),
     ("mm_flags", "Mm"),
     ("vma_flags", "Vma"),
@@ -173,6 +174,7 @@ const NAMED: [(&str, &str); 11] = [
     ("attr_flags", "Attr"),
     ("socket_flags", "Socket"),
     ("socket_data_flags", "SocketData"),
+    ("timer_flags", "Timer"),
 ];
 
 #[test]

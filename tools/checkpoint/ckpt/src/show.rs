@@ -68,6 +68,8 @@ struct Task {
     /// What wait(2) will say of a zombie.
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_status: Option<u32>,
+    /// Those of timer_create(2), and those of setitimer(2) that run.
+    timers: usize,
     memory: u32,
     descriptor_table: u32,
     root: String,
@@ -494,6 +496,17 @@ impl Task {
                     0 => None,
                     id => Some(format!("filter {id}")),
                 };
+            }
+            Kind::TimerSignals => {
+                let count = r.array::<record::TimerSignal>()?.len();
+                self.signals.get_or_insert_with(Signals::default).pending += count as u32;
+            }
+            Kind::Timers => {
+                let timers: record::Timers = r.head()?;
+                let runs = |t: &&record::Itimer| t.flags.get() & record::ITIMER_ARMED != 0;
+                let itimers = [timers.real, timers.virt, timers.prof];
+                self.timers =
+                    itimers.iter().filter(runs).count() + r.array::<record::Timer>()?.len();
             }
             Kind::Exit => self.exit_status = Some(r.head::<record::Exit>()?.status.get()),
             Kind::RestartBlock => {

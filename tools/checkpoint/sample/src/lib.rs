@@ -529,6 +529,33 @@ fn memory(r: &mut Records, heap: u32) {
     r.add(Kind::Runs, &(), runs.as_bytes());
 }
 
+fn timers() -> record::Timers {
+    record::Timers {
+        real: record::Itimer {
+            flags: record::ITIMER_ARMED.into(),
+            left_ns: 2_500_000_000.into(),
+            ..record::Itimer::new_zeroed()
+        },
+        next_id: 5.into(),
+        ..record::Timers::new_zeroed()
+    }
+}
+
+/// A timer on CLOCK_MONOTONIC whose signal is pending.
+pub fn timer() -> record::Timer {
+    use record::timer_flags::{PERIODIC, QUEUED, REQUEUE, TIMED};
+    record::Timer {
+        id: 4.into(),
+        clock: 1.into(),
+        signo: 34.into(),
+        flags: (REQUEUE | TIMED | QUEUED | PERIODIC).into(),
+        interval_ns: 1_000_000.into(),
+        left_ns: (-500).into(),
+        overrun: (-1).into(),
+        ..record::Timer::new_zeroed()
+    }
+}
+
 fn task(r: &mut Records) {
     let fds: Vec<record::Fd> = [(0, 3, 0), (1, 2, 0), (7, 2, 1)]
         .iter()
@@ -589,6 +616,13 @@ fn task(r: &mut Records) {
         };
         r.add(Kind::Pending, &pending, &[7; record::SIGINFO_LEN]);
     }
+    r.add(Kind::Timers, &timers(), timer().as_bytes());
+    let signal = record::TimerSignal {
+        timer: 4.into(),
+        shared: 1.into(),
+        place: 1.into(),
+    };
+    r.add(Kind::TimerSignals, &(), signal.as_bytes());
     let creds = record::Creds {
         uid: 1000.into(),
         euid: 1000.into(),

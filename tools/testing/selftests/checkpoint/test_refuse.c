@@ -179,35 +179,6 @@ SCENARIO(time_namespace_for_children, .refused = "\"kind\":\"time-ns\"")
 
 /* What a task can have that is not saved. */
 
-SCENARIO(interval_timer, .refused = "\"kind\":\"itimers\"")
-{
-	struct itimerval t = { .it_value.tv_sec = 1000 };
-
-	NEED(!setitimer(ITIMER_REAL, &t, NULL));
-	job_hold();
-	CHECK(!getitimer(ITIMER_REAL, &t) && t.it_value.tv_sec > 900);
-}
-
-SCENARIO(cpu_timer, .refused = "\"kind\":\"itimers\"")
-{
-	struct itimerval t = { .it_value.tv_sec = 1000 };
-
-	NEED(!setitimer(ITIMER_PROF, &t, NULL));
-	job_hold();
-	CHECK(!getitimer(ITIMER_PROF, &t) && t.it_value.tv_sec > 900);
-}
-
-SCENARIO(posix_timer, .refused = "\"kind\":\"posix-timers\"")
-{
-	struct sigevent ev = { .sigev_notify = SIGEV_NONE };
-	struct itimerspec t = { .it_value.tv_sec = 1000 };
-	timer_t id;
-
-	NEED(!timer_create(CLOCK_MONOTONIC, &ev, &id) && !timer_settime(id, 0, &t, NULL));
-	job_hold();
-	CHECK(!timer_gettime(id, &t) && t.it_value.tv_sec > 900);
-}
-
 SCENARIO(aio_context, .refused = "aio")
 {
 	aio_context_t ctx = 0;
@@ -611,18 +582,16 @@ SCENARIO(detached_tree, .refused = "\"object\":\"fd\"")
 static void all_named(struct run *run)
 {
 	if (!log_names(run, "fifo") || !log_names(run, "socket") || !log_names(run, "eventfd") ||
-	    !log_names(run, "eventpoll") || !log_names(run, "timer") || run->args.refusals < 5)
+	    !log_names(run, "eventpoll") || !log_names(run, "lock") || run->args.refusals < 5)
 		run_fail(run, "not everything is named, of %llu:\n%s",
 			 (unsigned long long)run->args.refusals, proc_read(LOG_PATH, NULL) ?: "");
 }
 
 SCENARIO(everything_at_once, .refused = "socket", .release = all_named, .no_plain = true)
 {
-	struct itimerval t = { .it_value.tv_sec = 1000 };
-
 	NEED(!mkfifo("fifo", 0600) && open("fifo", O_RDWR) >= 0 && !unlink("fifo"));
 	NEED(socket(AF_NETLINK, SOCK_RAW, 0) >= 0 && eventfd(0, 0) >= 0 &&
-	     epoll_create1(0) >= 0 && !setitimer(ITIMER_REAL, &t, NULL));
+	     epoll_create1(0) >= 0 && !flock(file(), LOCK_EX));
 	job_hold();
 }
 

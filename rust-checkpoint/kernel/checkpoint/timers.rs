@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Timers of processes: of setitimer(2), alarm(2) and timer_create(2).
+//!
+//! What is saved is the time that was left, which begins anew when the job is let
+//! go; on clocks of CPU time, of theirs. What waits for a time of day goes on to
+//! wait for that.
+//!
+//! The job stands still, its timers do not: one may expire between the look at it
+//! and the look at the queue that its signal goes to. Its signal is then found in
+//! a queue, but it is not known to have expired, and is left out: the timer
+//! expires again, at once, when it is armed. The other way round, one that has
+//! expired and whose signal is in no queue sends it anew.
+//!
+//! A process creates its timers, for they count against limits of its user, when
+//! its threads are there. Init arms them, the last thing before it lets the job
+//! go, so that no thread sees one that does not run.
+//!
+//! Refused: timers of CLOCK_REALTIME_ALARM and CLOCK_BOOTTIME_ALARM, and those
+//! that measure, or would tell, a thread or process that is gone or is not in the
+//! namespace.
+
+use crate::{
+    checkpoint::{
+        Checkpoint,
+        Section, //
+    },
+    freeze::Frozen,
+    image::record::{
+        self as wire,
+        timer_flags,
+        Kind, //
+    },
+    report::{
+        Item,
+        Object, //
+    },
+    restart::{
+        Part,
+        Restart, //
+    },
+    restart_block::{
+        begin,
+        now, //
+    },
+    task::still,
+};
+use core::cell::Cell;
+use kernel::{
+    checkpoint::{
+        restart_block::Clock,
+        signal::{
+            Queue,
+            TimerSignal, //
+        },
+        task::Clocks,
+        timer::{
+            self,
+            Itimers,
+            State,
+            Timer, //
+        },
+    },
+    prelude::*,
+    task::Task, //
+};
+use zerocopy::IntoBytes;
+
+/// A timer that was created and does not run yet.
+pub(crate) struct Made {
+    /// Its own.
+    timer: Option<Timer>,
+    /// What it was.
+    state: State,
+    /// Its signal was queued, or is about to be.
+    queued: Cell<bool>,
+}
+
+/// Saves the timers of a process.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+    let task = still(frozen)?;
+    let itimers = timer::itimers(&task);
+    let mut tail = KVVec::new();
+    for state in timer::all(&task)? {
+        if let Some(timer) = to_wire(ctx, &state) {
+            tail.extend_from_slice(timer.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+    let next_id = timer::next_id(&task);
+    let set = itimers.iter().any(|t| t.armed || t.interval != 0);
+    if tail.is_empty() && next_id == 0 && !set {
+        return Ok(());
+    }
+    let [real, virt, prof] = itimers.map(|itimer| wire::Itimer {
+        flags: u32::from(itimer.armed).into(),
+        reserved: 0.into(),
+        interval_ns: (itimer.interval as u64).into(),
+        left_ns: itimer.expires.into(),
+    });
+    let left = real.left_ns.get().saturating_sub(ctx.clocks.monotonic);
+    let head = wire::Timers {
+        real: wire::Itimer {
+            left_ns: left.into(),
+            ..real
+        },
+        virt,
+        prof,
+        next_id: next_id.into(),
+        reserved: 0.into(),
+    };
+    ctx.emit(Section::Tasks, Kind::Timers, &head, &[&tail])
+}
+
+/// What the image says of a timer, if it can be saved.
+fn to_wire(ctx: &mut Checkpoint, state: &State) -> Option<wire::Timer> {
+    let of_cpu = state.clock < 0;
+    let clock = Clock::from_id(state.base);
+    let why = if timer::ALARM_CLOCKS.contains(&state.clock) {
+        "a timer of CLOCK_REALTIME_ALARM or CLOCK_BOOTTIME_ALARM"
+    } else if of_cpu && state.cpu_pid == 0 {
+        "a timer that measures a task which is gone, or not in this namespace"
+    } else if state.target == 0 {
+        "a timer whose signal is for a thread which is gone"
+    } else if clock.is_none() && !of_cpu {
+        "a timer of an unknown clock"
+    } else {
+        ""
+    };
+    if !why.is_empty() {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind: "posix-timers",
+            name: b"",
+            why,
+            remedy: "delete the timer",
+        });
+        return None;
+    }
+    // The time left is what is known of a clock of CPU time.
+    let from = clock.map_or(0, |clock| now(&ctx.clocks, clock));
+    let left = state.expires.saturating_sub(from);
+    let pending = state.queued || state.ignored;
+    let mut flags = 0;
+    for (is, bit) in [
+        (state.armed, timer_flags::ARMED),
+        (state.requeue, timer_flags::REQUEUE),
+        (state.timed, timer_flags::TIMED),
+        (state.base != state.clock, timer_flags::RELATIVE),
+        (state.queued, timer_flags::QUEUED),
+        (state.stale && pending, timer_flags::STALE),
+        (state.ignored, timer_flags::IGNORED),
+        (state.periodic && pending, timer_flags::PERIODIC),
+    ] {
+        if is {
+            flags |= bit;
+        }
+    }
+    let limit = i64::MAX / 2;
+    Some(wire::Timer {
+        id: state.id.into(),
+        clock: state.clock.into(),
+        cpu_pid: state.cpu_pid.into(),
+        notify: state.notify.into(),
+        signo: state.signo.into(),
+        target: match state.notify & timer::SIGEV_THREAD_ID {
+            0 => 0,
+            _ => state.target,
+        }
+        .into(),
+        value: state.value.into(),
+        flags: flags.into(),
+        reserved: 0.into(),
+        interval_ns: (state.interval as u64).into(),
+        left_ns: match state.timed {
+            true => left.clamp(-limit, limit),
+            false => 0,
+        }
+        .into(),
+        overrun: state.overrun.into(),
+        overrun_last: state.overrun_last.into(),
+    })
+}
+
+/// Creates the timers of the current process; once it has its credentials, for they
+/// count against a limit of its user, and its threads.
+pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta();
+    let Some(record) = part.records(&meta).find(|r| r.kind == Kind::Timers) else {
+        return Ok(());
+    };
+    let head: wire::Timers = record.head().map_err(|_| EINVAL)?;
+    // The last one that was created is the first.
+    for saved in record
+        .array::<wire::Timer>()
+        .map_err(|_| EINVAL)?
+        .iter()
+        .rev()
+    {
+        let is = |bit| saved.flags.get() & bit != 0;
+        let clock = saved.clock.get();
+        let base = match clock {
+            0 if is(timer_flags::RELATIVE) => Clock::Monotonic as i32,
+            clock => clock,
+        };
+        let state = State {
+            id: saved.id.get(),
+            clock,
+            base,
+            cpu_pid: saved.cpu_pid.get(),
+            notify: saved.notify.get(),
+            signo: saved.signo.get(),
+            value: saved.value.get(),
+            target: saved.target.get(),
+            armed: is(timer_flags::ARMED),
+            requeue: is(timer_flags::REQUEUE),
+            timed: is(timer_flags::TIMED),
+            queued: is(timer_flags::QUEUED),
+            stale: is(timer_flags::STALE),
+            ignored: is(timer_flags::IGNORED),
+            periodic: is(timer_flags::PERIODIC),
+            expires: saved.left_ns.get(),
+            interval: i64::try_from(saved.interval_ns.get()).map_err(|_| EINVAL)?,
+            overrun: saved.overrun.get(),
+            overrun_last: saved.overrun_last.get(),
+        };
+        let timer = Timer::new(&state).map_err(|e| {
+            rs.report.error(
+                Item {
+                    object: Object::Task,
+                    kind: "posix-timers",
+                    name: b"",
+                    why: "a timer can't be created",
+                    remedy: "see RLIMIT_SIGPENDING",
+                },
+                if e == EBUSY { EINVAL } else { e },
+            )
+        })?;
+        let made = Made {
+            timer: Some(timer),
+            state,
+            queued: Cell::new(false),
+        };
+        rs.timers.try_create_and_insert(
+            (part.task.tgid.get(), state.id),
+            made,
+            GFP_KERNEL_ACCOUNT,
+        )?;
+    }
+    timer::set_next_id(head.next_id.get());
+    Ok(())
+}
+
+/// The signals of timers that were pending in a queue of the current task.
+pub(crate) fn pending<'a>(
+    rs: &'a Restart,
+    part: &Part,
+    queue: Queue,
+) -> Result<KVVec<TimerSignal<'a>>> {
+    let meta = rs.image.meta();
+    let mut signals = KVVec::new();
+    let Some(record) = part.records(&meta).find(|r| r.kind == Kind::TimerSignals) else {
+        return Ok(signals);
+    };
+    for saved in record.array::<wire::TimerSignal>().map_err(|_| EINVAL)? {
+        if (saved.shared.get() != 0) != (queue == Queue::Shared) {
+            continue;
+        }
+        let key = (part.task.tgid.get(), saved.timer.get());
+        let made = rs.timers.get(&key).ok_or(EINVAL)?;
+        let state = &made.state;
+        let for_thread = state.notify & timer::SIGEV_THREAD_ID != 0;
+        let here = match queue {
+            Queue::Private => for_thread && state.target == part.task.pid.get(),
+            Queue::Shared => !for_thread,
+        };
+        // One that expired later than it was looked at is not known to be pending.
+        let is = state.queued && here && !made.queued.replace(true);
+        signals.push(
+            TimerSignal {
+                before: saved.place.get() as usize,
+                signal: u32::try_from(state.signo).map_err(|_| EINVAL)?,
+                timer: made
+                    .timer
+                    .as_ref()
+                    .filter(|_| is)
+                    .map(|timer| (timer, state)),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+    }
+    Ok(signals)
+}
+
+/// Has all timers of the job go on, by init.
+pub(crate) fn release(rs: &mut Restart) {
+    let now = Clocks::now();
+    for (_, made) in core::mem::take(&mut rs.timers).iter_mut() {
+        let state = &mut made.state;
+        if let Some(clock) = Clock::from_id(state.base) {
+            state.expires = state.expires.saturating_add(begin(&rs.job, &now, clock));
+        }
+        if let Some(timer) = made.timer.take() {
+            timer.arm(state, made.queued.get());
+        }
+    }
+}
+
+/// Has the timers of setitimer(2) of a process go on, by init.
+pub(crate) fn release_itimers(rs: &Restart, part: &Part, task: &Task) -> Result {
+    let meta = rs.image.meta();
+    let Some(record) = part.records(&meta).find(|r| r.kind == Kind::Timers) else {
+        return Ok(());
+    };
+    let head: wire::Timers = record.head().map_err(|_| EINVAL)?;
+    let mut itimers = Itimers::default();
+    let saved = [head.real, head.virt, head.prof];
+    for (to, from) in itimers.iter_mut().zip(&saved) {
+        to.armed = from.flags.get() & wire::ITIMER_ARMED != 0;
+        to.interval = i64::try_from(from.interval_ns.get()).map_err(|_| EINVAL)?;
+        to.expires = from.left_ns.get();
+    }
+    let [real, _, _] = &mut itimers;
+    real.expires = real.expires.saturating_add(Clocks::now().monotonic);
+    timer::arm_itimers(task, &itimers);
+    Ok(())
+}

@@ -1,0 +1,702 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Timers: of setitimer(2), alarm(2) and timer_create(2), by the wall clock and by
+ * CPU time, with signals that are pending, ignored or void.
+ */
+#include "ckpt_harness.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+#ifndef PR_TIMER_CREATE_RESTORE_IDS
+#define PR_TIMER_CREATE_RESTORE_IDS		77
+#define PR_TIMER_CREATE_RESTORE_IDS_OFF		0
+#define PR_TIMER_CREATE_RESTORE_IDS_ON		1
+#define PR_TIMER_CREATE_RESTORE_IDS_GET		2
+#endif
+
+#define NS	1000000000LL
+#define MS	1000000LL
+
+static long long now(clockid_t clock)
+{
+	struct timespec t;
+
+	if (clock_gettime(clock, &t))
+		return -1;
+	return t.tv_sec * NS + t.tv_nsec;
+}
+
+static volatile int count, last_value, last_code, last_id, last_tid;
+
+static void on_signal(int sig, siginfo_t *info, void *ctx)
+{
+	last_value = info->si_value.sival_int;
+	last_code = info->si_code;
+	last_id = info->si_timerid;
+	last_tid = syscall(SYS_gettid);
+	count++;
+}
+
+static void catch(int sig)
+{
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
+
+	sigemptyset(&sa.sa_mask);
+	NEED(!sigaction(sig, &sa, NULL));
+}
+
+static void mask(int how, int sig)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	CHECK(!sigprocmask(how, &set, NULL));
+}
+
+static bool is_pending(int sig)
+{
+	sigset_t set;
+
+	return !sigpending(&set) && sigismember(&set, sig) == 1;
+}
+
+/* Takes a signal that is pending, if it is. */
+static int take(int sig, siginfo_t *info)
+{
+	struct timespec zero = { 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	return sigtimedwait(&set, info, &zero);
+}
+
+/* What waits for a timer is never early; how late it is, is not for tests under emulation. */
+static bool comes(volatile int *what, int least)
+{
+	for (int i = 0; i < 60000 && *what < least; i++)
+		sleep_ms(1);
+	return *what >= least;
+}
+
+static void burn(long long ns)
+{
+	long long until = now(CLOCK_PROCESS_CPUTIME_ID) + ns;
+
+	while (now(CLOCK_PROCESS_CPUTIME_ID) < until)
+		;
+}
+
+static bool burn_until(volatile int *what, int least)
+{
+	for (int i = 0; i < 2000 && *what < least; i++)
+		burn(10 * MS);
+	return *what >= least;
+}
+
+/* With the kernel's own IDs. */
+static int create(clockid_t clock, int notify, int sig, int value, int tid)
+{
+	struct sigevent ev = {
+		.sigev_notify = notify, .sigev_signo = sig, .sigev_value.sival_int = value,
+	};
+	int id = -1;
+
+	if (notify & SIGEV_THREAD_ID)
+		ev.sigev_notify_thread_id = tid;
+	NEED(!syscall(SYS_timer_create, clock, &ev, &id));
+	return id;
+}
+
+static void set(int id, int flags, long long value, long long interval)
+{
+	struct itimerspec t = {
+		.it_value = { value / NS, value % NS },
+		.it_interval = { interval / NS, interval % NS },
+	};
+
+	CHECK(!timer_settime((timer_t)(intptr_t)id, flags, &t, NULL));
+}
+
+static long long left(int id, long long *interval)
+{
+	struct itimerspec t;
+
+	if (!CHECK(!timer_gettime((timer_t)(intptr_t)id, &t)))
+		return -1;
+	if (interval)
+		*interval = t.it_interval.tv_sec * NS + t.it_interval.tv_nsec;
+	return t.it_value.tv_sec * NS + t.it_value.tv_nsec;
+}
+
+static int overrun(int id)
+{
+	return timer_getoverrun((timer_t)(intptr_t)id);
+}
+
+static long long of_timeval(struct timeval t)
+{
+	return t.tv_sec * NS + t.tv_usec * 1000;
+}
+
+/*
+ * What went by on a timer between two looks, @from and @to on CLOCK_MONOTONIC: no
+ * more than that, and nothing while the job was dead.
+ */
+static void check_passed(long long passed, long long from, long long to)
+{
+	CHECK(passed >= -MS);
+	CHECK(passed <= to - from - job.dead_ms * MS + MS);
+}
+
+SCENARIO(itimer_real, .dead_ms = 300)
+{
+	struct itimerval set = { { 7, 250000 }, { 1000, 500000 } }, was, is;
+	long long from, to;
+
+	NEED(!setitimer(ITIMER_REAL, &set, NULL));
+	from = now(CLOCK_MONOTONIC);
+	NEED(!getitimer(ITIMER_REAL, &was));
+	job_hold();
+	CHECK(!getitimer(ITIMER_REAL, &is));
+	to = now(CLOCK_MONOTONIC);
+	CHECK_EQ(of_timeval(is.it_interval), 7250 * MS);
+	check_passed(of_timeval(was.it_value) - of_timeval(is.it_value), from, to);
+}
+
+SCENARIO(alarm_fires, .dead_ms = 100)
+{
+	long long from = now(CLOCK_MONOTONIC);
+
+	catch(SIGALRM);
+	alarm(1);
+	job_hold();
+	CHECK(comes(&count, 1));
+	CHECK(now(CLOCK_MONOTONIC) - from >= 1000 * MS);
+	sleep_ms(50);
+	CHECK_EQ(count, 1);
+	CHECK_EQ(last_code, SI_KERNEL);
+	CHECK_EQ(alarm(0), 0);
+}
+
+SCENARIO(itimer_real_goes_on, .moving = true)
+{
+	struct itimerval set = { { 0, 20000 }, { 0, 20000 } }, is;
+	int was;
+
+	catch(SIGALRM);
+	NEED(!setitimer(ITIMER_REAL, &set, NULL));
+	job_hold();
+	was = count;
+	CHECK(comes(&count, was + 5));
+	CHECK(!getitimer(ITIMER_REAL, &is));
+	CHECK_EQ(is.it_interval.tv_usec, 20000);
+}
+
+/* It has expired: its interval begins when the signal is taken. */
+SCENARIO(itimer_real_pending)
+{
+	struct itimerval set = { { 0, 30000 }, { 0, 1000 } };
+
+	catch(SIGALRM);
+	mask(SIG_BLOCK, SIGALRM);
+	NEED(!setitimer(ITIMER_REAL, &set, NULL));
+	while (!is_pending(SIGALRM))
+		sleep_ms(1);
+	job_hold();
+	CHECK_EQ(count, 0);
+	CHECK(is_pending(SIGALRM));
+	mask(SIG_UNBLOCK, SIGALRM);
+	CHECK(comes(&count, 3));
+}
+
+SCENARIO(itimer_cpu)
+{
+	struct itimerval prof = { { 5, 0 }, { 1000, 0 } }, virt = { { 6, 0 }, { 2000, 0 } }, is;
+
+	NEED(!setitimer(ITIMER_PROF, &prof, NULL) && !setitimer(ITIMER_VIRTUAL, &virt, NULL));
+	burn(30 * MS);
+	NEED(!getitimer(ITIMER_PROF, &prof) && !getitimer(ITIMER_VIRTUAL, &virt));
+	job_hold();
+	CHECK(!getitimer(ITIMER_PROF, &is));
+	CHECK_EQ(is.it_interval.tv_sec, 5);
+	CHECK(of_timeval(is.it_value) <= of_timeval(prof.it_value) &&
+	      of_timeval(is.it_value) > of_timeval(prof.it_value) - 60 * NS);
+	CHECK(!getitimer(ITIMER_VIRTUAL, &is));
+	CHECK_EQ(is.it_interval.tv_sec, 6);
+	CHECK(of_timeval(is.it_value) <= of_timeval(virt.it_value) &&
+	      of_timeval(is.it_value) > of_timeval(virt.it_value) - 60 * NS);
+}
+
+SCENARIO(itimer_cpu_fires)
+{
+	struct itimerval prof = { { 0, 50000 }, { 0, 200000 } };
+	int was;
+
+	catch(SIGPROF);
+	NEED(!setitimer(ITIMER_PROF, &prof, NULL));
+	job_hold();
+	was = count;
+	CHECK(burn_until(&count, was + 3));
+	CHECK_EQ(last_code, SI_KERNEL);
+}
+
+SCENARIO(itimer_virtual_fires)
+{
+	struct itimerval virt = { { 0, 0 }, { 0, 200000 } };
+
+	catch(SIGVTALRM);
+	NEED(!setitimer(ITIMER_VIRTUAL, &virt, NULL));
+	job_hold();
+	CHECK(burn_until(&count, 1));
+	burn(100 * MS);
+	CHECK_EQ(count, 1);
+}
+
+/* IDs, clocks, notifications; init compares /proc/PID/timers. */
+SCENARIO(timers_of_all_kinds, .dead_ms = 200)
+{
+	clockid_t clocks[8] = {
+		CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, 11 /* CLOCK_TAI */,
+		CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
+	};
+	int notify[4] = { SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID };
+	long long was[8][4][2], is, interval, from, to;
+	int ids[8][4], extra;
+
+	NEED(!clock_getcpuclockid(getpid(), &clocks[6]));
+	NEED(!pthread_getcpuclockid(pthread_self(), &clocks[7]));
+	extra = create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0, 0);
+	for (int i = 0; i < 8; i++)
+		for (int j = 0; j < 4; j++) {
+			int flags = j & 1 && i < 4 ? TIMER_ABSTIME : 0;
+			int id = create(clocks[i], notify[j], SIGRTMIN + j, i * 100 + j, getpid());
+
+			ids[i][j] = id;
+			set(id, flags, (flags ? now(clocks[i]) : 0) + (1000 + i) * NS,
+			    (i + j) * 11 * MS);
+		}
+	/* A gap in the IDs, and a timer that is not armed. */
+	CHECK(!timer_delete((timer_t)(intptr_t)extra));
+	CHECK(!timer_delete((timer_t)(intptr_t)ids[1][2]));
+	set(ids[2][0], 0, 0, 0);
+	from = now(CLOCK_MONOTONIC);
+	for (int i = 0; i < 8; i++)
+		for (int j = 0; j < 4; j++)
+			if (i != 1 || j != 2)
+				was[i][j][0] = left(ids[i][j], &was[i][j][1]);
+	job_hold();
+	for (int i = 0; i < 8; i++)
+		for (int j = 0; j < 4; j++) {
+			if (i == 1 && j == 2)
+				continue;
+			is = left(ids[i][j], &interval);
+			to = now(CLOCK_MONOTONIC);
+			CHECK_EQ(interval, was[i][j][1]);
+			CHECK_EQ(overrun(ids[i][j]), 0);
+			if (i == 2 && !j) {
+				CHECK_EQ(is, 0);
+			} else if ((i == 0 && j & 1) || i == 3) {
+				/* Waits for a time of day, come what may. */
+				CHECK(was[i][j][0] - is >= job.dead_ms * MS);
+				CHECK(was[i][j][0] - is <= to - from + 1000 * MS);
+			} else if (i < 4) {
+				check_passed(was[i][j][0] - is, from, to);
+			} else {
+				CHECK(is <= was[i][j][0] && is > was[i][j][0] - 60 * NS);
+			}
+		}
+	/* As if nothing had been: the ID after the last one. */
+	CHECK_EQ(create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0, 0), ids[7][3] + 1);
+}
+
+SCENARIO(timer_fires, .dead_ms = 100)
+{
+	long long from = now(CLOCK_MONOTONIC);
+	int id;
+
+	catch(SIGRTMIN);
+	id = create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN, 77, 0);
+	set(id, 0, 800 * MS, 0);
+	job_hold();
+	CHECK(comes(&count, 1));
+	CHECK(now(CLOCK_MONOTONIC) - from >= 800 * MS);
+	CHECK(last_code == SI_TIMER && last_value == 77 && last_id == id);
+	sleep_ms(50);
+	CHECK_EQ(count, 1);
+	CHECK_EQ(left(id, NULL), 0);
+	set(id, 0, 5 * MS, 0);
+	CHECK(comes(&count, 2));
+}
+
+/* Its time comes while the job is dead. */
+SCENARIO(time_of_day, .dead_ms = 1500)
+{
+	long long at = now(CLOCK_REALTIME) + 1200 * MS;
+	int id;
+
+	catch(SIGRTMIN);
+	id = create(CLOCK_REALTIME, SIGEV_SIGNAL, SIGRTMIN, 0, 0);
+	set(id, TIMER_ABSTIME, at, 0);
+	job_hold();
+	CHECK(comes(&count, 1));
+	CHECK(now(CLOCK_REALTIME) >= at);
+	CHECK_EQ(left(id, NULL), 0);
+}
+
+SCENARIO(timer_goes_on, .moving = true)
+{
+	int id, was;
+
+	catch(SIGRTMIN);
+	id = create(CLOCK_BOOTTIME, SIGEV_SIGNAL, SIGRTMIN, 5, 0);
+	set(id, 0, 15 * MS, 15 * MS);
+	job_hold();
+	was = count;
+	CHECK(comes(&count, was + 5));
+}
+
+/* Overruns are counted until the signal is taken, but not those of the time it was dead. */
+SCENARIO(pending_signal, .dead_ms = 400)
+{
+	siginfo_t info = { 0 };
+	long long from, to;
+	int id, first;
+
+	mask(SIG_BLOCK, SIGRTMIN + 2);
+	id = create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN + 2, 123, 0);
+	from = now(CLOCK_MONOTONIC);
+	set(id, 0, 5 * MS, 5 * MS);
+	while (!is_pending(SIGRTMIN + 2))
+		sleep_ms(1);
+	/* A first one is taken, so that there is a count to be kept. */
+	sleep_ms(30);
+	NEED(take(SIGRTMIN + 2, &info) == SIGRTMIN + 2);
+	first = overrun(id);
+	NEED(first >= 4);
+	while (!is_pending(SIGRTMIN + 2))
+		sleep_ms(1);
+	from = now(CLOCK_MONOTONIC);
+	job_hold();
+	CHECK_EQ(overrun(id), first);
+	CHECK(is_pending(SIGRTMIN + 2));
+	sleep_ms(50);
+	CHECK_EQ(take(SIGRTMIN + 2, &info), SIGRTMIN + 2);
+	to = now(CLOCK_MONOTONIC);
+	CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 123 && info.si_timerid == id);
+	CHECK(info.si_overrun >= 8);
+	CHECK(info.si_overrun * 5 * MS <= to - from - job.dead_ms * MS + 20 * MS);
+	CHECK_EQ(overrun(id), info.si_overrun);
+	/* And goes on. */
+	while (!is_pending(SIGRTMIN + 2))
+		sleep_ms(1);
+	CHECK_EQ(take(SIGRTMIN + 2, &info), SIGRTMIN + 2);
+}
+
+/* Between others of the same number, to the thread and to the process. */
+SCENARIO(queue_order)
+{
+	int sig = SIGRTMIN + 3, ids[4];
+	union sigval v;
+	siginfo_t info;
+
+	mask(SIG_BLOCK, sig);
+	for (int i = 0; i < 4; i++)
+		ids[i] = create(CLOCK_MONOTONIC, i & 1 ? SIGEV_THREAD_ID : SIGEV_SIGNAL, sig,
+				10 + i, getpid());
+	for (int i = 0; i < 4; i++) {
+		v.sival_int = i;
+		NEED(!sigqueue(getpid(), sig, v));
+		set(ids[i], 0, 1, 0);
+		for (int j = 0; j < 5000 && left(ids[i], NULL); j++)
+			sleep_ms(1);
+	}
+	v.sival_int = 4;
+	NEED(!sigqueue(getpid(), sig, v));
+	job_hold();
+	/* The queue of the thread is the first one. */
+	for (int i = 1; i < 4; i += 2) {
+		CHECK_EQ(take(sig, &info), sig);
+		CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 10 + i);
+	}
+	for (int i = 0; i < 5; i++) {
+		CHECK_EQ(take(sig, &info), sig);
+		CHECK_EQ(info.si_code, SI_QUEUE);
+		CHECK_EQ(info.si_value.sival_int, i);
+		if (i & 1 || i == 4)
+			continue;
+		CHECK_EQ(take(sig, &info), sig);
+		CHECK_EQ(info.si_code, SI_TIMER);
+		CHECK_EQ(info.si_value.sival_int, 10 + i);
+	}
+	CHECK(take(sig, &info) < 0 && errno == EAGAIN);
+	set(ids[0], 0, MS, 0);
+	while (!is_pending(sig))
+		sleep_ms(1);
+	CHECK_EQ(take(sig, &info), sig);
+}
+
+/* Set anew after its signal was queued: that one is void. */
+SCENARIO(void_signal)
+{
+	int sig = SIGRTMIN + 4, id;
+
+	catch(sig);
+	mask(SIG_BLOCK, sig);
+	id = create(CLOCK_MONOTONIC, SIGEV_SIGNAL, sig, 1, 0);
+	set(id, 0, MS, 0);
+	while (!is_pending(sig))
+		sleep_ms(1);
+	set(id, 0, 1000 * NS, 3 * NS);
+	NEED(is_pending(sig));
+	job_hold();
+	CHECK(is_pending(sig));
+	mask(SIG_UNBLOCK, sig);
+	sleep_ms(10);
+	CHECK_EQ(count, 0);
+	CHECK(!is_pending(sig));
+	CHECK(left(id, NULL) > 900 * NS);
+	set(id, 0, MS, 0);
+	CHECK(comes(&count, 1));
+}
+
+/* With an interval it goes on when somebody wants its signal. */
+SCENARIO(ignored_signal)
+{
+	int id;
+
+	signal(SIGUSR2, SIG_IGN);
+	id = create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGUSR2, 9, 0);
+	set(id, 0, 2 * MS, 10 * MS);
+	sleep_ms(50);
+	job_hold();
+	CHECK(!is_pending(SIGUSR2));
+	CHECK(left(id, NULL) > 0);
+	catch(SIGUSR2);
+	CHECK(comes(&count, 3));
+	CHECK(last_code == SI_TIMER && last_value == 9 && last_id == id);
+}
+
+/* A timer by the CPU time that it was created in, whose signal is pending. */
+SCENARIO(cpu_timer_pending)
+{
+	int sig = SIGRTMIN + 5, id;
+	siginfo_t info;
+
+	mask(SIG_BLOCK, sig);
+	id = create(CLOCK_PROCESS_CPUTIME_ID, SIGEV_SIGNAL, sig, 6, 0);
+	set(id, 0, 20 * MS, 20 * MS);
+	for (int i = 0; i < 1000 && !is_pending(sig); i++)
+		burn(10 * MS);
+	NEED(is_pending(sig));
+	job_hold();
+	CHECK(is_pending(sig));
+	burn(100 * MS);
+	CHECK_EQ(take(sig, &info), sig);
+	CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 6);
+	CHECK(info.si_overrun >= 1);
+	for (int i = 0; i < 1000 && !is_pending(sig); i++)
+		burn(10 * MS);
+	CHECK_EQ(take(sig, &info), sig);
+	set(id, 0, 0, 0);
+}
+
+static volatile int thread_tid, thread_stop, thread_works;
+
+static void *thread(void *arg)
+{
+	thread_tid = syscall(SYS_gettid);
+	while (!thread_stop) {
+		if (thread_works)
+			burn(MS);
+		else
+			sleep_ms(20);
+	}
+	return NULL;
+}
+
+/* The signal goes to a thread, whose CPU time it is, too; the leader has made it. */
+SCENARIO(timers_of_a_thread, .tasks = 2)
+{
+	int by_cpu, by_clock;
+	clockid_t clock;
+	pthread_t t;
+
+	catch(SIGRTMIN);
+	NEED(!pthread_create(&t, NULL, thread, NULL));
+	NEED(comes(&thread_tid, 1));
+	NEED(!pthread_getcpuclockid(t, &clock));
+	by_clock = create(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN, 1, thread_tid);
+	by_cpu = create(clock, SIGEV_THREAD_ID, SIGRTMIN, 2, thread_tid);
+	set(by_cpu, 0, 800 * MS, 0);
+	job_hold();
+	set(by_clock, 0, MS, 0);
+	CHECK(comes(&count, 1));
+	CHECK_EQ(last_tid, thread_tid);
+	CHECK_EQ(last_id, by_clock);
+	/* Not by the time of the leader. */
+	burn(1000 * MS);
+	CHECK_EQ(count, 1);
+	CHECK(left(by_cpu, NULL) > 0);
+	thread_works = 1;
+	CHECK(comes(&count, 2));
+	CHECK_EQ(last_tid, thread_tid);
+	CHECK_EQ(last_id, by_cpu);
+	thread_stop = 1;
+	CHECK(!pthread_join(t, NULL));
+}
+
+static int made_by_thread;
+
+static void *maker(void *arg)
+{
+	made_by_thread = create(CLOCK_THREAD_CPUTIME_ID, SIGEV_THREAD_ID, SIGRTMIN, 3,
+				syscall(SYS_gettid));
+	set(made_by_thread, 0, 800 * MS, 0);
+	return thread(arg);
+}
+
+/* CLOCK_THREAD_CPUTIME_ID is that of the thread which has made it. */
+SCENARIO(timer_made_by_a_thread, .tasks = 2)
+{
+	pthread_t t;
+
+	catch(SIGRTMIN);
+	NEED(!pthread_create(&t, NULL, maker, NULL));
+	NEED(comes(&thread_tid, 1));
+	job_hold();
+	burn(1000 * MS);
+	CHECK_EQ(count, 0);
+	thread_works = 1;
+	CHECK(comes(&count, 1));
+	CHECK(last_tid == thread_tid && last_value == 3);
+	thread_stop = 1;
+	CHECK(!pthread_join(t, NULL));
+}
+
+/* A process measures the CPU time of another one. */
+SCENARIO(timer_of_another_process, .tasks = 2)
+{
+	volatile int *works = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				   -1, 0);
+	clockid_t clock;
+	pid_t child;
+	int id;
+
+	NEED(works != MAP_FAILED);
+	catch(SIGRTMIN);
+	child = fork();
+	NEED(child >= 0);
+	while (!child) {
+		if (*works)
+			burn(MS);
+		else
+			sleep_ms(20);
+	}
+	NEED(!clock_getcpuclockid(child, &clock));
+	id = create(clock, SIGEV_SIGNAL, SIGRTMIN, 4, 0);
+	set(id, 0, 800 * MS, 0);
+	job_hold();
+	burn(1000 * MS);
+	CHECK_EQ(count, 0);
+	*works = 1;
+	CHECK(comes(&count, 1));
+	CHECK(last_id == id && last_value == 4);
+	kill(child, SIGKILL);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+}
+
+SCENARIO(chosen_ids)
+{
+	int id = 123456, other = 777;
+
+	if (prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_ON, 0, 0, 0))
+		JOB_SKIP("no PR_TIMER_CREATE_RESTORE_IDS");
+	NEED(!syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &id) && id == 123456);
+	job_hold();
+	CHECK_EQ(prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0), 1);
+	CHECK(!syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &other));
+	CHECK_EQ(other, 777);
+	CHECK_EQ(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &id), -1);
+	CHECK(!prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_OFF, 0, 0, 0));
+	CHECK(!syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &id));
+	CHECK_EQ(id, 778);
+	/* One without an event has SIGALRM and its ID. */
+	mask(SIG_BLOCK, SIGALRM);
+	set(123456, 0, MS, 0);
+	while (!is_pending(SIGALRM))
+		sleep_ms(1);
+	siginfo_t info;
+
+	CHECK_EQ(take(SIGALRM, &info), SIGALRM);
+	CHECK_EQ(info.si_value.sival_int, 123456);
+}
+
+/* Checkpoints come while timers expire all the time: none is lost, none comes twice. */
+SCENARIO(busy_timers, .moving = true)
+{
+	int ids[20], was;
+
+	catch(SIGRTMIN);
+	for (int i = 0; i < 20; i++) {
+		ids[i] = create(i & 1 ? CLOCK_MONOTONIC : CLOCK_REALTIME, SIGEV_SIGNAL, SIGRTMIN, i,
+				0);
+		set(ids[i], 0, (i + 1) * MS / 2, (i + 1) * MS);
+	}
+	job_hold();
+	for (int i = 0; i < 20; i++) {
+		CHECK(left(ids[i], NULL) > 0);
+		set(ids[i], 0, 0, 0);
+	}
+	was = count;
+	sleep_ms(50);
+	CHECK_EQ(count, was);
+	set(ids[7], 0, MS, MS);
+	CHECK(comes(&count, was + 3));
+}
+
+SCENARIO(timer_for_a_thread_that_is_gone, .refused = "\"kind\":\"posix-timers\"")
+{
+	pthread_t t;
+	int tid, id;
+
+	NEED(!pthread_create(&t, NULL, thread, NULL));
+	NEED(comes(&thread_tid, 1));
+	tid = thread_tid;
+	id = create(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN, 1, tid);
+	set(id, 0, 1000 * NS, 0);
+	thread_stop = 1;
+	NEED(!pthread_join(t, NULL));
+	/* It may be a moment until its number is free. */
+	while (!syscall(SYS_tgkill, getpid(), tid, 0))
+		sleep_ms(1);
+	job_hold();
+	CHECK(left(id, NULL) > 900 * NS);
+}
+
+SCENARIO(timer_of_a_process_that_is_gone, .refused = "\"kind\":\"posix-timers\"")
+{
+	clockid_t clock;
+	pid_t child = fork();
+	int id;
+
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	NEED(child > 0 && !clock_getcpuclockid(child, &clock));
+	id = create(clock, SIGEV_SIGNAL, SIGRTMIN, 4, 0);
+	set(id, 0, 1000 * NS, 0);
+	kill(child, SIGKILL);
+	NEED(waitpid(child, NULL, 0) == child);
+	job_hold();
+	CHECK_EQ(left(id, NULL), 0);
+}
+
+TEST_HARNESS_MAIN
