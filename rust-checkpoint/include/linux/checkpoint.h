@@ -523,6 +523,34 @@ struct checkpoint_usage {
 };
 
 /**
+ * struct checkpoint_task_usage - what a task and, if it leads it, its process have used
+ * @own: the task itself; maxrss is 0
+ * @gone: threads of the process that are gone; maxrss is that of the process
+ * @children: what its children have used that it has waited for
+ * @runtime: time on CPUs, ns
+ * @gone_runtime: that of the threads that are gone
+ * @told_utime: what was last told of the time of the task in user mode, ns
+ * @told_stime: the same, in the kernel
+ * @process_utime: the same of the process
+ * @process_stime: the same of the process
+ */
+struct checkpoint_task_usage {
+	struct checkpoint_usage own;
+	struct checkpoint_usage gone;
+	struct checkpoint_usage children;
+	u64 runtime;
+	u64 gone_runtime;
+	u64 told_utime;
+	u64 told_stime;
+	u64 process_utime;
+	u64 process_stime;
+};
+
+void checkpoint_get_usage(struct task_struct *task, struct checkpoint_task_usage *out);
+void checkpoint_set_usage(struct task_struct *task, const struct checkpoint_task_usage *in);
+void checkpoint_sync_cputimer(struct task_struct *task);
+
+/**
  * struct checkpoint_exit - how a process ended
  * @status: what wait(2) says of it
  * @own: what it has used itself
@@ -579,6 +607,7 @@ struct checkpoint_timer {
 	s64 overrun_last;
 };
 
+void checkpoint_clocks_of_init(s64 *monotonic, s64 *boottime);
 unsigned int checkpoint_get_timers(struct task_struct *task,
 				   struct checkpoint_timer *out, unsigned int room);
 int checkpoint_next_timer_id(struct task_struct *task);

@@ -44,6 +44,7 @@ mod sockets;
 mod task;
 mod timers;
 mod tree;
+mod usage;
 mod user_ptrs;
 mod zombie;
 

@@ -257,6 +257,8 @@ pub(crate) struct Restart {
     pub(crate) sockets: sockets::Making,
     /// Timers of timer_create(2), by process and ID, until they are armed.
     pub(crate) timers: RBTree<(i32, i32), timers::Made>,
+    /// CPU time of processes, ns, by their pids.
+    pub(crate) cpu_time: RBTree<i32, u64>,
     /// What tasks share, and who has rebuilt it.
     owners: RBTree<(Class, u32), Owner>,
     /// Where that stands in the image.
@@ -597,6 +599,7 @@ fn run(
         filters: KVVec::new(),
         sockets: sockets::Making::default(),
         timers: RBTree::new(),
+        cpu_time: RBTree::new(),
         owners: RBTree::new(),
         defined: Defined::default(),
     })?;

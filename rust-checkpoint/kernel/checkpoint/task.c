@@ -655,93 +655,91 @@ bool checkpoint_is_zombie(struct task_struct *task)
 	       !(READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT);
 }
 
-/**
- * checkpoint_get_exit - how a zombie ended
- * @task: a zombie, or the first thread of a process, which has exited
- * @out: filled
- *
- * If somebody waits for it meanwhile, it is for the caller to find out.
- */
-void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out)
+/* What a task has used itself. */
+static struct checkpoint_usage task_usage(struct task_struct *task)
 {
-	struct signal_struct *sig = task->signal;
-
-	/* The process lives on: what counts for it does not end here. */
-	if (delay_group_leader(task)) {
-		*out = (struct checkpoint_exit) {
-			.status = task->exit_code,
-			.own = {
-				.gtime = task_gtime(task),
-				.min_flt = task->min_flt,
-				.maj_flt = task->maj_flt,
-				.nvcsw = task->nvcsw,
-				.nivcsw = task->nivcsw,
-				.inblock = task_io_get_inblock(task),
-				.oublock = task_io_get_oublock(task),
-			},
-		};
-		task_cputime_adjusted(task, &out->own.utime, &out->own.stime);
-		return;
-	}
-	*out = (struct checkpoint_exit) {
-		.status = sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
-							   task->exit_code,
-		.own = {
-			.gtime = task_gtime(task) + sig->gtime,
-			.min_flt = task->min_flt + sig->min_flt,
-			.maj_flt = task->maj_flt + sig->maj_flt,
-			.nvcsw = task->nvcsw + sig->nvcsw,
-			.nivcsw = task->nivcsw + sig->nivcsw,
-			.inblock = task_io_get_inblock(task) + sig->inblock,
-			.oublock = task_io_get_oublock(task) + sig->oublock,
-			.maxrss = sig->maxrss,
-		},
-		.children = {
-			.utime = sig->cutime,
-			.stime = sig->cstime,
-			.gtime = sig->cgtime,
-			.min_flt = sig->cmin_flt,
-			.maj_flt = sig->cmaj_flt,
-			.nvcsw = sig->cnvcsw,
-			.nivcsw = sig->cnivcsw,
-			.inblock = sig->cinblock,
-			.oublock = sig->coublock,
-			.maxrss = sig->cmaxrss,
-		},
+	struct checkpoint_usage usage = {
+		.gtime = task_gtime(task),
+		.min_flt = task->min_flt,
+		.maj_flt = task->maj_flt,
+		.nvcsw = task->nvcsw,
+		.nivcsw = task->nivcsw,
+		.inblock = task_io_get_inblock(task),
+		.oublock = task_io_get_oublock(task),
 	};
-	thread_group_cputime_adjusted(task, &out->own.utime, &out->own.stime);
+
+	task_cputime(task, &usage.utime, &usage.stime);
+	return usage;
 }
 
-/* The counters of a task go to those of its process, which are set then. */
-static void set_usage(struct task_struct *task, const struct checkpoint_usage *own,
-		      const struct checkpoint_usage *children)
+/* What the threads of a process have used that are gone. */
+static struct checkpoint_usage gone_usage(const struct signal_struct *sig)
 {
-	struct signal_struct *sig = task->signal;
+	return (struct checkpoint_usage) {
+		.utime = sig->utime,
+		.stime = sig->stime,
+		.gtime = sig->gtime,
+		.min_flt = sig->min_flt,
+		.maj_flt = sig->maj_flt,
+		.nvcsw = sig->nvcsw,
+		.nivcsw = sig->nivcsw,
+		.inblock = sig->inblock,
+		.oublock = sig->oublock,
+		.maxrss = sig->maxrss,
+	};
+}
 
+static struct checkpoint_usage children_usage(const struct signal_struct *sig)
+{
+	return (struct checkpoint_usage) {
+		.utime = sig->cutime,
+		.stime = sig->cstime,
+		.gtime = sig->cgtime,
+		.min_flt = sig->cmin_flt,
+		.maj_flt = sig->cmaj_flt,
+		.nvcsw = sig->cnvcsw,
+		.nivcsw = sig->cnivcsw,
+		.inblock = sig->cinblock,
+		.oublock = sig->coublock,
+		.maxrss = sig->cmaxrss,
+	};
+}
+
+static void set_task_usage(struct task_struct *task,
+			   const struct checkpoint_usage *own, u64 runtime)
+{
 	task->utime = own->utime;
 	task->stime = own->stime;
-	task->gtime = 0;
-	task->min_flt = 0;
-	task->maj_flt = 0;
-	task->nvcsw = 0;
-	task->nivcsw = 0;
-	task->se.sum_exec_runtime = 0;
+	task->gtime = own->gtime;
+	task->min_flt = own->min_flt;
+	task->maj_flt = own->maj_flt;
+	task->nvcsw = own->nvcsw;
+	task->nivcsw = own->nivcsw;
+	task->se.sum_exec_runtime = runtime;
 #ifdef CONFIG_TASK_IO_ACCOUNTING
 	task_io_accounting_init(&task->ioac);
+	task->ioac.read_bytes = own->inblock << 9;
+	task->ioac.write_bytes = own->oublock << 9;
 #endif
-	sig->utime = 0;
-	sig->stime = 0;
-	sig->gtime = own->gtime;
-	sig->sum_sched_runtime = own->utime + own->stime;
-	sig->prev_cputime.utime = own->utime;
-	sig->prev_cputime.stime = own->stime;
-	sig->min_flt = own->min_flt;
-	sig->maj_flt = own->maj_flt;
-	sig->nvcsw = own->nvcsw;
-	sig->nivcsw = own->nivcsw;
-	sig->inblock = own->inblock;
-	sig->oublock = own->oublock;
-	sig->maxrss = own->maxrss;
+}
+
+/* Context: stats_lock is held for writing. */
+static void set_process_usage(struct signal_struct *sig,
+			      const struct checkpoint_usage *gone, u64 runtime,
+			      const struct checkpoint_usage *children)
+{
+	lockdep_assert_held(&sig->stats_lock.lock);
+	sig->utime = gone->utime;
+	sig->stime = gone->stime;
+	sig->gtime = gone->gtime;
+	sig->sum_sched_runtime = runtime;
+	sig->min_flt = gone->min_flt;
+	sig->maj_flt = gone->maj_flt;
+	sig->nvcsw = gone->nvcsw;
+	sig->nivcsw = gone->nivcsw;
+	sig->inblock = gone->inblock;
+	sig->oublock = gone->oublock;
+	sig->maxrss = gone->maxrss;
 	sig->cutime = children->utime;
 	sig->cstime = children->stime;
 	sig->cgtime = children->gtime;
@@ -754,18 +752,151 @@ static void set_usage(struct task_struct *task, const struct checkpoint_usage *o
 	sig->cmaxrss = children->maxrss;
 }
 
-/* The counters of a thread that has exited, but for those of its I/O. */
-static void set_thread_usage(struct task_struct *task,
-			     const struct checkpoint_usage *own)
+/* CPU time as it was last told, from which it does not go back. */
+static void set_told(struct prev_cputime *prev, u64 utime, u64 stime)
 {
-	task->utime = own->utime;
-	task->stime = own->stime;
-	task->gtime = own->gtime;
-	task->min_flt = own->min_flt;
-	task->maj_flt = own->maj_flt;
-	task->nvcsw = own->nvcsw;
-	task->nivcsw = own->nivcsw;
-	task->se.sum_exec_runtime = own->utime + own->stime;
+#ifndef CONFIG_VIRT_CPU_ACCOUNTING_NATIVE
+	guard(raw_spinlock_irqsave)(&prev->lock);
+	prev->utime = utime;
+	prev->stime = stime;
+#endif
+}
+
+static void get_told(struct prev_cputime *prev, u64 *utime, u64 *stime)
+{
+#ifndef CONFIG_VIRT_CPU_ACCOUNTING_NATIVE
+	guard(raw_spinlock_irqsave)(&prev->lock);
+	*utime = prev->utime;
+	*stime = prev->stime;
+#endif
+}
+
+/**
+ * checkpoint_get_usage - what a task and its process have used
+ * @task: a task that stands still, or the first thread of a process, which has
+ *	exited
+ * @out: filled; what is the process's, if it leads it
+ */
+void checkpoint_get_usage(struct task_struct *task, struct checkpoint_task_usage *out)
+{
+	struct signal_struct *sig = task->signal;
+	unsigned int seq;
+
+	*out = (struct checkpoint_task_usage) {
+		.own = task_usage(task),
+		.runtime = task_sched_runtime(task),
+	};
+	get_told(&task->prev_cputime, &out->told_utime, &out->told_stime);
+	if (!thread_group_leader(task))
+		return;
+	do {
+		seq = read_seqbegin(&sig->stats_lock);
+		out->gone = gone_usage(sig);
+		out->gone_runtime = sig->sum_sched_runtime;
+		out->children = children_usage(sig);
+	} while (read_seqretry(&sig->stats_lock, seq));
+	get_told(&sig->prev_cputime, &out->process_utime, &out->process_stime);
+}
+
+static int set_usage_of_sleeper(struct task_struct *task, void *arg)
+{
+	const struct checkpoint_task_usage *in = arg;
+
+	/* It was killed, and its figures are of no interest any more. */
+	if (task_is_runnable(task) || task_curr(task))
+		return 0;
+	set_task_usage(task, &in->own, in->runtime);
+	set_told(&task->prev_cputime, in->told_utime, in->told_stime);
+	return 0;
+}
+
+/**
+ * checkpoint_set_usage - put on record what a task has used
+ * @task: a task that waits, and has not been to user mode, or the first thread
+ *	of a process, which has exited
+ * @in: what it and its exited threads and children have used
+ *
+ * What it took to restore it is forgotten.
+ */
+void checkpoint_set_usage(struct task_struct *task, const struct checkpoint_task_usage *in)
+{
+	struct signal_struct *sig = task->signal;
+
+	task_call_func(task, set_usage_of_sleeper, (void *)in);
+	if (!thread_group_leader(task))
+		return;
+	write_seqlock_irq(&sig->stats_lock);
+	set_process_usage(sig, &in->gone, in->gone_runtime, &in->children);
+	write_sequnlock_irq(&sig->stats_lock);
+	set_told(&sig->prev_cputime, in->process_utime, in->process_stime);
+}
+
+/**
+ * checkpoint_sync_cputimer - have CPU timers go by the time that is on record
+ * @task: a task of a process whose tasks all wait
+ *
+ * RLIMIT_CPU has made the process count.
+ */
+void checkpoint_sync_cputimer(struct task_struct *task)
+{
+	struct task_cputime_atomic *to = &task->signal->cputimer.cputime_atomic;
+	struct task_cputime sum;
+
+	thread_group_cputime(task, &sum);
+	atomic64_set(&to->utime, sum.utime);
+	atomic64_set(&to->stime, sum.stime);
+	atomic64_set(&to->sum_exec_runtime, sum.sum_exec_runtime);
+}
+
+/**
+ * checkpoint_get_exit - how a zombie ended
+ * @task: a zombie, or the first thread of a process, which has exited
+ * @out: filled
+ *
+ * If somebody waits for it meanwhile, it is for the caller to find out.
+ */
+void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out)
+{
+	struct signal_struct *sig = task->signal;
+	struct checkpoint_usage gone = gone_usage(sig);
+
+	/* The process lives on: what counts for it does not end here. */
+	if (delay_group_leader(task)) {
+		*out = (struct checkpoint_exit) {
+			.status = task->exit_code,
+			.own = task_usage(task),
+		};
+		task_cputime_adjusted(task, &out->own.utime, &out->own.stime);
+		return;
+	}
+	*out = (struct checkpoint_exit) {
+		.status = sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
+							   task->exit_code,
+		.nested = task_active_pid_ns(task) != task_active_pid_ns(current),
+		.own = task_usage(task),
+		.children = children_usage(sig),
+	};
+	out->own.gtime += gone.gtime;
+	out->own.min_flt += gone.min_flt;
+	out->own.maj_flt += gone.maj_flt;
+	out->own.nvcsw += gone.nvcsw;
+	out->own.nivcsw += gone.nivcsw;
+	out->own.inblock += gone.inblock;
+	out->own.oublock += gone.oublock;
+	out->own.maxrss = gone.maxrss;
+	thread_group_cputime_adjusted(task, &out->own.utime, &out->own.stime);
+}
+
+/* The counters of a zombie go to those of its process. */
+static void set_zombie_usage(struct task_struct *task, const struct checkpoint_usage *own,
+			     const struct checkpoint_usage *children)
+{
+	struct signal_struct *sig = task->signal;
+	const struct checkpoint_usage none = {};
+
+	set_task_usage(task, &none, 0);
+	set_process_usage(sig, own, own->utime + own->stime, children);
+	set_told(&sig->prev_cputime, own->utime, own->stime);
 }
 
 /**
@@ -791,7 +922,7 @@ void checkpoint_set_exit(struct task_struct *task,
 	if (task->exit_state == EXIT_ZOMBIE && !thread_group_empty(task)) {
 		task->exit_code = in->status;
 		task->exit_signal = exit_signal;
-		set_thread_usage(task, &in->own);
+		set_task_usage(task, &in->own, in->own.utime + in->own.stime);
 	} else if (task->exit_state == EXIT_ZOMBIE) {
 		task->exit_code = in->status;
 		task->signal->group_exit_code = in->status;
@@ -803,7 +934,7 @@ void checkpoint_set_exit(struct task_struct *task,
 			task->flags |= PF_DUMPCORE;
 		task->exit_signal = exit_signal;
 		write_seqlock(&task->signal->stats_lock);
-		set_usage(task, &in->own, &in->children);
+		set_zombie_usage(task, &in->own, &in->children);
 		write_sequnlock(&task->signal->stats_lock);
 		if (same_thread_group(task->real_parent, current))
 			reap = do_notify_parent(task, exit_signal);

@@ -38,6 +38,7 @@ use crate::{
     seccomp,
     signal,
     timers,
+    usage,
     user_ptrs,
     zombie, //
 };
@@ -211,6 +212,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     restart_block::checkpoint(ctx, frozen)?;
     attr::checkpoint(ctx, frozen)?;
     sched::checkpoint(ctx, frozen)?;
+    usage::checkpoint(ctx, task)?;
     user_ptrs::checkpoint(ctx, frozen)
 }
 
@@ -271,6 +273,7 @@ pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newbo
     if !part.is_leader_gone() {
         sched::restart(rs, part)?;
     }
+    usage::restart(rs, part)?;
     attr::restart(rs, part)?;
     creds::restart_no_new_privs(rs, part)?;
     if !part.is_leader_gone() {

@@ -16,6 +16,7 @@
 #include <linux/sched/cputime.h>
 #include <linux/sched/signal.h>
 #include <linux/signal.h>
+#include <linux/time_namespace.h>
 
 #include "../time/posix-timers.h"
 
@@ -125,6 +126,22 @@ static void get_timer(struct k_itimer *timer, struct checkpoint_timer *out)
 			unlock_task_sighand(task, &flags);
 		}
 	}
+}
+
+/**
+ * checkpoint_clocks_of_init - clocks as the time namespace of the caller shows them
+ * @monotonic: CLOCK_MONOTONIC, ns; without the offset, and with it after the call
+ * @boottime: CLOCK_BOOTTIME
+ */
+void checkpoint_clocks_of_init(s64 *monotonic, s64 *boottime)
+{
+	struct timespec64 ts = ns_to_timespec64(*monotonic);
+
+	timens_add_monotonic(&ts);
+	*monotonic = timespec64_to_ns(&ts);
+	ts = ns_to_timespec64(*boottime);
+	timens_add_boottime(&ts);
+	*boottime = timespec64_to_ns(&ts);
 }
 
 /**

@@ -34,6 +34,7 @@ use crate::{
     sockets,
     task,
     timers,
+    usage,
     zombie, //
 };
 use kernel::{
@@ -57,6 +58,7 @@ use kernel::{
         task::{
             fatal_signal_pending,
             relax,
+            sync_cpu_timers,
             TaskExt, //
         },
     },
@@ -810,6 +812,11 @@ impl Tree {
             reap(task, holder.pid)?;
         }
         // Nothing can fail any more.
+        for child in self.in_order().filter(|c| !c.part.is_dead()) {
+            if let Some(task) = child.task.as_ref() {
+                usage::finish(rs, &child.part, task)?;
+            }
+        }
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
             let Some(task) = child.task.as_ref() else {
                 continue;
@@ -819,7 +826,11 @@ impl Tree {
             } else {
                 set_exit_signal(task, child.part.task.exit_signal.get());
             }
+            if child.part.is_leader_gone() {
+                usage::finish(rs, &child.part, task)?;
+            }
             if !child.part.is_zombie() {
+                sync_cpu_timers(task);
                 timers::release_itimers(rs, &child.part, task)?;
             }
         }

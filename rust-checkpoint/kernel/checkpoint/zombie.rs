@@ -35,8 +35,7 @@ use crate::{
         Part,
         Restart, //
     },
-    rlimits,
-    signal as process_signal,
+    rlimits, signal as process_signal,
     task::{
         emit as emit_task,
         groups,
@@ -44,6 +43,11 @@ use crate::{
         rank, //
     },
     timers,
+    usage::{
+        self,
+        from_wire,
+        to_wire, //
+    },
 };
 use kernel::{
     checkpoint::{
@@ -59,44 +63,12 @@ use kernel::{
         task::{
             self,
             Exit,
-            TaskExt,
-            Usage, //
+            TaskExt, //
         },
     },
-    page::PAGE_SIZE,
     prelude::*,
     task::Task, //
 };
-
-fn to_wire(usage: &Usage) -> wire::Usage {
-    wire::Usage {
-        utime_ns: usage.utime.into(),
-        stime_ns: usage.stime.into(),
-        gtime_ns: usage.gtime.into(),
-        min_flt: usage.min_flt.into(),
-        maj_flt: usage.maj_flt.into(),
-        nvcsw: usage.nvcsw.into(),
-        nivcsw: usage.nivcsw.into(),
-        inblock: usage.inblock.into(),
-        oublock: usage.oublock.into(),
-        maxrss: usage.maxrss.saturating_mul(PAGE_SIZE as u64).into(),
-    }
-}
-
-fn from_wire(usage: &wire::Usage) -> Usage {
-    Usage {
-        utime: usage.utime_ns.get(),
-        stime: usage.stime_ns.get(),
-        gtime: usage.gtime_ns.get(),
-        min_flt: usage.min_flt.get(),
-        maj_flt: usage.maj_flt.get(),
-        nvcsw: usage.nvcsw.get(),
-        nivcsw: usage.nivcsw.get(),
-        inblock: usage.inblock.get(),
-        oublock: usage.oublock.get(),
-        maxrss: usage.maxrss.get() / PAGE_SIZE as u64,
-    }
-}
 
 /// What a Task record says of a task that has exited, but for its process.
 fn record(ctx: &mut Checkpoint, zombie: &Zombie, flag: u32) -> wire::Task {
@@ -170,6 +142,7 @@ pub(crate) fn checkpoint_leader(
     creds::checkpoint(ctx, task)?;
     rlimits::checkpoint(ctx, thread)?;
     attr::checkpoint_of_process(ctx, thread)?;
+    usage::checkpoint(ctx, task)?;
     timers::checkpoint(ctx, thread)?;
     process_signal::checkpoint_of_process(ctx, thread)
 }

@@ -87,6 +87,8 @@ pub enum Kind {
     /// No head; tail: array of [`TimerSignal`], in the order of their queues. Belongs to the Task
     /// before it.
     TimerSignals = 30,
+    /// [`TaskUsage`]. Belongs to the Task before it.
+    TaskUsage = 31,
     /// [`Seccomp`]; tail: array of [`SeccompInsn`].
     Seccomp = 32,
     /// [`Socket`]; tail: array of [`SocketOption`].
@@ -99,7 +101,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 34] = [
+    pub const ALL: [Kind; 35] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -130,6 +132,7 @@ impl Kind {
         Kind::Exit,
         Kind::Timers,
         Kind::TimerSignals,
+        Kind::TaskUsage,
         Kind::Seccomp,
         Kind::Socket,
         Kind::SocketData,
@@ -159,9 +162,9 @@ wire! {
         pub tasks: U32,
         /// Pid, in the namespace of the job, of the first task.
         pub root_pid: I32,
-        /// CLOCK_MONOTONIC of init when the job stood still, ns.
+        /// CLOCK_MONOTONIC, as init sees it, when the job stood still, ns.
         pub monotonic_ns: U64,
-        /// CLOCK_BOOTTIME of init when the job stood still, ns.
+        /// CLOCK_BOOTTIME, as init sees it, when the job stood still, ns.
         pub boottime_ns: U64,
         /// CLOCK_REALTIME when the job stood still, ns.
         pub realtime_ns: U64,
@@ -864,6 +867,30 @@ wire! {
         pub own: Usage,
         /// What its children have used that it has waited for.
         pub children: Usage,
+    }
+}
+
+wire! {
+    /// What a task has used. What is said of its process counts in a thread group leader.
+    pub struct TaskUsage {
+        /// The task itself.
+        pub own: Usage,
+        /// Threads of the process that are gone; the maximum is that of the process.
+        pub gone: Usage,
+        /// What the children of the process have used that it has waited for.
+        pub children: Usage,
+        /// Time on CPUs, ns.
+        pub runtime_ns: U64,
+        /// That of the threads that are gone.
+        pub gone_runtime_ns: U64,
+        /// What was last told of the time of the task in user mode, ns.
+        pub told_utime_ns: U64,
+        /// The same, in the kernel.
+        pub told_stime_ns: U64,
+        /// The same of the process, in user mode.
+        pub process_utime_ns: U64,
+        /// The same of the process, in the kernel.
+        pub process_stime_ns: U64,
     }
 }
 

@@ -75,10 +75,12 @@ use super::{
         SocketData,
         SocketOption,
         Task,
+        TaskUsage,
         ThreadX86,
         Timer,
         TimerSignal,
         Timers,
+        Usage,
         UserPtrs,
         Vma,
         FLAGS_OF_PROCESS,
@@ -129,7 +131,7 @@ pub const MAX_INSNS: usize = 4096;
 pub const MAX_PKEYS: u32 = 16;
 
 /// What every task has, once each, and what is said of one without.
-const PARTS: [(Kind, &str); 7] = [
+const PARTS: [(Kind, &str); 8] = [
     (Kind::ThreadX86, "task without ThreadX86 record"),
     (Kind::Signals, "task without Signals record"),
     (Kind::Creds, "task without Creds record"),
@@ -137,6 +139,7 @@ const PARTS: [(Kind, &str); 7] = [
     (Kind::Attr, "task without Attr record"),
     (Kind::Sched, "task without Sched record"),
     (Kind::UserPtrs, "task without UserPtrs record"),
+    (Kind::TaskUsage, "task without TaskUsage record"),
 ];
 
 /// What a process may have beside what every task has, and that its first thread stands for even
@@ -331,7 +334,8 @@ impl<'a> Verify<'a> {
             | Kind::UserPtrs
             | Kind::Exit
             | Kind::Timers
-            | Kind::TimerSignals => self.task_part(r),
+            | Kind::TimerSignals
+            | Kind::TaskUsage => self.task_part(r),
         }
     }
 
@@ -382,7 +386,7 @@ impl<'a> Verify<'a> {
         }
         if life != Life::Living {
             let of_both = [Kind::Exit, Kind::Creds];
-            let of_process = [Kind::Rlimits, Kind::Attr];
+            let of_process = [Kind::Rlimits, Kind::Attr, Kind::TaskUsage];
             let set = |kinds: &[Kind]| kinds.iter().fold(0, |set, k| set | bit(*k as u32));
             let (needed, allowed) = match life {
                 Life::Zombie => (set(&of_both), 0),
@@ -1142,15 +1146,25 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
                 return Err(r.fault_with("impossible status of a zombie", exit.status.get().into()));
             }
             reserved(r, exit.reserved.get())?;
-            for u in [&exit.own, &exit.children] {
-                let times = [u.utime_ns, u.stime_ns, u.gtime_ns];
-                let counts = [
-                    u.min_flt, u.maj_flt, u.nvcsw, u.nivcsw, u.inblock, u.oublock,
-                ];
-                let figures = times.iter().chain(&counts).chain([&u.maxrss]);
-                if figures.clone().any(|n| n.get() > MAX_OFFSET) {
-                    return Err(r.fault("impossible usage of a zombie"));
-                }
+            if ![exit.own, exit.children].iter().all(possible) {
+                return Err(r.fault("impossible usage of a zombie"));
+            }
+            no_tail(r)
+        }
+        Kind::TaskUsage => {
+            let usage: TaskUsage = r.head()?;
+            let times = [
+                usage.runtime_ns,
+                usage.gone_runtime_ns,
+                usage.told_utime_ns,
+                usage.told_stime_ns,
+                usage.process_utime_ns,
+                usage.process_stime_ns,
+            ];
+            if ![usage.own, usage.gone, usage.children].iter().all(possible)
+                || times.iter().any(|n| n.get() > MAX_OFFSET)
+            {
+                return Err(r.fault("impossible usage of a task"));
             }
             no_tail(r)
         }
@@ -1190,6 +1204,16 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
         }
         _ => Err(out_of_order(r)),
     }
+}
+
+/// Whether these figures can be.
+fn possible(u: &Usage) -> bool {
+    let times = [u.utime_ns, u.stime_ns, u.gtime_ns];
+    let counts = [
+        u.min_flt, u.maj_flt, u.nvcsw, u.nivcsw, u.inblock, u.oublock,
+    ];
+    let mut figures = times.iter().chain(&counts).chain([&u.maxrss]);
+    figures.all(|n| n.get() <= MAX_OFFSET)
 }
 
 /// Clocks that timers of timer_create(2) may have: CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME

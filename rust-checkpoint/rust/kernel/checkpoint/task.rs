@@ -218,6 +218,32 @@ pub type Exit = bindings::checkpoint_exit;
 #[doc(alias = "struct rusage")]
 pub type Usage = bindings::checkpoint_usage;
 
+/// What a task and its process have used.
+#[doc(alias = "struct checkpoint_task_usage")]
+pub type TaskUsage = bindings::checkpoint_task_usage;
+
+/// That of a task; exact if it does not run.
+pub fn usage(task: &Task) -> TaskUsage {
+    let mut usage = TaskUsage::default();
+    // SAFETY: the task is alive, and so is its signal structure; `usage` is valid for writes.
+    unsafe { bindings::checkpoint_get_usage(task.as_ptr(), &mut usage) };
+    usage
+}
+
+/// Puts on record what a task has used that waits and has not been to user mode, and, if it leads
+/// it, its process. One that runs after all, because it was killed, is left alone.
+pub fn set_usage(task: &Task, usage: &TaskUsage) {
+    // SAFETY: there is a reference to the task; takes the locks that keep it from running, and
+    // those under which figures of the process are changed.
+    unsafe { bindings::checkpoint_set_usage(task.as_ptr(), usage) };
+}
+
+/// Has CPU timers of the process of a task go by what is on record, when that was changed.
+pub fn sync_cpu_timers(task: &Task) {
+    // SAFETY: there is a reference to the task, which keeps what is read and written.
+    unsafe { bindings::checkpoint_sync_cputimer(task.as_ptr()) };
+}
+
 /// Room for the name of a kernel function (`KSYM_NAME_LEN`).
 pub const WCHAN_LEN: usize = bindings::KSYM_NAME_LEN as usize;
 
@@ -510,6 +536,17 @@ impl Clocks {
             // SAFETY: may be called anywhere.
             tai: unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_TAI) },
         }
+    }
+}
+
+impl Clocks {
+    /// What the time namespace of the current task shows.
+    #[doc(alias = "timens_add_monotonic")]
+    pub fn in_namespace(&self) -> Self {
+        let mut clocks = *self;
+        // SAFETY: the clocks are valid for reads and writes; the current task has its namespaces.
+        unsafe { bindings::checkpoint_clocks_of_init(&mut clocks.monotonic, &mut clocks.boottime) };
+        clocks
     }
 }
 

@@ -12,7 +12,7 @@ use checkpoint_image::{
         attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable,
         Fifo, File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset,
         RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData, SocketOption,
-        Task, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
+        Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -607,6 +607,9 @@ fn second_of_a_kind() {
         Kind::Attr,
         Kind::Sched,
         Kind::UserPtrs,
+        Kind::Timers,
+        Kind::TimerSignals,
+        Kind::TaskUsage,
     ];
     for kind in once {
         let what = "second record of this kind for a task";
@@ -639,6 +642,7 @@ fn task_without_a_part() {
         (Kind::Attr, "task without Attr record"),
         (Kind::Sched, "task without Sched record"),
         (Kind::UserPtrs, "task without UserPtrs record"),
+        (Kind::TaskUsage, "task without TaskUsage record"),
     ] {
         refused(Kind::Task, 0, what, |s| s.replace(kind, 0, &[]));
     }
@@ -657,6 +661,7 @@ fn task_without_a_part() {
     let second = |s: &mut Sample, tgid: i32, without: Option<Kind>| {
         let mut kinds = Kind::ALL.to_vec();
         kinds.retain(|k| (Kind::Task as u16..Kind::End as u16).contains(&(*k as u16)));
+        kinds.push(Kind::TaskUsage);
         kinds.retain(|k| Some(*k) != without);
         for kind in kinds {
             let bytes = s.bytes_of(kind, 0);
@@ -818,6 +823,13 @@ fn timers() {
         assert_eq!(is, (!known).then_some(STATE), "{flags:#x}");
     }
 
+    bad::<TaskUsage>(Kind::TaskUsage, 0, "impossible usage of a task", |x| {
+        x.gone.nvcsw = (1 << 63).into();
+    });
+    bad::<TaskUsage>(Kind::TaskUsage, 0, "impossible usage of a task", |x| {
+        x.process_stime_ns = (1 << 63).into();
+    });
+
     const BITS: &str = "unknown bits in a field";
     bad::<Timers>(Kind::Timers, 0, BITS, |x| x.real.flags = 2.into());
     bad::<Timers>(Kind::Timers, 0, "reserved field is not zero", |x| {
@@ -924,7 +936,7 @@ fn leader_gone(s: &mut Sample) {
         x.mm = 1.into();
         x.sighand = 1.into();
     });
-    for kind in [Kind::Attr, Kind::Rlimits] {
+    for kind in [Kind::Attr, Kind::Rlimits, Kind::TaskUsage, Kind::Timers] {
         let bytes = s.bytes_of(kind, 0);
         s.insert(Kind::End, 0, &bytes);
     }
@@ -966,7 +978,7 @@ fn leaders_that_are_gone() {
             x.stop_signal = 19.into();
         });
     });
-    for kind in [Kind::Attr, Kind::Rlimits, Kind::Creds] {
+    for kind in [Kind::Attr, Kind::Rlimits, Kind::Creds, Kind::TaskUsage] {
         refused(Kind::Task, 1, HOW_MANY, |s| {
             leader_gone(s);
             s.replace(kind, 1, &[]);

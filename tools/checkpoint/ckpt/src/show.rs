@@ -70,6 +70,8 @@ struct Task {
     exit_status: Option<u32>,
     /// Those of timer_create(2), and those of setitimer(2) that run.
     timers: usize,
+    /// CPU time that it has used.
+    cpu_ns: u64,
     memory: u32,
     descriptor_table: u32,
     root: String,
@@ -507,6 +509,10 @@ impl Task {
                 let itimers = [timers.real, timers.virt, timers.prof];
                 self.timers =
                     itimers.iter().filter(runs).count() + r.array::<record::Timer>()?.len();
+            }
+            Kind::TaskUsage => {
+                let own = r.head::<record::TaskUsage>()?.own;
+                self.cpu_ns = own.utime_ns.get().saturating_add(own.stime_ns.get());
             }
             Kind::Exit => self.exit_status = Some(r.head::<record::Exit>()?.status.get()),
             Kind::RestartBlock => {

@@ -650,6 +650,16 @@ fn task(r: &mut Records) {
     r.add(Kind::Attr, &attr, &[]);
     r.add(Kind::Sched, &record::Sched::new_zeroed(), &[0xff; 8]);
     r.add(Kind::UserPtrs, &record::UserPtrs::new_zeroed(), &[]);
+    let usage = record::TaskUsage {
+        own: record::Usage {
+            utime_ns: 3_000_000_000.into(),
+            stime_ns: 500_000_000.into(),
+            ..record::Usage::new_zeroed()
+        },
+        runtime_ns: 3_600_000_000.into(),
+        ..record::TaskUsage::new_zeroed()
+    };
+    r.add(Kind::TaskUsage, &usage, &[]);
     let zombie = record::Task {
         pid: 3.into(),
         tgid: 3.into(),

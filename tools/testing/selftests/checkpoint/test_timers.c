@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/times.h>
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -659,6 +660,129 @@ SCENARIO(busy_timers, .moving = true)
 	CHECK_EQ(count, was);
 	set(ids[7], 0, MS, MS);
 	CHECK(comes(&count, was + 3));
+}
+
+static long long of_usage(const struct rusage *u)
+{
+	return of_timeval(u->ru_utime) + of_timeval(u->ru_stime);
+}
+
+static void burn_in_kernel(long long ns)
+{
+	long long until = now(CLOCK_THREAD_CPUTIME_ID) + ns;
+
+	while (now(CLOCK_THREAD_CPUTIME_ID) < until)
+		getppid();
+}
+
+static void check_usage(const struct rusage *was, const struct rusage *is)
+{
+	CHECK(of_timeval(is->ru_utime) >= of_timeval(was->ru_utime));
+	CHECK(of_timeval(is->ru_stime) >= of_timeval(was->ru_stime));
+	/* And what it took to restore it is not in it; it has only slept since. */
+	CHECK(of_usage(is) <= of_usage(was) + 20 * NS);
+	CHECK(is->ru_minflt >= was->ru_minflt);
+	CHECK(is->ru_majflt >= was->ru_majflt);
+	CHECK(is->ru_nvcsw >= was->ru_nvcsw);
+	CHECK(is->ru_nivcsw >= was->ru_nivcsw);
+	CHECK(is->ru_inblock >= was->ru_inblock);
+	CHECK(is->ru_oublock >= was->ru_oublock);
+	CHECK(is->ru_maxrss >= was->ru_maxrss);
+}
+
+static void *uses(void *arg)
+{
+	burn_in_kernel(300 * MS);
+	for (int i = 0; i < 50; i++)
+		sleep_ms(1);
+	return NULL;
+}
+
+/* By itself, by a thread that is gone, and by children. */
+SCENARIO(cpu_time)
+{
+	long long process, of_thread, again;
+	struct rusage self[2], own[2], kids[2];
+	struct tms tms[2];
+	char *memory;
+	pthread_t t;
+	pid_t child;
+
+	NEED(!pthread_create(&t, NULL, uses, NULL) && !pthread_join(t, NULL));
+	child = fork();
+	if (!child) {
+		burn(400 * MS);
+		_exit(0);
+	}
+	NEED(child > 0 && waitpid(child, NULL, 0) == child);
+	memory = mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	NEED(memory != MAP_FAILED);
+	madvise(memory, 8 << 20, MADV_NOHUGEPAGE);
+	for (int i = 0; i < 8 << 20; i += 4096)
+		memory[i] = 1;
+	munmap(memory, 8 << 20);
+	burn(700 * MS);
+	NEED(!getrusage(RUSAGE_SELF, &self[0]) && !getrusage(RUSAGE_THREAD, &own[0]) &&
+	     !getrusage(RUSAGE_CHILDREN, &kids[0]) && times(&tms[0]) != (clock_t)-1);
+	NEED(of_usage(&self[0]) >= 900 * MS && of_usage(&kids[0]) >= 300 * MS &&
+	     self[0].ru_minflt >= 2048);
+	process = now(CLOCK_PROCESS_CPUTIME_ID);
+	of_thread = now(CLOCK_THREAD_CPUTIME_ID);
+	job_hold();
+	again = now(CLOCK_PROCESS_CPUTIME_ID);
+	CHECK(again >= process && again <= process + 20 * NS);
+	again = now(CLOCK_THREAD_CPUTIME_ID);
+	CHECK(again >= of_thread && again <= of_thread + 20 * NS);
+	CHECK(!getrusage(RUSAGE_SELF, &self[1]) && !getrusage(RUSAGE_THREAD, &own[1]) &&
+	      !getrusage(RUSAGE_CHILDREN, &kids[1]) && times(&tms[1]) != (clock_t)-1);
+	check_usage(&self[0], &self[1]);
+	check_usage(&own[0], &own[1]);
+	CHECK(!memcmp(&kids[0], &kids[1], sizeof(kids[0])));
+	CHECK(tms[1].tms_utime >= tms[0].tms_utime && tms[1].tms_stime >= tms[0].tms_stime &&
+	      tms[1].tms_cutime == tms[0].tms_cutime && tms[1].tms_cstime == tms[0].tms_cstime);
+}
+
+/* Each thread has its own. */
+SCENARIO(cpu_time_of_threads, .tasks = 2)
+{
+	long long of_thread, mine, again;
+	clockid_t clock;
+	pthread_t t;
+
+	NEED(!pthread_create(&t, NULL, thread, NULL));
+	NEED(comes(&thread_tid, 1) && !pthread_getcpuclockid(t, &clock));
+	thread_works = 1;
+	while (now(clock) < 500 * MS)
+		sleep_ms(1);
+	thread_works = 0;
+	sleep_ms(50);
+	of_thread = now(clock);
+	mine = now(CLOCK_THREAD_CPUTIME_ID);
+	job_hold();
+	again = now(clock);
+	CHECK(again >= of_thread && again <= of_thread + 20 * NS);
+	again = now(CLOCK_THREAD_CPUTIME_ID);
+	CHECK(again >= mine && again <= mine + 20 * NS);
+	CHECK(now(CLOCK_PROCESS_CPUTIME_ID) >= of_thread + mine);
+	thread_stop = 1;
+	CHECK(!pthread_join(t, NULL));
+	CHECK(now(CLOCK_PROCESS_CPUTIME_ID) >= of_thread + mine);
+}
+
+/* The limit is one of all the time that was used, not of that since the restart. */
+SCENARIO(cpu_limit)
+{
+	struct rlimit limit = { 4, 1000 };
+
+	catch(SIGXCPU);
+	burn(3000 * MS);
+	NEED(!setrlimit(RLIMIT_CPU, &limit));
+	job_hold();
+	CHECK_EQ(count, 0);
+	burn(2500 * MS);
+	CHECK(comes(&count, 1));
+	CHECK(now(CLOCK_PROCESS_CPUTIME_ID) >= 4 * NS && !getrlimit(RLIMIT_CPU, &limit) &&
+	      limit.rlim_cur >= 5);
 }
 
 SCENARIO(timer_for_a_thread_that_is_gone, .refused = "\"kind\":\"posix-timers\"")
