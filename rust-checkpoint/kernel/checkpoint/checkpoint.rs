@@ -289,13 +289,14 @@ impl Checkpoint {
                 ESRCH,
             ));
         }
+        let shown = self.clocks.in_namespace();
         Ok(Captured {
             job: wire::Job {
                 tasks: self.tasks.into(),
                 root_pid: self.root_pid.into(),
-                monotonic_ns: (self.clocks.monotonic as u64).into(),
-                boottime_ns: (self.clocks.boottime as u64).into(),
-                realtime_ns: (self.clocks.realtime as u64).into(),
+                monotonic_ns: (shown.monotonic as u64).into(),
+                boottime_ns: (shown.boottime as u64).into(),
+                realtime_ns: (shown.realtime as u64).into(),
             },
         })
     }

@@ -872,7 +872,6 @@ void checkpoint_get_exit(struct task_struct *task, struct checkpoint_exit *out)
 	*out = (struct checkpoint_exit) {
 		.status = sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
 							   task->exit_code,
-		.nested = task_active_pid_ns(task) != task_active_pid_ns(current),
 		.own = task_usage(task),
 		.children = children_usage(sig),
 	};

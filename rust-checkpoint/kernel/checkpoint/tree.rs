@@ -193,25 +193,24 @@ impl Child {
             () if self.part.is_init() && !self.first_of_ns => What::InitOfPidNs,
             () => What::Process,
         };
-        let task =
-            clone_with_pid(self.clone(), &pids, what).map_err(|e| {
-                let why = if e == EEXIST {
-                    "its pid is taken"
-                } else {
-                    "could not be created with its pid"
-                };
-                self.job.error(
-                    Some((pid, self.part.task.comm)),
-                    Item {
-                        object: Object::Task,
-                        kind: "pid",
-                        name: b"",
-                        why,
-                        remedy: "restart in a fresh pid namespace",
-                    },
-                    e,
-                )
-            })?;
+        let task = clone_with_pid(self.clone(), &pids, what).map_err(|e| {
+            let why = if e == EEXIST {
+                "its pid is taken"
+            } else {
+                "could not be created with its pid"
+            };
+            self.job.error(
+                Some((pid, self.part.task.comm)),
+                Item {
+                    object: Object::Task,
+                    kind: "pid",
+                    name: b"",
+                    why,
+                    remedy: "restart in a fresh pid namespace",
+                },
+                e,
+            )
+        })?;
         self.task.populate(task);
         Ok(())
     }
@@ -239,13 +238,18 @@ impl Child {
         let own = self.part.task.children_ns;
         let kids = self.kids(false)?;
         let in_own = |kid: &&Arc<Child>| own != 0 && kid.part.task.pid_ns == own;
-        kids.iter().filter(|k| !in_own(k)).try_for_each(Child::create)?;
+        kids.iter()
+            .filter(|k| !in_own(k))
+            .try_for_each(Child::create)?;
         if own == 0 {
             return Ok(());
         }
         unshare_pid_ns()?;
         let init = |kid: &&Arc<Child>| kid.part.is_init();
-        kids.iter().filter(in_own).filter(init).try_for_each(Child::create)?;
+        kids.iter()
+            .filter(in_own)
+            .filter(init)
+            .try_for_each(Child::create)?;
         let mut others = kids.iter().filter(in_own).filter(|k| !init(k));
         others.try_for_each(Child::create)
     }
@@ -605,8 +609,7 @@ impl Kids {
                     || (kid.task.parent == 0 && part.is_group_leader()));
             let leader = self.by_pid.get(&part.task.tgid.get());
             let leader = leader.and_then(|&at| parts.get(at)).ok_or(EINVAL)?;
-            let sister =
-                kid.task.ppid == leader.task.ppid && kid.task.parent == leader.task.parent;
+            let sister = kid.task.ppid == leader.task.ppid && kid.task.parent == leader.task.parent;
             if !(own || sister)
                 || kid.is_dead()
                 || !kid.is_group_leader()
@@ -891,7 +894,11 @@ impl Tree {
                 // A parent before its children, which then are init's; threads go with
                 // their leader. Fails where the namespace has done it, and when init
                 // itself is dying, and its children with it.
-                if let Some(task) = child.task.as_ref().filter(|_| child.part.is_init() == inits) {
+                if let Some(task) = child
+                    .task
+                    .as_ref()
+                    .filter(|_| child.part.is_init() == inits)
+                {
                     let _ = reap(task, child.pid());
                 }
             }

@@ -9,10 +9,10 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Exit, Fd, FdTable,
-        Fifo, File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset,
-        RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData, SocketOption,
-        Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
+        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Exit, Fd,
+        FdTable, Fifo, File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData,
+        Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData,
+        SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};

@@ -42,6 +42,7 @@ use rustix::{
 };
 
 use crate::{
+    clocks,
     code::{Code, Coded},
     out::err,
     proto::{self, Argv, News, Order, Reply, Request, Setup, Status, Work},
@@ -156,6 +157,11 @@ fn start(
             (main, Some(line(&argv)), None)
         }
         Start::Restart { image, log } => {
+            if let Err(e) = clocks::go_on(image.as_fd()) {
+                err(&format!(
+                    "ckpt: the clocks of the job do not go on: {e:#}\n"
+                ));
+            }
             let (main, args) = restart(&image, &log)?;
             if setup.tty {
                 let group = rustix::process::getpgid(Some(main))?;

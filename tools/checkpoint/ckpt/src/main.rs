@@ -3,6 +3,7 @@
 //! Checkpoints and restarts jobs with checkpoint(2) and restart(2).
 
 mod cli;
+mod clocks;
 mod code;
 mod image;
 mod init;

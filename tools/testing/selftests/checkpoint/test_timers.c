@@ -23,6 +23,9 @@
 #define NS	1000000000LL
 #define MS	1000000LL
 
+/* Where the records of an image begin. */
+#define HEADER_LEN	256
+
 static long long now(clockid_t clock)
 {
 	struct timespec t;
@@ -660,6 +663,101 @@ SCENARIO(busy_timers, .moving = true)
 	CHECK_EQ(count, was);
 	set(ids[7], 0, MS, MS);
 	CHECK(comes(&count, was + 3));
+}
+
+/* Both ways to read a clock, of which one goes through the pages of the vdso. */
+static void read_clocks(volatile uint64_t *to)
+{
+	struct timespec t;
+
+	for (int i = 0; i < 2; i++) {
+		clockid_t clock = i ? CLOCK_BOOTTIME : CLOCK_MONOTONIC;
+
+		to[2 * i] = now(clock);
+		CHECK(!syscall(SYS_clock_gettime, clock, &t));
+		to[2 * i + 1] = t.tv_sec * NS + t.tv_nsec;
+	}
+}
+
+#define HOUR	(3600 * NS)
+
+JOB(clocks)
+{
+	volatile uint64_t *was = job.word, *is = job.word + 4;
+	int id;
+
+	read_clocks(was);
+	/* Until a time of this namespace. */
+	id = create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0, 0);
+	set(id, TIMER_ABSTIME, was[0] + HOUR, 0);
+	job_hold();
+	read_clocks(is);
+	for (int i = 0; i < 4; i++) {
+		CHECK(is[i] >= was[i]);
+		CHECK(is[i] <= was[i] + HOUR / 4);
+	}
+	/* Both ways show the same. */
+	CHECK(is[1] >= is[0] && is[1] <= is[0] + HOUR / 4);
+	CHECK(is[3] >= is[2] && is[3] <= is[2] + HOUR / 4);
+	/* At most a moment is gone. */
+	CHECK(left(id, NULL) <= HOUR && left(id, NULL) >= HOUR - HOUR / 4);
+	/* Nor has the other one come near to those of the machine. */
+	CHECK(is[0] >= 1000ULL * HOUR && is[2] >= 2000ULL * HOUR);
+}
+
+/* Has init enter a time namespace whose clocks show this. */
+static bool enter_time(const long long *show)
+{
+	static long long offsets[2];
+	long long ns[2];
+	char text[160];
+	int fd, len;
+	bool ok;
+
+	for (int i = 0; i < 2; i++) {
+		offsets[i] += show[i] - now(i ? CLOCK_BOOTTIME : CLOCK_MONOTONIC);
+		ns[i] = (offsets[i] % NS + NS) % NS;
+	}
+	if (unshare(0x80 /* CLONE_NEWTIME */))
+		return false;
+	len = snprintf(text, sizeof(text), "monotonic %lld %lld\nboottime %lld %lld\n",
+		       (offsets[0] - ns[0]) / NS, ns[0], (offsets[1] - ns[1]) / NS, ns[1]);
+	fd = open("/proc/self/timens_offsets", O_WRONLY);
+	ok = fd >= 0 && write(fd, text, len) == len;
+	close(fd);
+	fd = open("/proc/self/ns/time_for_children", O_RDONLY);
+	ok = ok && fd >= 0 && !setns(fd, 0);
+	close(fd);
+	return ok;
+}
+
+/* The clocks go on where init has them go on; the first record of the image says where. */
+INIT_TEST(time_namespace, clocks)
+{
+	long long show[2] = { 1000 * HOUR, 2000 * HOUR }, before[2], saved[2];
+	int fd;
+
+	WANT(enter_time(show));
+	WANT(now(CLOCK_MONOTONIC) >= show[0] && now(CLOCK_BOOTTIME) >= show[1]);
+	WANT(job_start(run));
+	for (int i = 0; i < 2; i++)
+		before[i] = now(i ? CLOCK_BOOTTIME : CLOCK_MONOTONIC);
+	WANT_ERR(save(run), 0);
+	kill_all(run);
+	fd = open(IMAGE_PATH, O_RDONLY | O_CLOEXEC);
+	WANT(pread(fd, saved, sizeof(saved), HEADER_LEN + 16 + 8) == sizeof(saved));
+	close(fd);
+	for (int i = 0; i < 2; i++)
+		WANT(saved[i] >= before[i] &&
+		     saved[i] <= now(i ? CLOCK_BOOTTIME : CLOCK_MONOTONIC));
+	/* As after a reboot, and as ckpt does it. */
+	show[0] = 5 * NS;
+	show[1] = 7 * NS;
+	WANT(enter_time(show));
+	WANT(now(CLOCK_MONOTONIC) < HOUR);
+	WANT(enter_time(saved));
+	WANT_ERR(bring_back(run), 0);
+	job_finish(run);
 }
 
 static long long of_usage(const struct rusage *u)
