@@ -1189,7 +1189,8 @@ wire! {
         pub reserved: U32,
         /// Its interval, ns, 0 for none.
         pub interval_ns: U64,
-        /// Time that was left, ns. Less than 0 when it had expired; it counts with an interval then.
+        /// Time that was left, ns. Less than 0 when it had expired; it counts with an interval
+        /// then.
         pub left_ns: I64,
     }
 }

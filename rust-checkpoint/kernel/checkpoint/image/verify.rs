@@ -1228,7 +1228,7 @@ const SIGEV_THREAD_ID: i32 = 4;
 /// Checks a timer of timer_create(2).
 fn timer(r: &Record<'_>, timer: &Timer) -> Result<(), Fault> {
     let (id, clock, notify) = (timer.id.get(), timer.clock.get(), timer.notify.get());
-    let fault = |what| Err(r.fault_with(what, id as u32 as u64));
+    let fault = |what| Err(r.fault_with(what, u64::from(id as u32)));
     if id < 0 {
         return fault("timer with a negative ID");
     }
@@ -1269,15 +1269,18 @@ fn timer(r: &Record<'_>, timer: &Timer) -> Result<(), Fault> {
     let interval = timer.interval_ns.get() != 0;
     // A signal that is pending was sent for the timer as it is now, or else it is stale.
     let pending = is(timer_flags::QUEUED) || is(timer_flags::IGNORED);
-    let valid = !(is(timer_flags::ARMED) && is(timer_flags::REQUEUE))
-        && !(is(timer_flags::QUEUED) && is(timer_flags::IGNORED))
-        && !(is(timer_flags::REQUEUE) && !interval)
-        && !(is(timer_flags::RELATIVE) && clock != 0)
-        && !(is(timer_flags::ARMED) && !is(timer_flags::TIMED))
-        && !(notify == SIGEV_NONE && (pending || is(timer_flags::REQUEUE)))
-        && !(is(timer_flags::STALE) && !pending)
-        && !(is(timer_flags::PERIODIC) && !pending)
-        && !(is(timer_flags::IGNORED) && !is(timer_flags::PERIODIC))
+    let all = |bits| flags & bits == bits;
+    // What only comes with something else, and what never comes together.
+    let implies = |a: bool, b: bool| !a || b;
+    let valid = !all(timer_flags::ARMED | timer_flags::REQUEUE)
+        && !all(timer_flags::QUEUED | timer_flags::IGNORED)
+        && implies(is(timer_flags::REQUEUE), interval)
+        && implies(is(timer_flags::RELATIVE), clock == 0)
+        && implies(is(timer_flags::ARMED), is(timer_flags::TIMED))
+        && implies(pending || is(timer_flags::REQUEUE), notify != SIGEV_NONE)
+        && implies(is(timer_flags::STALE), pending)
+        && implies(is(timer_flags::PERIODIC), pending)
+        && implies(is(timer_flags::IGNORED), is(timer_flags::PERIODIC))
         && (!pending
             || is(timer_flags::STALE)
             || (interval == is(timer_flags::REQUEUE) && interval == is(timer_flags::PERIODIC)));

@@ -123,7 +123,8 @@ pub fn itimers(task: &Still<'_>) -> Itimers {
     itimers
 }
 
-/// Has those of a process go on that has not been to user mode. Does nothing to one that has exited.
+/// Has those of a process go on that has not been to user mode. Does nothing to one that
+/// has exited.
 pub fn arm_itimers(task: &Task, itimers: &Itimers) {
     // SAFETY: the task is alive, and so is its signal structure. Takes the lock that protects them,
     // and leaves no timer running in a process that has exited.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The clocks of a restarted job: a time namespace in which CLOCK_MONOTONIC and CLOCK_BOOTTIME go on
-//! where they stood when the job was saved, also on another machine or after a reboot.
+//! The clocks of a restarted job: a time namespace in which CLOCK_MONOTONIC and
+//! CLOCK_BOOTTIME go on where they stood when the job was saved, also on another
+//! machine or after a reboot.
 
 use std::{fs, io, os::fd::BorrowedFd};
 

@@ -694,9 +694,8 @@ static int vforked(void *arg)
 	if (syscall(SYS_read, v->go[0], &c, 1) != 1)
 		syscall(SYS_exit_group, 1);
 	if (v->exec) {
-		static char *argv[] = { "x", NULL }, *envp[] = { "CKPT_JOB=none", NULL };
-
-		syscall(SYS_execve, "/proc/self/exe", argv, envp);
+		syscall(SYS_execve, "/proc/self/exe", (char *[]){ "x", NULL },
+			(char *[]){ "CKPT_JOB=none", NULL });
 	}
 	syscall(SYS_exit_group, 8);
 	return 0;
