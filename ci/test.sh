@@ -70,6 +70,8 @@ gate() {
 	stage real ci/test-real.sh
 	AREA=one-task COMPAT='' peer
 	AREA=one-task COMPAT=y peer
+	AREA=tasks COMPAT='' peer
+	AREA=tasks COMPAT=y peer
 }
 
 faults() {
