@@ -206,7 +206,10 @@ void checkpoint_get_pid_ns(struct task_struct *task, struct pid_namespace *ns,
 		out->children = CHECKPOINT_PID_NS_OTHER;
 	else if (p->pid_allocated == PIDNS_ADDING && !p->child_reaper)
 		out->children = CHECKPOINT_PID_NS_FRESH;
-	else if (!p->child_reaper || p->child_reaper->exit_state ||
+	/* Its init is gone or about to be, and what points there is stale. */
+	else if (!(p->pid_allocated & PIDNS_ADDING) || !p->child_reaper)
+		out->children = CHECKPOINT_PID_NS_OTHER;
+	else if (p->child_reaper->exit_state ||
 		 rcu_access_pointer(p->child_reaper->real_parent) != task)
 		out->children = CHECKPOINT_PID_NS_OTHER;
 	else

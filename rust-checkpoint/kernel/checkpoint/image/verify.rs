@@ -1258,7 +1258,7 @@ fn timer(r: &Record<'_>, timer: &Timer) -> Result<(), Fault> {
     let limit = i64::MAX / 2;
     if ![timer.left_ns, timer.overrun, timer.overrun_last]
         .iter()
-        .all(|n| (-limit..=limit).contains(&n.get()))
+        .all(|n| (limit.saturating_neg()..=limit).contains(&n.get()))
     {
         return fault("timer with an impossible time or overrun");
     }

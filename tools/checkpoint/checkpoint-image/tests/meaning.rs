@@ -417,7 +417,7 @@ fn sockets() {
         Kind::Socket,
         0,
         "impossible group",
-        with(&[(59, u32::MAX as u64)]),
+        with(&[(59, 0xffff_ffff)]),
     );
     bad::<SocketData>(Kind::SocketData, 0, "reference to nothing", |x| {
         x.to = 0.into();
