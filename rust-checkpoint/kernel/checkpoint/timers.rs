@@ -53,7 +53,10 @@ use kernel::{
             Queue,
             TimerSignal, //
         },
-        task::Clocks,
+        task::{
+            Clocks,
+            TaskExt, //
+        },
         timer::{
             self,
             Itimers,
@@ -81,8 +84,9 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let task = still(frozen)?;
     let itimers = timer::itimers(&task);
     let mut tail = KVVec::new();
+    let nested = frozen.task().pid_ns_in(&ctx.ns).depth > 0;
     for state in timer::all(&task)? {
-        if let Some(timer) = to_wire(ctx, &state) {
+        if let Some(timer) = to_wire(ctx, &state, nested) {
             tail.extend_from_slice(timer.as_bytes(), GFP_KERNEL_ACCOUNT)?;
         }
     }
@@ -112,7 +116,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 }
 
 /// What the image says of a timer, if it can be saved.
-fn to_wire(ctx: &mut Checkpoint, state: &State) -> Option<wire::Timer> {
+fn to_wire(ctx: &mut Checkpoint, state: &State, nested: bool) -> Option<wire::Timer> {
     let of_cpu = state.clock < 0;
     let clock = Clock::from_id(state.base);
     let why = if timer::ALARM_CLOCKS.contains(&state.clock) {
@@ -123,6 +127,9 @@ fn to_wire(ctx: &mut Checkpoint, state: &State) -> Option<wire::Timer> {
         "a timer whose signal is for a thread which is gone"
     } else if clock.is_none() && !of_cpu {
         "a timer of an unknown clock"
+    } else if nested {
+        // The pids that it knows are those of that namespace.
+        "a timer of a process in a pid namespace of the job's own"
     } else {
         ""
     };
