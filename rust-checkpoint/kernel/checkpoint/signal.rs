@@ -6,7 +6,7 @@
 //! itself, which acts on none of it before it goes to user mode: a task that
 //! was stopped stops again on that way, before it runs anything.
 //!
-//! Refused: signals of timers, for those are not supported yet.
+//! Signals of timers are saved with their timers ([`crate::timers`]).
 
 use crate::{
     checkpoint::{
