@@ -107,7 +107,7 @@ private_apt() {
 		-o Acquire::Languages=none
 }
 
-# Hash of the given files' content, short.
+# Hash of the given files' content, short; the same whatever checkout they are in.
 hash_of() {
-	sha256sum "$@" | sha256sum | cut -c1-16
+	cat "$@" | sha256sum | cut -c1-16
 }
