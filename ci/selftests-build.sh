@@ -22,27 +22,39 @@ cp "$src"/*.c "$src"/*.h "$src/Makefile" "$out/tree/checkpoint/"
 flags=(-O2 -g -Wall -Wextra -Werror -Wno-format-truncation -Wno-unused-parameter
 	-fno-pie -no-pie -static -D_GNU_SOURCE -I "$top/rust-checkpoint/include/uapi")
 [ -e /usr/include/asm ] || flags+=(-idirafter /usr/include/x86_64-linux-gnu)
-key=$(cat "$out"/tree/*.h "$out"/tree/checkpoint/* rust-checkpoint/include/uapi/linux/checkpoint.h "$0" |
+# Builds $1 from its source, $2, with the flag $3, if anything it is made of has changed.
+common=$(cat "$out"/tree/*.h "$out"/tree/checkpoint/*.h rust-checkpoint/include/uapi/linux/checkpoint.h "$0" |
 	sha256sum)
-if [ "$(cat "$out/key" 2>/dev/null)" != "$key" ]; then
-	rm -rf "${out:?}/bin" "${out:?}/key"
-	mkdir -p "$out/bin"
-	pids=()
-	for c in "$out"/tree/checkpoint/test_*.c; do
-		name=${c##*/}
-		name=${name%.c}
-		(cd "${c%/*}" && gcc "${flags[@]}" -m64 -o "$out/bin/$name" "$name.c") &
-		pids+=($!)
-		(cd "${c%/*}" && gcc "${flags[@]}" -m32 -o "$out/bin/${name}_32" "$name.c") &
-		pids+=($!)
-	done
-	for name in peer_init bench; do
-		(cd "$out/tree/checkpoint" && gcc "${flags[@]}" -o "$out/bin/$name" "$name.c") &
-		pids+=($!)
-	done
-	for p in "${pids[@]}"; do
-		wait "$p" || die "a selftest does not build"
-	done
-	echo "$key" >"$out/key"
-fi
+program() {
+	local key
+	key=$common$(sha256sum <"$2.c")$3
+	[ "$(cat "$out/bin/.$1.key" 2>/dev/null)" != "$key" ] || return 0
+	gcc "${flags[@]}" "$3" -o "$out/bin/$1" "$2.c" || return
+	echo "$key" >"$out/bin/.$1.key"
+}
+
+mkdir -p "$out/bin"
+wanted=()
+for c in "$out"/tree/checkpoint/test_*.c; do
+	name=${c##*/}
+	name=${name%.c}
+	wanted+=("$name $name -m64" "${name}_32 $name -m32")
+done
+wanted+=("peer_init peer_init -m64" "bench bench -m64")
+for b in "$out"/bin/*; do	# of a source that is gone
+	[[ " ${wanted[*]} " == *" ${b##*/} "* ]] || rm -f "$b"
+done
+pids=()
+for w in "${wanted[@]}"; do
+	if [ ${#pids[@]} -ge "$jobs" ]; then
+		wait "${pids[0]}" || die "a selftest does not build"
+		pids=("${pids[@]:1}")
+	fi
+	# shellcheck disable=SC2086 # words are wanted
+	(cd "$out/tree/checkpoint" && program $w) &
+	pids+=($!)
+done
+for p in "${pids[@]}"; do
+	wait "$p" || die "a selftest does not build"
+done
 ls "$out"/bin/*
