@@ -125,12 +125,9 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     match head.io_context.get() {
         _ if part.is_leader_gone() => (),
         0 => (),
-        id => match rs.owner(Class::IoContext, id) {
+        _ => match rs.owner(Class::IoContext)? {
             Some(owner) => attr::share_io(&owner.task)?,
-            None => {
-                attr::own_io()?;
-                rs.own(Class::IoContext, id, part)?;
-            }
+            None => attr::own_io()?,
         },
     }
     let attr = Attr {

@@ -874,7 +874,8 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         file_kind::SOCKET => sockets::restart_end(rs, &head),
         _ => restart_path(rs, &head, record.tail()),
     };
-    rs.files
+    rs.world_mut()?
+        .files
         .push(opened?, GFP_KERNEL_ACCOUNT)
         .map_err(Into::into)
 }
@@ -1133,13 +1134,14 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
         xattrs: false,
     };
     let name = core::mem::take(&mut deleted.name);
+    let data = rs.data.clone();
 
     // What fails here is the file, what fails else is the image.
     let mut failed = false;
     let mut ret = Ok(());
     for run in runs {
         let start = run.start.get();
-        ret = rs.data.read_run_and(
+        ret = data.lock().read_run_and(
             u64::from(run.pages.get()),
             |_, n, batch| {
                 for _ in 0..n {
@@ -1201,15 +1203,17 @@ fn changed(was: &wire::Identity, is: &Identity) -> Result<Option<CString>> {
 /// first, or one of its own.
 pub(crate) fn restart_table(rs: &mut Restart, part: &Part, newborn: &Newborn) -> Result {
     let id = part.task.files.get();
-    if let Some(owner) = rs.owner(Class::FdTable, id) {
+    if let Some(owner) = rs.owner(Class::FdTable)? {
         return file::share_table(&owner.task);
     }
-    rs.own(Class::FdTable, id, part)?;
     file::new_table_for_current()?;
     let image = rs.image.clone();
     let meta = image.meta();
     let record = rs.defined_at(&meta, Class::FdTable, id)?.next();
     let record = record.ok_or(EINVAL)?;
+    let installing = rs.installing.clone();
+    // The leader does this before there are threads.
+    let _alone = (!part.is_group_leader()).then(|| installing.lock());
 
     for fd in record.array::<wire::Fd>().map_err(|_| EINVAL)? {
         let file = rs.file(fd.file.get())?.ok_or(EINVAL)?;

@@ -30,8 +30,7 @@ use crate::{
     },
     report::{
         Item,
-        Object,
-        Report, //
+        Object, //
     },
     restart::{
         Part,
@@ -144,41 +143,38 @@ pub(crate) fn restart_path(rs: &mut Restart, record: &Record<'_>) -> Result {
             e,
         )
     })?;
-    rs.paths.push(place, GFP_KERNEL_ACCOUNT).map_err(Into::into)
+    let paths = &mut rs.world_mut()?.paths;
+    paths.push(place, GFP_KERNEL_ACCOUNT).map_err(Into::into)
 }
 
 /// Gives the current task what it had: that of the task which had it first, or
 /// a set of its own.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let id = part.task.fs.get();
-    if let Some(owner) = rs.owner(Class::Fs, id) {
+    if let Some(owner) = rs.owner(Class::Fs)? {
         return file::share_fs(&owner.task);
     }
-    rs.own(Class::Fs, id, part)?;
     file::new_fs_for_current()?;
     let image = rs.image.clone();
     let meta = image.meta();
     let record = rs.defined_at(&meta, Class::Fs, id)?.next();
     let fs: wire::Fs = record.ok_or(EINVAL)?.head().map_err(|_| EINVAL)?;
-    let place = |id: u32| {
-        let i = id.checked_sub(1).ok_or(EINVAL)?;
-        rs.paths.get(i as usize).ok_or(EINVAL)
-    };
-    let (root, cwd) = (place(fs.root.get())?, place(fs.cwd.get())?);
     // The root last, so that names in reports are as in the image.
-    given(&mut rs.report, "cwd", cwd, cwd.make_cwd())?;
-    given(&mut rs.report, "root", root, root.make_root())?;
+    give(rs, "cwd", fs.cwd.get(), PathRef::make_cwd)?;
+    give(rs, "root", fs.root.get(), PathRef::make_root)?;
     file::set_umask(fs.umask.get());
     Ok(())
 }
 
-/// Reports that a task was not given what it had.
-fn given(report: &mut Report, what: &'static str, place: &PathRef, ret: Result) -> Result {
-    let Err(e) = ret else {
+/// Gives the current task a place that it had.
+fn give(rs: &mut Restart, what: &'static str, id: u32, make: fn(&PathRef) -> Result) -> Result {
+    let i = id.checked_sub(1).ok_or(EINVAL)?;
+    let place = rs.paths.get(i as usize).ok_or(EINVAL)?;
+    let Err(e) = make(place) else {
         return Ok(());
     };
     let name = place.display_name()?;
-    Err(report.error(
+    Err(rs.report.error(
         Item {
             object: Object::Path(what),
             kind: "directory",

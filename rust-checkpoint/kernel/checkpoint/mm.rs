@@ -23,12 +23,15 @@ use crate::{
     },
     files,
     freeze::Frozen,
-    image::record::{
-        self as wire,
-        mm_flags,
-        vma_flags,
-        vma_kind,
-        Kind, //
+    image::{
+        parse::Record,
+        record::{
+            self as wire,
+            mm_flags,
+            vma_flags,
+            vma_kind,
+            Kind, //
+        },
     },
     objhash::{
         Class,
@@ -750,16 +753,17 @@ unsafe extern "C" fn special_mapping_checkpoint(
 /// Makes shared anonymous memory and fills it; called by init, in order.
 pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]) -> Result {
     let file = mm::new_shm(head.size.get(), head.flags.get() & wire::SHM_NORESERVE != 0)?;
-    rs.shms.push(file.clone(), GFP_KERNEL_ACCOUNT)?;
+    let world = rs.world_mut()?;
+    world.shms.push(file.clone(), GFP_KERNEL_ACCOUNT)?;
+    let mut data = world.data.lock();
     for run in runs {
         let first = run.start.get() / PAGE_SIZE as u64;
-        rs.data
-            .read_run(u64::from(run.pages.get()), |done, n, batch| {
-                for i in 0..n as u64 {
-                    batch.push(mm::shm_page(&file, first + done + i)?, GFP_KERNEL)?;
-                }
-                Ok(())
-            })?;
+        data.read_run(u64::from(run.pages.get()), |done, n, batch| {
+            for i in 0..n as u64 {
+                batch.push(mm::shm_page(&file, first + done + i)?, GFP_KERNEL)?;
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }
@@ -808,8 +812,8 @@ fn not_supported(rs: &mut Restart, object: Object, kind: &str, why: &str) -> Err
     )
 }
 
-/// Rebuilds the address space of the current task. The pages are read in the
-/// order of the image, so tasks do this one after the other.
+/// Rebuilds the address space of the current task. Of all that tasks do this alone has
+/// an order: the pages are read in that of the image.
 pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> Result {
     let image = rs.image.clone();
     let meta = image.meta();
@@ -822,10 +826,9 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         return Err(not_supported(rs, Object::Task, kind, why));
     }
     arch::restart_personality(newborn, flags);
-    if let Some(owner) = rs.owner(Class::Mm, head.id.get()) {
+    if let Some(owner) = rs.owner(Class::Mm)? {
         return mm::share_with_current(newborn, &owner.task);
     }
-    rs.own(Class::Mm, head.id.get(), part)?;
     let mm = NewMm::new(newborn)?;
     if flags & mm_flags::BINFMT != 0 && flags & mm_flags::IA32 == 0 {
         mm::inherit_binfmt(&rs.init_mm);
@@ -866,20 +869,11 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
     }
     arch::restart_vdso(&mut rs.report, &mm, &head)?;
 
-    for record in records
+    let runs = records
         .clone()
         .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
-        .filter(|r| r.kind == Kind::Runs)
-    {
-        let runs = <[wire::Run]>::ref_from_bytes(record.tail()).map_err(|_| EINVAL)?;
-        for run in runs {
-            let start = run.start.get() as usize;
-            rs.data
-                .read_run(u64::from(run.pages.get()), |done, n, batch| {
-                    mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, batch)
-                })?;
-        }
-    }
+        .filter(|r| r.kind == Kind::Runs);
+    read_pages(rs, runs)?;
 
     // All are there: they may merge from now on, as before.
     for record in records
@@ -935,6 +929,48 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         &auxv,
         exe.as_deref(),
     )
+}
+
+/// How many pages a task has present before it is its turn to read them.
+const AHEAD: u64 = 4 * BATCH as u64;
+
+/// Reads the pages of the current address space, when it is its turn.
+fn read_pages<'a>(rs: &Restart, runs: impl Iterator<Item = Record<'a>> + Clone) -> Result {
+    let each = |f: &mut dyn FnMut(usize, u64) -> Result| -> Result {
+        for record in runs.clone() {
+            let runs = <[wire::Run]>::ref_from_bytes(record.tail()).map_err(|_| EINVAL)?;
+            for run in runs {
+                f(run.start.get() as usize, run.pages.get().into())?;
+            }
+        }
+        Ok(())
+    };
+
+    // To make them present takes as long as to read them, and can be done out of turn.
+    // Not all of a large one: many would be, at the same time, before they are needed.
+    let mut left = AHEAD;
+    let mut batch = KVec::new();
+    each(&mut |start, pages| {
+        let mut done = 0;
+        while done < pages.min(left) {
+            let n = (pages.min(left) - done).min(BATCH as u64) as usize;
+            mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, &mut batch)?;
+            batch.clear();
+            done += n as u64;
+        }
+        left -= done;
+        Ok(())
+    })?;
+
+    rs.wait_for_data()?;
+    let mut data = rs.data.lock();
+    each(&mut |start, pages| {
+        data.read_run(pages, |done, n, batch| {
+            mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, batch)
+        })
+    })?;
+    drop(data);
+    rs.data_is_read()
 }
 
 fn pkey_flags(vma: &wire::Vma) -> vm_flags_t {

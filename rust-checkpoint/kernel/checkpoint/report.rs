@@ -88,6 +88,13 @@ impl Report {
         self.subject = subject;
     }
 
+    /// Adds what another one has collected.
+    pub(crate) fn append(&mut self, other: Report) {
+        self.refusals = self.refusals.saturating_add(other.refusals);
+        self.lost |= other.lost;
+        self.put(&other.log);
+    }
+
     /// How many refusals there are.
     pub(crate) fn refusals(&self) -> u64 {
         self.refusals

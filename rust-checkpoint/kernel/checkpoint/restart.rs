@@ -3,11 +3,12 @@
 //! `restart(2)`: verify, prepare, create, rebuild, let go.
 //!
 //! Init reads and verifies all metadata before it creates anything. It opens
-//! the files and makes the shared memory ([`Restart`]), then creates the tasks,
-//! which rebuild themselves ([`Child`]) and wait at a barrier. When all are
-//! there and all page data was right, init gives them their registers as a
-//! tracer would and lets them go. Until then nothing they do is visible to
-//! anyone; if anything fails they are killed and reaped.
+//! the files and makes the shared memory ([`World`]), then creates the tasks,
+//! which rebuild themselves at the same time, each with a [`Restart`] of its own,
+//! and wait at a barrier. When all are there and all page data was right, init
+//! gives them their registers as a tracer would and lets them go. Until then
+//! nothing they do is visible to anyone; if anything fails they are killed and
+//! reaped.
 
 use crate::{
     arch,
@@ -45,6 +46,7 @@ use crate::{
     },
     seccomp, sockets, timers, tree,
 };
+use core::ops::Deref;
 use kernel::{
     bindings,
     checkpoint::{
@@ -63,12 +65,15 @@ use kernel::{
     },
     fs::File,
     mm::MmWithUser,
+    new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     rbtree::RBTree,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        Mutex,
+        UniqueArc, //
     },
     task::Task,
 };
@@ -229,44 +234,70 @@ impl Data {
     }
 }
 
-/// What the tasks of a job are rebuilt from.
-pub(crate) struct Restart {
+/// What all tasks of a job are rebuilt from. Init fills it before it creates them.
+pub(crate) struct World {
     /// The verified metadata.
     pub(crate) image: Arc<Image>,
     /// What it says of the job as a whole.
     pub(crate) job: wire::Job,
-    /// Why it fails.
-    pub(crate) report: Report,
-    /// The page data.
-    pub(crate) data: Data,
+    /// The page data. Its lock is only ever taken by the one whose turn it is.
+    pub(crate) data: Arc<Mutex<Data>>,
     /// The address space of init.
     pub(crate) init_mm: ARef<MmWithUser>,
     /// Shared anonymous memory, by id - 1.
     pub(crate) shms: KVVec<ARef<File>>,
-    /// Deleted files, by their number - 1; none where one could not be made.
-    pub(crate) deleted: KVVec<Option<files::Deleted>>,
     /// Open files, by id - 1.
     pub(crate) files: KVVec<ARef<File>>,
     /// Places, by id - 1.
     pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
-    /// Pipes and FIFOs, by id - 1, until all of their ends were opened.
-    pub(crate) pipes: KVVec<pipes::Made>,
     /// Seccomp filters, by id - 1.
     pub(crate) filters: KVVec<Filter>,
-    /// Sockets, until they are as they were.
-    pub(crate) sockets: sockets::Making,
     /// Timers of timer_create(2), by process and ID, until they are armed.
-    pub(crate) timers: RBTree<(i32, i32), timers::Made>,
+    pub(crate) timers: Arc<Mutex<RBTree<(i32, i32), timers::Made>>>,
     /// CPU time of processes, ns, by their pids.
-    pub(crate) cpu_time: RBTree<i32, u64>,
-    /// What tasks share, and who has rebuilt it.
-    owners: RBTree<(Class, u32), Owner>,
-    /// Where that stands in the image.
+    pub(crate) cpu_time: Arc<Mutex<RBTree<i32, u64>>>,
+    /// Held by a thread while it fills a descriptor table of its own: to install
+    /// one may raise a limit of the process for a moment.
+    pub(crate) installing: Arc<Mutex<()>>,
+    /// Where in the image that stands which tasks share.
     defined: Defined,
 }
 
+/// What init alone has of a [`World`] before it creates tasks, or one has as well as
+/// others after that.
+enum Access {
+    Alone(UniqueArc<World>),
+    Shared(Arc<World>),
+}
+
+/// A restart as init sees it, or one of the tasks: what they are rebuilt from, and
+/// what each has for itself.
+pub(crate) struct Restart {
+    /// Why it fails.
+    pub(crate) report: Report,
+    /// Deleted files, by their number - 1; none where one could not be made. Init's.
+    pub(crate) deleted: KVVec<Option<files::Deleted>>,
+    /// Pipes and FIFOs, by id - 1, until all of their ends were opened. Init's.
+    pub(crate) pipes: KVVec<pipes::Made>,
+    /// Sockets, until they are as they were. Init's.
+    pub(crate) sockets: sockets::Making,
+    world: Access,
+    /// The task that has it, none for init.
+    child: Option<Arc<tree::Child>>,
+}
+
+impl Deref for Restart {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        match &self.world {
+            Access::Alone(world) => world,
+            Access::Shared(world) => world,
+        }
+    }
+}
+
 /// The task that has rebuilt something that others share.
-#[derive(Clone)]
 pub(crate) struct Owner {
     /// The task.
     pub(crate) task: ARef<Task>,
@@ -274,7 +305,7 @@ pub(crate) struct Owner {
     pub(crate) mm: u32,
 }
 
-impl Restart {
+impl World {
     /// The open file with this id, none for 0.
     pub(crate) fn file(&self, id: u32) -> Result<Option<ARef<File>>> {
         match id.checked_sub(1) {
@@ -294,27 +325,68 @@ impl Restart {
         Ok(meta.records_from(offset))
     }
 
-    /// Who has rebuilt an object, if somebody has.
-    pub(crate) fn owner(&self, class: Class, id: u32) -> Option<Owner> {
-        self.owners.get(&(class, id)).cloned()
-    }
-
-    /// Says that the current task, that of `part`, is about to rebuild an object.
-    pub(crate) fn own(&mut self, class: Class, id: u32, part: &Part) -> Result {
-        let task: &Task = current!();
-        let owner = Owner {
-            task: task.into(),
-            mm: part.task.mm.get(),
-        };
-        self.owners
-            .try_create_and_insert((class, id), owner, GFP_KERNEL_ACCOUNT)?;
-        Ok(())
-    }
-
     /// The shared memory with this id.
     pub(crate) fn shm(&self, id: u32) -> Result<ARef<File>> {
         let i = id.checked_sub(1).ok_or(EINVAL)?;
         Ok(self.shms.get(i as usize).ok_or(EINVAL)?.clone())
+    }
+}
+
+impl Restart {
+    /// That of a task.
+    pub(crate) fn of_task(world: Arc<World>, child: Arc<tree::Child>) -> Self {
+        Self {
+            child: Some(child),
+            ..Self::with(Access::Shared(world), Report::new("restart"))
+        }
+    }
+
+    fn with(world: Access, report: Report) -> Self {
+        Self {
+            report,
+            deleted: KVVec::new(),
+            pipes: KVVec::new(),
+            sockets: sockets::Making::default(),
+            world,
+            child: None,
+        }
+    }
+
+    /// To add to what the tasks are rebuilt from; `EINVAL` once there are some.
+    pub(crate) fn world_mut(&mut self) -> Result<&mut World> {
+        match &mut self.world {
+            Access::Alone(world) => Ok(world),
+            Access::Shared(_) => Err(EINVAL),
+        }
+    }
+
+    /// For others to have it, too: nothing is added from now on.
+    fn share(self) -> (Self, Arc<World>) {
+        let world: Arc<World> = match self.world {
+            Access::Alone(world) => world.into(),
+            Access::Shared(world) => world,
+        };
+        let shared = Self {
+            world: Access::Shared(world.clone()),
+            ..self
+        };
+        (shared, world)
+    }
+
+    /// The task that rebuilds an object, when it has; none if that is the current one.
+    /// `EINTR`: the restart failed meanwhile, or the current task was killed.
+    pub(crate) fn owner(&self, class: Class) -> Result<Option<Owner>> {
+        self.child.as_ref().ok_or(EINVAL)?.owner(class)
+    }
+
+    /// Waits until the page data of the address space of the current task is next.
+    pub(crate) fn wait_for_data(&self) -> Result {
+        self.child.as_ref().ok_or(EINVAL)?.wait_for_data()
+    }
+
+    /// The page data of that address space has been read.
+    pub(crate) fn data_is_read(&self) -> Result {
+        self.child.as_ref().ok_or(EINVAL)?.data_is_read()
     }
 
     /// Opens and makes what tasks share, in the order of the image, and notes
@@ -329,7 +401,7 @@ impl Restart {
             if fatal_signal_pending() {
                 return Err(EINTR);
             }
-            self.defined.add(&record)?;
+            self.world_mut()?.defined.add(&record)?;
             match record.kind {
                 Kind::File => ret = ret.and(files::restart(self, &record)),
                 Kind::Path => ret = ret.and(fs::restart_path(self, &record)),
@@ -585,40 +657,40 @@ fn run(
         .and_then(|r| r.head().ok())
         .ok_or(EINVAL)?;
     let root_pid = head.root_pid.get();
-    let job = tree::Job::new(Restart {
+    let world = World {
         image,
         job: head,
-        report: r,
-        data,
+        data: Arc::pin_init(new_mutex!(data), GFP_KERNEL_ACCOUNT)?,
         init_mm,
         shms: KVVec::new(),
-        deleted: KVVec::new(),
         files: KVVec::new(),
         paths: KVVec::new(),
-        pipes: KVVec::new(),
         filters: KVVec::new(),
-        sockets: sockets::Making::default(),
-        timers: RBTree::new(),
-        cpu_time: RBTree::new(),
-        owners: RBTree::new(),
+        timers: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,
+        cpu_time: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,
+        installing: Arc::pin_init(new_mutex!(()), GFP_KERNEL_ACCOUNT)?,
         defined: Defined::default(),
-    })?;
+    };
+    let world = Access::Alone(UniqueArc::new(world, GFP_KERNEL_ACCOUNT)?);
+    let mut rs = Restart::with(world, r);
 
-    let ret = job.with(Restart::prepare);
-    let ret = ret.and_then(|()| tree::restart(&job));
-    // Those who are not done with the restart yet have no need of it any more.
-    let mut rs = job.state.lock().take().ok_or(ESRCH)?;
+    let mut ret = rs.prepare().map(|()| 0);
+    if ret.is_ok() {
+        let (shared, world) = rs.share();
+        rs = shared;
+        ret = tree::restart(&mut rs, world);
+    }
     let ret = ret.map_err(|e| match e {
         // What a task met while it read page data.
         e if e == EBADMSG => {
-            let offset = rs.data.last_chunk(&rs.image.header);
+            let offset = rs.data.lock().last_chunk(&rs.image.header);
             damaged(&mut rs.report, offset)
         }
         e if e == ENODATA => short(&mut rs.report, e),
         e => e,
     });
     if let Ok(tasks) = &ret {
-        rs.data.stream.commit();
+        rs.data.lock().stream.commit();
         args.root_pid = root_pid;
         args.tasks = *tasks;
         args.image_bytes = image_len;

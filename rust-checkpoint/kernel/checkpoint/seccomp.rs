@@ -202,6 +202,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     );
     match made {
         Ok(filter) => rs
+            .world_mut()?
             .filters
             .push(filter, GFP_KERNEL_ACCOUNT)
             .map_err(Into::into),

@@ -104,14 +104,13 @@ pub(crate) fn checkpoint_actions(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> R
 /// first, or actions of its own.
 pub(crate) fn restart_actions(rs: &mut Restart, part: &Part, newborn: &Newborn) -> Result {
     let id = part.task.sighand.get();
-    if let Some(owner) = rs.owner(Class::Sighand, id) {
+    if let Some(owner) = rs.owner(Class::Sighand)? {
         // clone(2) asks the same.
         if owner.mm != part.task.mm.get() {
             return Err(EINVAL);
         }
         return signal::share_actions(newborn, &owner.task);
     }
-    rs.own(Class::Sighand, id, part)?;
     let image = rs.image.clone();
     let meta = image.meta();
     let record = rs.defined_at(&meta, Class::Sighand, id)?.next();
@@ -300,9 +299,12 @@ pub(crate) fn restart_pending(rs: &mut Restart, part: &Part) -> Result {
             let info = Siginfo(bytes.try_into().map_err(|_| EINVAL)?);
             infos.push(info, GFP_KERNEL_ACCOUNT)?;
         }
-        let of_timers = timers::pending(rs, part, queue)?;
+        let made = rs.timers.clone();
+        let made = made.lock();
+        let of_timers = timers::pending(rs, &made, part, queue)?;
         let queued = signal::queue(queue, &infos, head.set.get(), &of_timers);
         drop(of_timers);
+        drop(made);
         queued.map_err(|e| {
             rs.report.error(
                 Item {

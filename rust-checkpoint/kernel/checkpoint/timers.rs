@@ -65,6 +65,7 @@ use kernel::{
         },
     },
     prelude::*,
+    rbtree::RBTree,
     task::Task, //
 };
 use zerocopy::IntoBytes;
@@ -248,7 +249,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             state,
             queued: Cell::new(false),
         };
-        rs.timers.try_create_and_insert(
+        rs.timers.lock().try_create_and_insert(
             (part.task.tgid.get(), state.id),
             made,
             GFP_KERNEL_ACCOUNT,
@@ -258,9 +259,11 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     Ok(())
 }
 
-/// The signals of timers that were pending in a queue of the current task.
+/// The signals of timers that were pending in a queue of the current task, of the
+/// timers that were made.
 pub(crate) fn pending<'a>(
-    rs: &'a Restart,
+    rs: &Restart,
+    timers: &'a RBTree<(i32, i32), Made>,
     part: &Part,
     queue: Queue,
 ) -> Result<KVVec<TimerSignal<'a>>> {
@@ -274,7 +277,7 @@ pub(crate) fn pending<'a>(
             continue;
         }
         let key = (part.task.tgid.get(), saved.timer.get());
-        let made = rs.timers.get(&key).ok_or(EINVAL)?;
+        let made = timers.get(&key).ok_or(EINVAL)?;
         let state = &made.state;
         let for_thread = state.notify & timer::SIGEV_THREAD_ID != 0;
         let here = match queue {
@@ -300,9 +303,10 @@ pub(crate) fn pending<'a>(
 }
 
 /// Has all timers of the job go on, by init.
-pub(crate) fn release(rs: &mut Restart) {
+pub(crate) fn release(rs: &Restart) {
     let now = Clocks::now();
-    for (_, made) in core::mem::take(&mut rs.timers).iter_mut() {
+    let mut timers = core::mem::take(&mut *rs.timers.lock());
+    for (_, made) in timers.iter_mut() {
         let state = &mut made.state;
         if let Some(clock) = Clock::from_id(state.base) {
             state.expires = state.expires.saturating_add(begin(&rs.job, &now, clock));

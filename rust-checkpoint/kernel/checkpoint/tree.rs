@@ -4,11 +4,18 @@
 //!
 //! Each task is created by its parent, so that the tree is real: init creates
 //! those that were its children, and each of them, before it does anything
-//! else, its own. Then they rebuild themselves one after the other, for the
-//! page data comes in the order of the image; a process that has its memory
-//! creates its threads, which rebuild what is theirs. All wait at a barrier. When all
-//! are there init gives them their process groups, sessions and registers and
-//! lets them go. If anything fails before, all of them are killed and reaped.
+//! else, its own. Then it rebuilds itself, at the same time as the others; a
+//! process that has its memory creates its threads, and once it is done these
+//! rebuild what is theirs. All wait at a barrier. When all are there init gives
+//! them their process groups, sessions and registers and lets them go. If anything
+//! fails before, all of them are killed and reaped.
+//!
+//! Tasks wait for each other in three cases: who shares something for the one who
+//! rebuilds it, a thread for the leader of its process, and whoever reads page data
+//! for the one whose data comes before, for it is in the order of the image. The
+//! tasks have an order ([`build_order`]) in which all of these come before those
+//! that wait for them. Thus there is always one that waits for nobody; and the first
+//! one in this order that fails is the one that is reported, whichever fails first.
 //!
 //! A process group or session whose leader is gone keeps its number as long as
 //! it has members. A task stands in for that leader until they have joined.
@@ -22,14 +29,18 @@ use crate::{
             Kind, //
         },
     },
+    objhash::Class,
     report::{
         Item,
-        Object, //
+        Object,
+        Report, //
     },
     restart::{
         Image,
+        Owner,
         Part,
-        Restart, //
+        Restart,
+        World, //
     },
     sockets,
     task,
@@ -84,7 +95,7 @@ pub(crate) struct Job {
     /// What they are rebuilt from, until they have been: a task that waits in vfork(2) must
     /// not keep files open that it does not have.
     #[pin]
-    pub(crate) state: Mutex<Option<Restart>>,
+    world: Mutex<Option<Arc<World>>>,
     /// They themselves, in the order of the image, as long as they are created.
     #[pin]
     children: Mutex<KVVec<Arc<Child>>>,
@@ -98,10 +109,10 @@ pub(crate) struct Job {
 
 impl Job {
     /// A restart without tasks yet.
-    pub(crate) fn new(restart: Restart) -> Result<Arc<Self>> {
+    fn new(world: Arc<World>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                state <- kernel::new_mutex!(Some(restart)),
+                world <- kernel::new_mutex!(Some(world)),
                 children <- kernel::new_mutex!(KVVec::new()),
                 end <- Event::new(),
                 go <- Event::new(),
@@ -113,32 +124,55 @@ impl Job {
 }
 
 impl Job {
-    /// Calls `f` with what the tasks are rebuilt from.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Restart) -> Result<R>) -> Result<R> {
-        let mut state = self.state.lock();
-        f((*state).as_mut().ok_or(ESRCH)?)
+    /// What the tasks are rebuilt from.
+    fn world(&self) -> Result<Arc<World>> {
+        self.world.lock().clone().ok_or(ESRCH)
     }
 
-    /// The image.
-    fn image(&self) -> Result<Arc<Image>> {
-        self.with(|rs| Ok(rs.image.clone()))
+    /// `EINTR` where it was given up.
+    fn go_on(&self) -> Result {
+        match self.aborted.load(Acquire) {
+            0 => Ok(()),
+            _ => Err(EINTR),
+        }
     }
+}
 
-    /// Reports something about a task, or about the job.
-    fn error(&self, subject: Option<(i32, [u8; 16])>, item: Item<'_>, e: Error) -> Error {
-        self.with(|rs| {
-            rs.report.subject(subject);
-            Ok(rs.report.error(item, e))
+/// From which tasks one has what it shares; positions of those that rebuild it. None for
+/// what it rebuilds itself, and for what it does not have.
+#[derive(Clone, Copy, Default)]
+struct Sources {
+    mm: Option<usize>,
+    sighand: Option<usize>,
+    files: Option<usize>,
+    fs: Option<usize>,
+    io: Option<usize>,
+}
+
+impl Sources {
+    fn of(&mut self, class: Class) -> Result<&mut Option<usize>> {
+        Ok(match class {
+            Class::Mm => &mut self.mm,
+            Class::Sighand => &mut self.sighand,
+            Class::FdTable => &mut self.files,
+            Class::Fs => &mut self.fs,
+            Class::IoContext => &mut self.io,
+            _ => return Err(EINVAL),
         })
-        .unwrap_or(e)
     }
 }
 
 /// A task that rebuilds itself.
 #[pin_data]
-struct Child {
+pub(crate) struct Child {
     job: Arc<Job>,
     part: Part,
+    /// From whom it has what it shares.
+    sources: Sources,
+    /// Position of the task whose page data comes after its own.
+    next: Option<usize>,
+    /// Position of the leader of its thread group.
+    leader: Option<usize>,
     /// Positions of its children among those of the job. References would be
     /// dropped one within the other, on a stack that has an end.
     kids: KVVec<usize>,
@@ -147,9 +181,16 @@ struct Child {
     /// Its children were created, or one could not be.
     #[pin]
     born: Event,
-    /// It may rebuild itself.
+    /// They all were.
+    has_children: Atomic<u32>,
+    /// The task as it has found itself, maybe before who created it has.
+    own: SetOnce<ARef<Task>>,
+    /// Its page data is next.
     #[pin]
     turn: Event,
+    /// It has what it shares, but for its I/O context.
+    #[pin]
+    built: Event,
     /// It waits at the barrier, or failed.
     #[pin]
     done: Event,
@@ -167,6 +208,9 @@ struct Child {
     attached: Event,
     /// 0 or a negative errno.
     result: Atomic<i32>,
+    /// Why it failed.
+    #[pin]
+    report: Mutex<Option<Report>>,
     /// The value of the register that the kernel overwrites on the way out.
     ax: Atomic<u64>,
 }
@@ -183,11 +227,13 @@ impl Child {
         self.part.task.pid.get()
     }
 
-    /// Creates the task, as a child of the current one.
-    fn create(self: &Arc<Self>) -> Result {
-        let pid = self.pid();
-        let image = self.job.image()?;
-        let pids = self.part.pids(&image.meta())?;
+    fn subject(&self) -> Option<(i32, [u8; 16])> {
+        Some((self.pid(), self.part.task.comm))
+    }
+
+    /// Creates the task, as a child of the current one, which reports why that fails.
+    fn create(self: &Arc<Self>, rs: &mut Restart) -> Result {
+        let pids = self.part.pids(&rs.image.meta())?;
         let what = match () {
             () if !self.part.is_group_leader() => What::Thread,
             () if self.part.is_init() && !self.first_of_ns => What::InitOfPidNs,
@@ -199,8 +245,10 @@ impl Child {
             } else {
                 "could not be created with its pid"
             };
-            self.job.error(
-                Some((pid, self.part.task.comm)),
+            rs.report.subject(self.subject());
+            // Whoever is being killed creates nobody.
+            let e = if e == ERESTARTNOINTR { EINTR } else { e };
+            rs.report.error(
                 Item {
                     object: Object::Task,
                     kind: "pid",
@@ -228,19 +276,20 @@ impl Child {
         Ok(kids)
     }
 
-    fn create_threads(&self) -> Result {
-        self.kids(true)?.iter().try_for_each(Child::create)
+    fn create_threads(&self, rs: &mut Restart) -> Result {
+        let threads = self.kids(true)?;
+        threads.iter().try_for_each(|thread| thread.create(rs))
     }
 
     /// Creates its children: those that are in a pid namespace which it has made
     /// for them after the others, their init first.
-    fn create_children(&self) -> Result {
+    fn create_children(&self, rs: &mut Restart) -> Result {
         let own = self.part.task.children_ns;
         let kids = self.kids(false)?;
         let in_own = |kid: &&Arc<Child>| own != 0 && kid.part.task.pid_ns == own;
         kids.iter()
             .filter(|k| !in_own(k))
-            .try_for_each(Child::create)?;
+            .try_for_each(|kid| kid.create(rs))?;
         if own == 0 {
             return Ok(());
         }
@@ -249,51 +298,79 @@ impl Child {
         kids.iter()
             .filter(in_own)
             .filter(init)
-            .try_for_each(Child::create)?;
+            .try_for_each(|kid| kid.create(rs))?;
         let mut others = kids.iter().filter(in_own).filter(|k| !init(k));
-        others.try_for_each(Child::create)
+        others.try_for_each(|kid| kid.create(rs))
     }
 
     /// Creates its children and rebuilds itself.
-    fn build(&self, newborn: &mut Newborn) -> Result {
+    fn build(&self, rs: &mut Restart, newborn: &mut Newborn) -> Result {
         if !self.part.is_group_leader() {
             self.born.happen_for_all();
-            return self.rebuild(newborn, task::restart_thread);
+            // What belongs to the process comes first, and may be more than it will be
+            // allowed to have.
+            let leader = self.leader.and_then(|at| self.other(Some(at)));
+            leader.ok_or(EINVAL)?.wait_done()?;
+            rs.report.subject(self.subject());
+            task::restart_thread(rs, &self.part, newborn)?;
+            self.built.happen_for_all();
+            return Ok(());
         }
         // Init's descriptors are not for the job, and one of them may be the
         // other end of the pipe that the image comes from.
-        let created = new_table_for_current().and_then(|()| self.create_children());
-        if let Err(e) = created {
-            self.result.store(e.to_errno(), Release);
-        }
+        new_table_for_current()?;
+        self.create_children(rs)?;
+        self.has_children.store(1, Release);
         self.born.happen_for_all();
-        created?;
+        self.job.go_on()?;
+        rs.report.subject(self.subject());
         if self.part.is_zombie() {
-            return self.rebuild(newborn, zombie::restart);
+            return zombie::restart(rs, &self.part, newborn);
         }
-        self.rebuild(newborn, task::restart)?;
-        self.create_threads()?;
-        self.rebuild(newborn, task::restart_rights)
+        task::restart(rs, &self.part, newborn)?;
+        self.built.happen_for_all();
+        self.create_threads(rs)?;
+        task::restart_rights(rs, &self.part, newborn)
     }
 
-    /// Rebuilds the task when it is its turn.
-    fn rebuild(
-        &self,
-        newborn: &mut Newborn,
-        restart: fn(&mut Restart, &Part, &mut Newborn) -> Result,
-    ) -> Result {
-        self.turn.wait_killable()?;
-        if self.job.aborted.load(Acquire) != 0 {
-            return Err(EINTR);
+    /// Waits until the task is done, for another one of the job.
+    fn wait_done(&self) -> Result {
+        self.done.wait_killable().map_err(|_| EINTR)?;
+        self.job.go_on()?;
+        // That one says why.
+        self.result().map_err(|_| EINTR)
+    }
+
+    /// See [`Restart::owner`].
+    pub(crate) fn owner(&self, class: Class) -> Result<Option<Owner>> {
+        let Some(at) = *{ self.sources }.of(class)? else {
+            return Ok(None);
+        };
+        let other = self.other(Some(at)).ok_or(ESRCH)?;
+        if class == Class::IoContext {
+            other.wait_done()?;
+        } else {
+            other.built.wait_killable().map_err(|_| EINTR)?;
+            self.job.go_on()?;
         }
-        let part = &self.part;
-        self.job.with(|rs| {
-            rs.report
-                .subject(Some((part.task.pid.get(), part.task.comm)));
-            restart(rs, part, newborn)?;
-            rs.report.subject(None);
-            Ok(())
-        })
+        Ok(Some(Owner {
+            task: other.own.as_ref().ok_or(ESRCH)?.clone(),
+            mm: other.part.task.mm.get(),
+        }))
+    }
+
+    /// See [`Restart::wait_for_data`].
+    pub(crate) fn wait_for_data(&self) -> Result {
+        self.turn.wait_killable().map_err(|_| EINTR)?;
+        self.job.go_on()
+    }
+
+    /// See [`Restart::data_is_read`].
+    pub(crate) fn data_is_read(&self) -> Result {
+        if let Some(at) = self.next {
+            self.other(Some(at)).ok_or(ESRCH)?.turn.happen_for_all();
+        }
+        Ok(())
     }
 }
 
@@ -324,7 +401,9 @@ impl Child {
     /// What follows the barrier, for one that goes to user mode.
     fn leave(self: &Arc<Self>, newborn: &mut Newborn, kid: Option<&Child>) -> Result {
         // Nothing before this point was visible, everything after it is.
-        self.job.with(|rs| task::release(rs, &self.part))?;
+        let rs = Restart::of_task(self.job.world()?, self.clone());
+        task::release(&rs, &self.part)?;
+        drop(rs);
         match kid {
             Some(kid) => self.wait_in_vfork(newborn, kid)?,
             None => self.wait_attached(),
@@ -342,10 +421,20 @@ impl Body for Child {
     fn run(self: Arc<Self>, newborn: &mut Newborn) -> Next {
         // Init may let go of all of them, should it die, before this one has looked.
         let kid = self.other(self.vfork);
-        let ret = self.build(newborn);
+        let task: &Task = current!();
+        self.own.populate(task.into());
+        let ret = self.job.world().and_then(|world| {
+            let mut rs = Restart::of_task(world, self.clone());
+            let ret = self.build(&mut rs, newborn);
+            if ret.is_err() {
+                *self.report.lock() = Some(rs.report);
+            }
+            ret
+        });
         let ok = ret.is_ok();
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);
+        self.born.happen_for_all();
         self.done.happen_for_all();
         let (barrier, mut next) = match self.part.is_dead() {
             true => (&self.job.end, None),
@@ -395,10 +484,10 @@ struct Holder {
 }
 
 impl Holder {
-    fn create(self: &Arc<Self>) -> Result {
+    fn create(self: &Arc<Self>, rs: &mut Restart) -> Result {
         let task = clone_with_pid(self.clone(), &[self.pid], What::Process).map_err(|e| {
-            self.job.error(
-                None,
+            rs.report.subject(None);
+            rs.report.error(
                 Item {
                     object: Object::Job,
                     kind: "pid",
@@ -436,6 +525,8 @@ struct Tree {
     order: KVVec<usize>,
     /// How many of `order` are children of init.
     roots: usize,
+    /// Positions in `children`: those who are waited for before those who wait.
+    build: KVVec<usize>,
     /// Positions in `children`, by pid.
     by_pid: RBTree<i32, usize>,
     /// Those who stand for leaders that are gone.
@@ -630,6 +721,68 @@ impl Kids {
     }
 }
 
+/// The order in which tasks wait for each other: processes in that of their address
+/// spaces, which is that of the page data, and each with its threads after it.
+fn build_order(parts: &[Part], kids: &Kids) -> Result<KVVec<usize>> {
+    let mut leaders = KVVec::new();
+    for (i, part) in parts.iter().enumerate() {
+        if part.is_group_leader() {
+            leaders.push(
+                (part.task.mm.get(), part.task.pid.get(), i),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+        }
+    }
+    leaders.sort_unstable();
+    let mut order = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
+    for &(_, _, leader) in &leaders {
+        order.push(leader, GFP_KERNEL_ACCOUNT)?;
+        for &kid in kids.of(leader) {
+            if parts.get(kid).is_some_and(|kid| !kid.is_group_leader()) {
+                order.push(kid, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+    }
+    Ok(order)
+}
+
+/// From whom each task has what it shares: from the first one that has it.
+fn sources(parts: &[Part], order: &[usize], meta: &Meta<'_>) -> Result<KVVec<Sources>> {
+    let mut first = RBTree::new();
+    let mut all = KVVec::new();
+    all.resize(parts.len(), Sources::default(), GFP_KERNEL_ACCOUNT)?;
+    for &i in order {
+        let part = parts.get(i).ok_or(EINVAL)?;
+        if part.is_zombie() {
+            continue;
+        }
+        let task = &part.task;
+        let mut has = [
+            (Class::Mm, task.mm.get()),
+            (Class::Sighand, task.sighand.get()),
+            (Class::FdTable, 0),
+            (Class::Fs, 0),
+            (Class::IoContext, 0),
+        ];
+        if !part.is_leader_gone() {
+            let attr: wire::Attr = part.record(meta, Kind::Attr)?.head().map_err(|_| EINVAL)?;
+            let [_, _, files, fs, io] = &mut has;
+            files.1 = task.files.get();
+            fs.1 = task.fs.get();
+            io.1 = attr.io_context.get();
+        }
+        for key in has.into_iter().filter(|(_, id)| *id != 0) {
+            match first.get(&key) {
+                Some(&owner) => *all.get_mut(i).ok_or(EINVAL)?.of(key.0)? = Some(owner),
+                None => {
+                    first.try_create_and_insert(key, i, GFP_KERNEL_ACCOUNT)?;
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
 impl Tree {
     /// Builds the tree; `EINVAL` where parents go in a circle, or tasks
     /// contradict each other.
@@ -677,21 +830,49 @@ impl Tree {
             return Err(EINVAL);
         }
 
+        let build = build_order(&parts, &kids)?;
+        let sources = sources(&parts, &build, meta)?;
+        // Who reads page data comes after whom.
+        let mut readers = KVVec::new();
+        for &i in &build {
+            let part = parts.get(i).ok_or(EINVAL)?;
+            let own = sources.get(i).is_some_and(|s| s.mm.is_none());
+            if own && part.task.mm != 0 && !part.is_zombie() {
+                readers.push(i, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        let first_reader = readers.first().copied();
+        let mut after = RBTree::new();
+        for pair in readers.windows(2) {
+            if let [reader, next] = *pair {
+                after.try_create_and_insert(reader, next, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+
         let mut children = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
         let mut family = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
         let by_pid = kids.by_pid;
         for (i, (part, kids)) in Iterator::zip(parts.into_iter(), kids.of).enumerate() {
             let vfork = by_pid.get(&part.task.vfork.get()).copied();
             let waiter = waiters.get(&i).copied();
+            let next = after.get(&i).copied();
+            let sources = sources.get(i).copied().ok_or(EINVAL)?;
+            let leader = by_pid.get(&part.task.tgid.get()).copied();
             let first_of_ns = part.is_init() && made_for.get(&part.task.pid.get()).is_some();
             let child = Arc::pin_init(
                 pin_init!(Child {
                     job: job.clone(),
                     part,
+                    sources,
+                    next,
+                    leader,
                     kids,
                     task: SetOnce::new(),
+                    own: SetOnce::new(),
                     born <- Event::new(),
+                    has_children: Atomic::new(0),
                     turn <- Event::new(),
+                    built <- Event::new(),
                     done <- Event::new(),
                     gone <- Event::new(),
                     first_of_ns,
@@ -699,6 +880,7 @@ impl Tree {
                     waiter,
                     attached <- Event::new(),
                     result: Atomic::new(0),
+                    report <- kernel::new_mutex!(None),
                     ax: Atomic::new(0),
                 }),
                 GFP_KERNEL_ACCOUNT,
@@ -707,10 +889,14 @@ impl Tree {
             children.push(child, GFP_KERNEL_ACCOUNT)?;
         }
         *job.children.lock() = family;
+        if let Some(first) = first_reader.and_then(|i| children.get(i)) {
+            first.turn.happen_for_all();
+        }
         Ok(Self {
             children,
             order,
             roots,
+            build,
             by_pid,
             holders,
         })
@@ -726,41 +912,41 @@ impl Tree {
         self.children.get(*self.by_pid.get(&pid)?)
     }
 
-    /// Creates all tasks and has them rebuild themselves.
-    fn build(&self) -> Result {
+    /// Creates all tasks and waits until they have rebuilt themselves.
+    fn build(&self, rs: &mut Restart) -> Result {
         for holder in &self.holders {
-            holder.create()?;
+            holder.create(rs)?;
         }
         for child in self.in_order().take(self.roots) {
-            child.create()?;
+            child.create(rs)?;
         }
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
             child.born.wait_killable().map_err(|_| EINTR)?;
-            child.result()?;
-        }
-        // Page data is in the order of the address spaces. Of those that share
-        // something the first one here rebuilds it.
-        let mut leaders = KVVec::new();
-        for child in self.children.iter().filter(|c| c.part.is_group_leader()) {
-            leaders.push(child, GFP_KERNEL_ACCOUNT)?;
-        }
-        leaders.sort_unstable_by_key(|c| (c.part.task.mm.get(), c.pid()));
-        for leader in leaders {
-            let threads = leader.kids(true)?;
-            for child in Iterator::chain(core::iter::once(leader), &threads) {
-                child.turn.happen_for_all();
-                child.done.wait_killable().map_err(|_| EINTR)?;
-                child.result()?;
+            // Nobody is waited for who is not there.
+            if child.has_children.load(Acquire) == 0 {
+                self.check(child, rs)?;
             }
+        }
+        for child in self.build.iter().filter_map(|&i| self.children.get(i)) {
+            child.done.wait_killable().map_err(|_| EINTR)?;
+            self.check(child, rs)?;
         }
         Ok(())
     }
 
+    /// Whether a task has failed; then what it reports is why the restart does.
+    fn check(&self, child: &Child, rs: &mut Restart) -> Result {
+        child.result().inspect_err(|_| {
+            if let Some(report) = child.report.lock().take() {
+                rs.report.append(report);
+            }
+        })
+    }
+
     /// All tasks wait at the barrier: the last that can fail.
-    fn settle(&self, job: &Job, image: &Image, meta: &Meta<'_>) -> Result {
-        let mut state = job.state.lock();
-        let rs = (*state).as_mut().ok_or(ESRCH)?;
-        rs.data.finish(&image.header, &mut rs.report)?;
+    fn settle(&self, job: &Job, rs: &mut Restart, image: &Image, meta: &Meta<'_>) -> Result {
+        let data = rs.data.clone();
+        data.lock().finish(&image.header, &mut rs.report)?;
         for child in self.in_order() {
             let part = &child.part;
             let task = child.task.as_ref().ok_or(ESRCH)?;
@@ -875,6 +1061,7 @@ impl Tree {
         }
         for child in &self.children {
             child.turn.happen_for_all();
+            child.built.happen_for_all();
         }
         job.end.happen_for_all();
         job.go.happen_for_all();
@@ -908,12 +1095,15 @@ impl Tree {
 
 /// Creates the tasks of an image and lets them go; all or nothing. Returns how
 /// many there are.
-pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
-    let image = job.image()?;
+pub(crate) fn restart(rs: &mut Restart, world: Arc<World>) -> Result<u64> {
+    let image = rs.image.clone();
     let meta = image.meta();
-    let tree = Tree::new(job, &meta)?;
+    let job = Job::new(world)?;
+    let tree = Tree::new(&job, &meta)?;
 
-    let ret = tree.build().and_then(|()| tree.settle(job, &image, &meta));
+    let ret = tree
+        .build(rs)
+        .and_then(|()| tree.settle(&job, rs, &image, &meta));
     match ret {
         Ok(()) => {
             job.go.happen_for_all();
@@ -924,8 +1114,11 @@ pub(crate) fn restart(job: &Arc<Job>) -> Result<u64> {
                 }
             }
         }
-        Err(_) => tree.abort(job),
+        Err(_) => tree.abort(&job),
     }
+    // Those who are not done with the restart yet have no need of it any more.
+    let world = job.world.lock().take();
+    drop(world);
     // They have the job, and it has them.
     let family = core::mem::take(&mut *job.children.lock());
     drop(family);

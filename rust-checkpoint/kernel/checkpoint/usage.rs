@@ -107,8 +107,16 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         }
     }
     let process = part.task.tgid.get();
-    let before = rs.cpu_time.get(&process).copied().unwrap_or(0);
+    let mut cpu_time = rs.cpu_time.lock();
+    let before = cpu_time.get(&process).copied().unwrap_or(0);
     let total = before.saturating_add(used);
+    match cpu_time.get_mut(&process) {
+        Some(time) => *time = total,
+        None => {
+            cpu_time.try_create_and_insert(process, total, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+    drop(cpu_time);
     if total > i64::MAX as u64 {
         return Err(rs.report.error(
             Item {
@@ -120,13 +128,6 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             },
             EINVAL,
         ));
-    }
-    match rs.cpu_time.get_mut(&process) {
-        Some(time) => *time = total,
-        None => {
-            rs.cpu_time
-                .try_create_and_insert(process, total, GFP_KERNEL_ACCOUNT)?;
-        }
     }
     Ok(())
 }
