@@ -309,18 +309,19 @@ impl<'a> Freezer<'a> {
 
     /// Waits until nobody who was asked is still on the way.
     fn wait(&mut self, report: &mut Report) -> Result {
-        // Those in front have arrived; all are looked at again at the end, for
-        // one that was stopped may have been continued.
-        let mut first = 0;
+        // The one that was asked last is waited for first: when it has arrived, so have
+        // the others, as a rule. Those behind have arrived; all are looked at again at
+        // the end, for one that was stopped may have been continued.
+        let mut behind = self.held.len();
         loop {
-            let late = |from| {
+            let late = |behind| {
                 let late = |(_, h): &(usize, &Held)| !h.is_settled();
-                self.held.iter().enumerate().skip(from).find(late)
+                self.held.iter().enumerate().take(behind).rfind(late)
             };
-            let Some((at, late)) = late(first).or_else(|| late(0)) else {
+            let Some((at, late)) = late(behind).or_else(|| late(self.held.len())) else {
                 break;
             };
-            first = at;
+            behind = at + 1;
             let left = self.deadline.saturating_sub(clocks().0);
             if left <= 0 {
                 let mut wchan = [0; WCHAN_LEN];
@@ -336,13 +337,14 @@ impl<'a> Freezer<'a> {
                     ETIMEDOUT,
                 ));
             }
-            // Woken for each task that arrives; looks again at least every
-            // 10 ms for those that job control stops meanwhile.
+            // Woken when it arrives; looks again at least every 10 ms for those that
+            // job control stops meanwhile.
             let jiffies = core::cmp::min(
                 msecs_to_jiffies((left / 1_000_000).clamp(1, 10_000) as u32),
                 msecs_to_jiffies(10),
             ) as Jiffies;
-            if self.lot.arrived().wait_killable_timeout(jiffies).is_err() {
+            let arrived = late.ticket.arrived();
+            if arrived.wait_killable_timeout(jiffies).is_err() {
                 return Err(interrupted(report));
             }
         }
@@ -385,10 +387,7 @@ impl<'a> Freezer<'a> {
                 ETIMEDOUT,
             ));
         }
-        match self.lot.arrived().wait_killable_timeout(1) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(interrupted(report)),
-        }
+        self.lot.pause().map_err(|_| interrupted(report))
     }
 
     /// The tasks that stand still, in ascending order of their pids.

@@ -28,8 +28,6 @@ use crate::{
 #[pin_data]
 pub struct Lot {
     #[pin]
-    arrived: Event,
-    #[pin]
     released: Event,
 }
 
@@ -38,16 +36,17 @@ impl Lot {
     pub fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                arrived <- Event::new(),
                 released <- Event::new(),
             }),
             GFP_KERNEL_ACCOUNT,
         )
     }
 
-    /// Happens once for each ticket that is no longer [`State::Queued`].
-    pub fn arrived(&self) -> &Event {
-        &self.arrived
+    /// Sleeps for a moment, where there is nothing to wait for by name. `EINTR`: a fatal
+    /// signal came.
+    pub fn pause(&self) -> Result {
+        // Only the caller lets them go.
+        self.released.wait_killable_timeout(1).map(|_| ())
     }
 
     /// Lets every task go that waits here or will come to wait here.
@@ -95,6 +94,9 @@ pub struct Ticket {
     lot: Arc<Lot>,
     task: ARef<Task>,
     state: Atomic<u32>,
+    // One each: who waits for many is not woken by each of them.
+    #[pin]
+    arrived: Event,
 }
 
 // SAFETY: `work` is only touched by the task-work code, which synchronizes;
@@ -116,6 +118,7 @@ impl Ticket {
                 lot,
                 task,
                 state: Atomic::new(QUEUED),
+                arrived <- Event::new(),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -163,6 +166,11 @@ impl Ticket {
         }
     }
 
+    /// Happens once, when it is no longer [`State::Queued`].
+    pub fn arrived(&self) -> &Event {
+        &self.arrived
+    }
+
     /// Has a parked task stay until it is let go, even when it is killed, so
     /// that its structures may be read. False when it is not parked.
     pub fn keep(&self) -> bool {
@@ -181,13 +189,13 @@ impl Ticket {
 
         if exiting {
             self.state.store(EXITING, Release);
-            self.lot.arrived.happen();
+            self.arrived.happen();
             return;
         }
         // SAFETY: called by the current task at its task-work point.
         unsafe { bindings::arch_checkpoint_park() };
         self.state.store(PARKED, Release);
-        self.lot.arrived.happen();
+        self.arrived.happen();
         if self.lot.released.wait_killable().is_ok() {
             self.state.store(GONE, Release);
         } else if self.state.cmpxchg(PARKED, KILLED, Full).is_err() {
