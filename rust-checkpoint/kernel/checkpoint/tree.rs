@@ -441,6 +441,9 @@ impl Body for Child {
             false => (&self.job.go, Some(Next::UserMode)),
         };
         if !ok {
+            // It dies when init has seen why, and no other thread of its process before
+            // that.
+            barrier.wait();
             next = None;
         } else if barrier.wait_killable().is_err() {
             // Killed, and init may be setting its registers: it dies when that
