@@ -338,6 +338,7 @@ int checkpoint_peek_socket(struct file *file, struct pid_namespace *ns,
 			   checkpoint_message_fn fn, void *arg);
 int checkpoint_new_sockets(struct file **ends, int type, bool pair);
 struct pid *checkpoint_exited_pid(pid_t nr);
+int checkpoint_connect_socket(struct file *from, struct file *to);
 int checkpoint_fill_socket(struct file *from, struct file *to,
 			   const struct checkpoint_message *m,
 			   struct pid *exited);

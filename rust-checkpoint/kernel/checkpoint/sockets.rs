@@ -460,6 +460,8 @@ struct Made {
     /// The other end, until it is known which socket that is, or as long as
     /// there is something to be sent from it.
     other: Option<ARef<File>>,
+    /// It is, or was, one end of a connection.
+    connected: bool,
     /// Nobody has the other end.
     gone: bool,
     /// Somebody has it.
@@ -484,6 +486,11 @@ impl Making {
         }
     }
 }
+
+const CANT: files::Refusal = (
+    "it can't be made",
+    "look at limits of open files and memory",
+);
 
 fn failed(rs: &mut Restart, name: &[u8], refusal: files::Refusal, e: Error) -> Error {
     files::failed(rs, "socket", name, refusal, e)
@@ -516,10 +523,6 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     }
     let id = u32::try_from(rs.sockets.sockets.len())? + 1;
     let (kind, peer) = (head.kind.get(), head.peer.get());
-    let cant = (
-        "it can't be made",
-        "look at limits of open files and memory",
-    );
     let (file, other) = if peer != 0 {
         let first = rs.sockets.get_mut(peer)?;
         if first.kind != kind || first.gone {
@@ -528,10 +531,10 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         first.peer = id;
         (first.other.take().ok_or(EINVAL)?, None)
     } else if flags & socket_flags::CONNECTED != 0 {
-        let [file, other] = socket::create_pair(kind).map_err(|e| failed(rs, b"", cant, e))?;
+        let [file, other] = socket::create_pair(kind).map_err(|e| failed(rs, b"", CANT, e))?;
         (file, Some(other))
     } else {
-        let file = socket::create(kind).map_err(|e| failed(rs, b"", cant, e))?;
+        let file = socket::create(kind).map_err(|e| failed(rs, b"", CANT, e))?;
         (file, None)
     };
     socket::set_owner(&file, head.uid.get(), head.gid.get(), head.mode.get()).map_err(|e| {
@@ -546,6 +549,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         kind,
         peer,
         other,
+        connected: flags & socket_flags::CONNECTED != 0,
         gone: flags & socket_flags::PEER_GONE != 0,
         given: false,
     };
@@ -558,7 +562,21 @@ pub(crate) fn restart_data(rs: &mut Restart, record: &Record<'_>) -> Result {
     let head: wire::SocketData = record.head().map_err(|_| EINVAL)?;
     let (to, from) = (head.to.get(), head.from.get());
     let made = rs.sockets.get(to)?;
-    if made.peer != from || (from == 0 && !made.gone) {
+    if made.peer != from {
+        return Err(EINVAL);
+    }
+    // Connected to nothing any more: another one that it had been connected to was still
+    // to it, has sent, and is gone.
+    if !made.connected && !made.gone {
+        if made.kind != wire::SOCKET_DGRAM {
+            return Err(EINVAL);
+        }
+        let sender = socket::create_sender(made.kind, &made.file);
+        let sender = sender.map_err(|e| failed(rs, b"", CANT, e))?;
+        let made = rs.sockets.get_mut(to)?;
+        made.gone = true;
+        made.other = Some(sender);
+    } else if from == 0 && !made.gone {
         return Err(EINVAL);
     }
     if head.flags.get() & socket_data_flags::EXITED != 0 {

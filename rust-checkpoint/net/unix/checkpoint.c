@@ -517,11 +517,17 @@ static bool checkpoint_may_send_as(kuid_t uid, kgid_t gid)
 	       gid_eq(gid, cred->sgid) || ns_capable(cred->user_ns, CAP_SETGID);
 }
 
-/* Sends as send(2) does; the buffer may take what the caller could set it to. */
-static int checkpoint_send(struct sock *sk, const struct checkpoint_message *m)
+/*
+ * Sends as send(2) does; the buffer may take what the caller could set it to,
+ * and @other as many messages as there were: net.unix.max_dgram_qlen is for
+ * those who send now.
+ */
+static int checkpoint_send(struct sock *sk, struct sock *other,
+			   const struct checkpoint_message *m)
 {
 	struct kvec vec = { .iov_base = (void *)m->data, .iov_len = m->len };
 	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
+	u32 backlog = other->sk_max_ack_backlog;
 	int sndbuf = sk->sk_sndbuf;
 	u32 limit;
 	int ret;
@@ -530,7 +536,9 @@ static int checkpoint_send(struct sock *sk, const struct checkpoint_message *m)
 	if (capable(CAP_NET_ADMIN))
 		limit = INT_MAX;
 	WRITE_ONCE(sk->sk_sndbuf, max_t(u32, sndbuf, limit));
+	WRITE_ONCE(other->sk_max_ack_backlog, U32_MAX);
 	ret = kernel_sendmsg(sk->sk_socket, &msg, &vec, 1, m->len);
+	WRITE_ONCE(other->sk_max_ack_backlog, backlog);
 	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
 	if (ret < 0)
 		return ret;
@@ -538,8 +546,39 @@ static int checkpoint_send(struct sock *sk, const struct checkpoint_message *m)
 }
 
 /**
+ * checkpoint_connect_socket - connect a socket one way
+ * @from: a UNIX socket for datagrams, known to the caller only, that is connected
+ *	to nothing
+ * @to: the one that it sends to from now on
+ *
+ * That is what one end of a pair is when the other one was disconnected by
+ * connect(2): that one still gets what is sent to it.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int checkpoint_connect_socket(struct file *from, struct file *to)
+{
+	struct sock *sk = checkpoint_unix(from), *other = checkpoint_unix(to);
+	int err = 0;
+
+	if (!sk || !other || sk == other || sk->sk_type != SOCK_DGRAM ||
+	    other->sk_type != SOCK_DGRAM)
+		return -EINVAL;
+	unix_state_lock(sk);
+	if (unix_peer(sk)) {
+		err = -EINVAL;
+	} else {
+		sock_hold(other);
+		unix_peer(sk) = other;
+		WRITE_ONCE(sk->sk_state, TCP_ESTABLISHED);
+	}
+	unix_state_unlock(sk);
+	return err;
+}
+
+/**
  * checkpoint_fill_socket - put a message where it waits to be read
- * @from: the UNIX socket that it is sent from
+ * @from: the UNIX socket that it is sent from, connected to @to
  * @to: the other end, known to the caller only, as @from is
  * @m: the message, or a piece of a stream
  * @exited: the sender, if that has exited
@@ -573,7 +612,7 @@ int checkpoint_fill_socket(struct file *from, struct file *to,
 			return PTR_ERR(pid);
 	}
 	last = skb_peek_tail(&other->sk_receive_queue);
-	err = checkpoint_send(sk, m);
+	err = checkpoint_send(sk, other, m);
 	if (!err) {
 		spin_lock(&other->sk_receive_queue.lock);
 		skb_queue_reverse_walk(&other->sk_receive_queue, skb) {

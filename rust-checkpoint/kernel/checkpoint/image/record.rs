@@ -483,7 +483,8 @@ wire! {
     pub struct SocketData {
         /// Id of the Socket that it waits in.
         pub to: U32,
-        /// Id of the Socket that it was sent from, 0 if that was the other end and is gone.
+        /// Id of the Socket that it was sent from, 0 if that was the other end, or had been, and is
+        /// gone.
         pub from: U32,
         /// [`socket_data_flags`].
         pub flags: U32,

@@ -284,6 +284,14 @@ pub fn create_pair(kind: u32) -> Result<[ARef<File>; 2]> {
     Ok(unsafe { [ARef::from_raw(a.cast()), ARef::from_raw(b.cast())] })
 }
 
+/// Makes a socket for datagrams that sends to `to`, which is not connected to it.
+pub fn create_sender(kind: u32, to: &File) -> Result<ARef<File>> {
+    let from = create(kind)?;
+    // SAFETY: both files are alive, and nobody else knows `from`.
+    to_result(unsafe { bindings::checkpoint_connect_socket(from.as_ptr(), to.as_ptr()) })?;
+    Ok(from)
+}
+
 fn create_raw(kind: u32, pair: bool) -> Result<[*mut bindings::file; 2]> {
     let mut ends = [ptr::null_mut(); 2];
     // SAFETY: `ends` has room for both.

@@ -218,6 +218,27 @@ SCENARIO(dgram_disconnected)
 	nothing_left(s[1]);
 }
 
+/* It was disconnected, and the one that it was connected to has sent still, and is gone. */
+SCENARIO(dgram_left_behind)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int s[2], n = 0;
+
+	NEED(!socketpair(AF_UNIX, SOCK_DGRAM, 0, s) && !connect(s[1], &none, sizeof(none)));
+	NEED(send(s[0], "first", 5, 0) == 5);
+	/* As many as there may be. */
+	while (send(s[0], "more", 4, NOW) == 4)
+		n++;
+	NEED(n > 1 && errno == EAGAIN && !close(s[0]));
+	job_hold();
+	CHECK_EQ(get_int(s[1], SO_ERROR), 0);
+	next_is(s[1], "first");
+	while (n-- > 0)
+		next_is(s[1], "more");
+	nothing_left(s[1]);
+	CHECK(send(s[1], "x", 1, NOW) < 0 && errno == ENOTCONN);
+}
+
 SCENARIO(not_connected)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "name" };
