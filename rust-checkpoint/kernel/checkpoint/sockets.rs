@@ -73,6 +73,9 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Flags of an open socket that fcntl(2) can set.
 const SOCKET_FLAGS: u32 = bindings::O_APPEND | bindings::O_NOATIME | bindings::O_NONBLOCK;
 
+/// Both ways, as the end of a connection leaves it.
+const SHUT_DOWN: u32 = 3;
+
 /// Why a socket can't be saved, and what would help.
 fn refusal(of: Refusal) -> files::Refusal {
     match of {
@@ -630,8 +633,13 @@ pub(crate) fn restart_state(rs: &mut Restart) -> Result {
     for record in meta.records().filter(|r| r.kind == Kind::Socket) {
         let head: wire::Socket = record.head().map_err(|_| EINVAL)?;
         let made = rs.sockets.get(head.id.get())?;
+        // Who is left has reached the end, whatever it was about to be told.
+        let shutdown = match made.gone && made.kind != wire::SOCKET_DGRAM {
+            true => SHUT_DOWN,
+            false => head.shutdown.get(),
+        };
         // SAFETY: the tasks that have the socket wait at the barrier.
-        unsafe { socket::set_state(&made.file, head.shutdown.get(), head.error.get()) };
+        unsafe { socket::set_state(&made.file, shutdown, head.error.get()) };
     }
     rs.sockets = Making::default();
     Ok(())

@@ -127,6 +127,29 @@ static enum checkpoint_socket_refusal checkpoint_refuse(struct sock *sk)
 	return CHECKPOINT_SOCKET_OK;
 }
 
+/*
+ * Whether the other end of @sk is just being closed: nobody has the file any
+ * more, and @sk learns of it in a moment. @unread: out: whether something was
+ * sent there that nobody has read.
+ */
+static bool checkpoint_peer_closes(struct sock *sk, bool *unread)
+{
+	struct sock *peer = unix_peer_get(sk);
+	bool closes;
+
+	*unread = false;
+	if (!peer)
+		return false;
+	/* Whoever closes it takes this lock before the file goes away. */
+	unix_state_lock(peer);
+	closes = !sock_flag(peer, SOCK_DEAD) && peer->sk_socket &&
+		 peer->sk_socket->file && !file_count(peer->sk_socket->file);
+	*unread = !skb_queue_empty_lockless(&peer->sk_receive_queue);
+	unix_state_unlock(peer);
+	sock_put(peer);
+	return closes;
+}
+
 /**
  * checkpoint_socket_family - which protocol family an open socket is of
  * @file: the open file
@@ -155,13 +178,14 @@ checkpoint_get_socket(struct file *file, struct pid_namespace *ns,
 {
 	struct sock *sk = checkpoint_unix(file);
 	enum checkpoint_socket_refusal refusal;
+	bool known, closes, unread;
 	const struct cred *cred;
 	struct pid *pid;
-	bool known;
 
 	if (!sk)
 		return CHECKPOINT_SOCKET_FAMILY;
 
+	closes = checkpoint_peer_closes(sk, &unread);
 	unix_state_lock(sk);
 	refusal = checkpoint_refuse(sk);
 	out->type = sk->sk_type;
@@ -171,6 +195,12 @@ checkpoint_get_socket(struct file *file, struct pid_namespace *ns,
 	unix_state_unlock(sk);
 	if (refusal)
 		return refusal;
+	/* What the end of the other one comes to, as unix_release_sock() has it. */
+	if (closes && sk->sk_type != SOCK_DGRAM) {
+		out->shutdown = SHUTDOWN_MASK;
+		if (unread)
+			out->error = ECONNRESET;
+	}
 
 	spin_lock(&sk->sk_peer_lock);
 	pid = get_pid(sk->sk_peer_pid);

@@ -5,9 +5,11 @@
  * options; and what of sockets is refused.
  */
 #include "ckpt_harness.h"
+#include "ckpt_image.h"
 
 #include <grp.h>
 #include <linux/filter.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -204,6 +206,107 @@ SCENARIO(peer_reset)
 	next_is(s[1], "x");
 	CHECK(recv(s[1], &c, 1, NOW) < 0 && errno == ECONNRESET);
 	next_is(s[1], "");
+}
+
+JOB(closing)
+{
+	char c;
+	int s[2];
+
+	NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s) && !close(s[0]));
+	job_hold();
+	CHECK(recv(s[1], &c, 1, NOW) == 0);
+}
+
+/* The other end is closed, whatever the image says of what this one was told. */
+INIT_TEST(closed_and_not_told, closing)
+{
+	enum { SOCKET = 36, SHUTDOWN = 20 };
+	struct image im = load(run);
+	unsigned char *s = record(&im, SOCKET, 0);
+
+	if (!WANT(s && get32(s + SHUTDOWN) == 3))
+		return;
+	put32(s + SHUTDOWN, 0);
+	seal(&im);
+	WANT_ERR(try_restart(scratch_file(im.b, im.len)), 0);
+	job_finish(run);
+}
+
+/*
+ * Ends that are closed by a kernel thread, a moment after nobody has them any more: they
+ * were on their way in sockets that only have each other.
+ */
+static void leave_to_kernel(int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { .head = { CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec data = { "x", 1 };
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control.room),
+	};
+	int s[2];
+
+	NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	memcpy(CMSG_DATA(&control.head), (int []){ fd, s[1] }, 2 * sizeof(int));
+	NEED(sendmsg(s[0], &message, 0) == 1);
+	close(s[0]);
+	close(s[1]);
+	close(fd);
+}
+
+enum { ENDS = 256, AT_ONCE = 8 };
+
+JOB(closing_always, .moving = true)
+{
+	static int end[ENDS];
+	struct pollfd p = { .events = POLLIN };
+	int at = 0, s[2], left = 0;
+
+	job.stage = JOB_HOLDS;
+	while (job.hold) {
+		for (int i = 0; i < AT_ONCE; i++, at = (at + 1) % ENDS) {
+			if (end[at])
+				close(end[at]);
+			NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+			end[at] = s[0];
+			leave_to_kernel(s[1]);
+		}
+		sleep_ms(5);
+	}
+	for (int i = 0; i < ENDS; i++) {
+		p.fd = end[i];
+		if (end[i])
+			left += poll(&p, 1, 1000) != 1;
+	}
+	CHECK_EQ(left, 0);
+}
+
+INIT_TEST(closed_in_this_moment, closing_always)
+{
+	int saved = 0;
+
+	for (int round = 0; round < 8 && !run->verdict; round++) {
+		int err = EOPNOTSUPP;
+
+		if (!WANT(job_start(run)))
+			return;
+		/* While an end is in a message it is refused. */
+		for (int i = 0; i < 200 && err == EOPNOTSUPP; i++)
+			err = save(run);
+		if (!WANT_ERR(err, 0)) {
+			say_log(run, LOG_PATH);
+			return;
+		}
+		saved++;
+		kill_all(run);
+		WANT_ERR(bring_back(run), 0);
+		job_finish(run);
+	}
+	run_say(run, "%d rounds\n", saved);
 }
 
 /* The other end was closed, and the first attempt to send has found out. */
