@@ -33,6 +33,9 @@
 /* How much of a stream is one piece. */
 #define CHECKPOINT_PIECE SZ_1M
 
+/* Seconds of a time-out; there is room for them in microseconds, and in ticks. */
+#define CHECKPOINT_MAX_TIMEOUT (S64_MAX / USEC_PER_SEC - 1)
+
 /*
  * Options that are saved, in the order in which they are set. Fixed numbers:
  * those of the generic uAPI, which x86 has.
@@ -67,6 +70,13 @@ static struct sock *checkpoint_unix(struct file *file)
 	return sock->sk;
 }
 
+/* Whether a time-out is one that setsockopt(2) takes as an error, or too long. */
+static bool checkpoint_odd_timeout(long timeout)
+{
+	return timeout <= 0 || (timeout != MAX_SCHEDULE_TIMEOUT &&
+				timeout / HZ > CHECKPOINT_MAX_TIMEOUT);
+}
+
 /* Whether somebody had a socket do more than what is saved. */
 static bool checkpoint_has_extras(struct sock *sk)
 {
@@ -75,7 +85,8 @@ static bool checkpoint_has_extras(struct sock *sk)
 	if (READ_ONCE(sk->sk_tsflags) || READ_ONCE(sk->sk_bound_dev_if) ||
 	    READ_ONCE(sk->sk_reserved_mem) || sk->sk_user_data)
 		return true;
-	if (!READ_ONCE(sk->sk_rcvtimeo) || !READ_ONCE(sk->sk_sndtimeo))
+	if (checkpoint_odd_timeout(READ_ONCE(sk->sk_rcvtimeo)) ||
+	    checkpoint_odd_timeout(READ_ONCE(sk->sk_sndtimeo)))
 		return true;
 	if (sk->sk_reuse > SK_CAN_REUSE)
 		return true;
@@ -285,12 +296,29 @@ static int checkpoint_int_option(struct sock *sk, int name, u64 *value)
 	return err;
 }
 
+/*
+ * A time-out in us, 0 for none. setsockopt(2) rounds up, by a unit that is not
+ * a whole number of microseconds where HZ is 300: what getsockopt(2) says is
+ * more when it is set again. To the nearest, both ways, it is what it was.
+ */
 static u64 checkpoint_timeout(long timeout)
 {
 	if (timeout == MAX_SCHEDULE_TIMEOUT)
 		return 0;
 	return timeout / HZ * (u64)USEC_PER_SEC +
-	       timeout % HZ * USEC_PER_SEC / HZ;
+	       DIV_ROUND_CLOSEST(timeout % HZ * USEC_PER_SEC, HZ);
+}
+
+/* The other way; where HZ is another one, not less than a tick. */
+static long checkpoint_timeout_from(u64 us)
+{
+	u64 secs = us / USEC_PER_SEC;
+	long timeout;
+
+	if (!us || secs > CHECKPOINT_MAX_TIMEOUT)
+		return MAX_SCHEDULE_TIMEOUT;
+	timeout = secs * HZ + DIV_ROUND_CLOSEST(us % USEC_PER_SEC * HZ, USEC_PER_SEC);
+	return max(timeout, 1L);
 }
 
 static int checkpoint_get_option(struct sock *sk, int name, u64 *value)
@@ -694,13 +722,13 @@ static int checkpoint_set_linger(struct sock *sk, u64 value)
 			     sizeof(linger));
 }
 
-static int checkpoint_set_timeout(struct sock *sk, int name, u64 us)
+/* As setsockopt(2), which asks nobody either, but rounds up. */
+static void checkpoint_set_timeout(struct sock *sk, int name, u64 us)
 {
-	struct __kernel_sock_timeval tv = {
-		.tv_sec = us / USEC_PER_SEC, .tv_usec = us % USEC_PER_SEC,
-	};
-
-	return sk_setsockopt(sk, SOL_SOCKET, name, KERNEL_SOCKPTR(&tv), sizeof(tv));
+	if (name == SO_RCVTIMEO_NEW)
+		WRITE_ONCE(sk->sk_rcvtimeo, checkpoint_timeout_from(us));
+	else
+		WRITE_ONCE(sk->sk_sndtimeo, checkpoint_timeout_from(us));
 }
 
 /**
@@ -739,8 +767,8 @@ int checkpoint_set_socket_option(struct file *file, u32 name, u64 value)
 		return checkpoint_set_linger(sk, value);
 	case SO_RCVTIMEO_NEW:
 	case SO_SNDTIMEO_NEW:
-		err = checkpoint_set_timeout(sk, name, value);
-		break;
+		checkpoint_set_timeout(sk, name, value);
+		return 0;
 	case SO_MAX_PACING_RATE:
 		err = sk_setsockopt(sk, SOL_SOCKET, name, KERNEL_SOCKPTR(&rate),
 				    sizeof(rate));
