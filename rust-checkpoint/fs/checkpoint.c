@@ -775,6 +775,46 @@ int checkpoint_claim_fifo(struct file *file, u32 capacity)
 }
 
 /**
+ * checkpoint_fifo_waits - whether the reader of a FIFO still waits for a writer
+ * @file: an end of it
+ *
+ * It was opened with O_NONBLOCK while nobody wrote, and nobody has come since:
+ * poll(2) does not say that the other end was closed.
+ *
+ * Context: may sleep.
+ */
+bool checkpoint_fifo_waits(struct file *file)
+{
+	struct pipe_inode_info *pipe = get_pipe_info(file, false);
+	bool waits;
+
+	if (!pipe)
+		return false;
+	mutex_lock(&pipe->mutex);
+	waits = (file->f_mode & (FMODE_READ | FMODE_WRITE)) == FMODE_READ &&
+		!pipe->writers && file->f_pipe == pipe->w_counter;
+	mutex_unlock(&pipe->mutex);
+	return waits;
+}
+
+/**
+ * checkpoint_fifo_wait - have a reader wait for a writer to come
+ * @file: an end for reading, known to the caller only
+ *
+ * Context: may sleep.
+ */
+void checkpoint_fifo_wait(struct file *file)
+{
+	struct pipe_inode_info *pipe = get_pipe_info(file, false);
+
+	if (!pipe)
+		return;
+	mutex_lock(&pipe->mutex);
+	file->f_pipe = pipe->w_counter;
+	mutex_unlock(&pipe->mutex);
+}
+
+/**
  * checkpoint_fill_pipe - put data into a pipe or FIFO
  * @file: its end for writing, known to the caller only
  * @data: what to write

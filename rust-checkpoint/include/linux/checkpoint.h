@@ -259,6 +259,8 @@ int checkpoint_peek_pipe(struct file *file, u32 *capacity,
 int checkpoint_new_pipe(struct file **ends, u32 capacity, u32 uid, u32 gid,
 			umode_t mode);
 int checkpoint_claim_fifo(struct file *file, u32 capacity);
+bool checkpoint_fifo_waits(struct file *file);
+void checkpoint_fifo_wait(struct file *file);
 int checkpoint_fill_pipe(struct file *file, const void *data, size_t len,
 			 bool packet);
 

@@ -15,7 +15,9 @@
 //! is lost with its last end, and so is in the image. Init opens it first, for
 //! reading and writing, so that no other opening waits, and fills it; then come
 //! the ends, each by the path it had. Somebody who has it open before that is in
-//! the way: what is in a FIFO can't be put behind what others have written.
+//! the way: what is in a FIFO can't be put behind what others have written. A
+//! reader that no writer has come to yet waits for one as it did, whereas one that
+//! has lost its writers is at the end.
 //!
 //! Refused: pipes for notifications, FIFOs whose path does not lead to them any
 //! more, and pipes and FIFOs that a process outside of the job, or init, has an
@@ -119,7 +121,11 @@ fn checkpoint(ctx: &mut Checkpoint, file: &File) -> Result {
             .into(),
             init_fd: i32::try_from(id)?.into(),
             flags: flags.into(),
-            pos: 0.into(),
+            pos: match fifo {
+                Some(_) if pipe::waits_for_writer(file) => wire::FIFO_WAITS,
+                _ => 0,
+            }
+            .into(),
             identity: match fifo {
                 Some(identity) => identity,
                 None => wire::Identity {
@@ -343,7 +349,12 @@ pub(crate) fn restart_fifo_end(
     let file =
         opened.map_err(|e| fifo_failed(rs, name, ("an end can't be opened as it was", ""), e))?;
     // SAFETY: nobody else knows the file.
-    unsafe { file.set_flags(PIPE_FLAGS, flags) };
+    unsafe {
+        file.set_flags(PIPE_FLAGS, flags);
+        if head.pos.get() == wire::FIFO_WAITS {
+            pipe::wait_for_writer(&file);
+        }
+    }
     Ok(file)
 }
 

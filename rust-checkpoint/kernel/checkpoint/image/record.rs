@@ -231,12 +231,15 @@ wire! {
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
-        /// Offset in bytes.
+        /// Offset in bytes. For FIFO: [`FIFO_WAITS`], or 0.
         pub pos: U64,
         /// What it was.
         pub identity: Identity,
     }
 }
+
+/// [`File::pos`]: the FIFO was opened for reading when nobody wrote, and no writer has come since.
+pub const FIFO_WAITS: u64 = 1;
 
 wire! {
     /// A place in the file system: a working or root directory.

@@ -83,6 +83,7 @@ use super::{
         Usage,
         UserPtrs,
         Vma,
+        FIFO_WAITS,
         FLAGS_OF_PROCESS,
         ITIMER_ARMED,
         PIPE_PACKET,
@@ -464,6 +465,13 @@ impl<'a> Verify<'a> {
                 match u32::try_from(file.init_fd.get()) {
                     Ok(id) => refer(r, id, self.sum.pipes)?,
                     Err(_) => return Err(r.fault("number of a pipe is negative")),
+                }
+                // The access mode of open(2): for reading, 0.
+                let reads = file.flags.get() & 3 == 0;
+                match file.pos.get() {
+                    0 => (),
+                    FIFO_WAITS if kind == file_kind::FIFO && reads => (),
+                    pos => return Err(r.fault_with("end of a pipe with an offset", pos)),
                 }
             }
             file_kind::SOCKET => {

@@ -101,6 +101,24 @@ pub fn claim(file: &File, capacity: u32) -> Result {
     to_result(unsafe { bindings::checkpoint_claim_fifo(file.as_ptr(), capacity) })
 }
 
+/// Whether `file`, an end of a FIFO, is one for reading that was opened without a
+/// writer (O_NONBLOCK), and none has come since: it has not come to an end then.
+pub fn waits_for_writer(file: &File) -> bool {
+    // SAFETY: the file is alive.
+    unsafe { bindings::checkpoint_fifo_waits(file.as_ptr()) }
+}
+
+/// Has `file`, an end of a FIFO for reading, wait for the next writer.
+///
+/// # Safety
+///
+/// Nobody else knows `file`.
+pub unsafe fn wait_for_writer(file: &File) {
+    // SAFETY: the file is alive, and by the requirements of this function used by
+    // nobody else.
+    unsafe { bindings::checkpoint_fifo_wait(file.as_ptr()) };
+}
+
 /// Puts data into a pipe or FIFO.
 ///
 /// `EAGAIN`: there is no room.

@@ -468,6 +468,15 @@ fn values() {
         "reference to an object that is not defined",
         |x| x.init_fd = 2.into(),
     );
+    // The end of a FIFO for reading may wait for a writer, and nothing else has an offset.
+    const OFFSET: &str = "end of a pipe with an offset";
+    fine(|s| s.edit::<File>(Kind::File, 5, |x| x.pos = 1.into()));
+    bad::<File>(Kind::File, 5, OFFSET, |x| x.pos = 2.into());
+    bad::<File>(Kind::File, 5, OFFSET, |x| {
+        x.pos = 1.into();
+        x.flags = 1.into();
+    });
+    bad::<File>(Kind::File, 4, OFFSET, |x| x.pos = 1.into());
     bad::<Fifo>(Kind::Fifo, 0, NEXT, |x| x.id = 1.into());
     bad::<Fifo>(Kind::Fifo, 0, CAPACITY, |x| x.capacity = 2048.into());
     // Its path is behind the header and 64 bytes.

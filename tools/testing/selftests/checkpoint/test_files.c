@@ -7,6 +7,7 @@
 #include "ckpt_harness.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -774,6 +775,40 @@ SCENARIO(fifo)
 	CHECK(open("fifo", O_WRONLY | O_NONBLOCK) >= 0);
 	close(in);
 	CHECK(open("second", O_RDONLY | O_NONBLOCK) >= 0);
+}
+
+static int polled(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) < 0 ? -1 : p.revents;
+}
+
+/* No writer has come yet, which is not the end; and to another one one has. */
+SCENARIO(fifo_before_writer)
+{
+	int in, late, done, out;
+	char c;
+
+	NEED(!mkfifo("fifo", 0600) && !mkfifo("done", 0600));
+	in = open("fifo", O_RDONLY | O_NONBLOCK);
+	late = open("fifo", O_RDONLY | O_NONBLOCK);
+	done = open("done", O_RDONLY | O_NONBLOCK);
+	out = open("done", O_WRONLY);
+	NEED(in >= 0 && late >= 0 && done >= 0 && out >= 0 && !close(out));
+	NEED(!polled(in) && !polled(late) && polled(done) == POLLHUP);
+	job_hold();
+	CHECK_EQ(polled(in), 0);
+	CHECK_EQ(polled(late), 0);
+	CHECK_EQ(polled(done), POLLHUP);
+	out = open("fifo", O_WRONLY);
+	CHECK(out >= 0 && write(out, "x", 1) == 1);
+	CHECK_EQ(polled(in), POLLIN);
+	CHECK(read(in, &c, 1) == 1 && c == 'x' && !polled(in));
+	close(out);
+	CHECK_EQ(polled(in), POLLHUP);
+	CHECK_EQ(polled(late), POLLHUP);
+	CHECK_EQ(read(in, &c, 1), 0);
 }
 
 /* The last writer is gone, and what it wrote is still to be read. */
