@@ -666,7 +666,7 @@ void checkpoint_get_pid_ns(struct task_struct *task, struct pid_namespace *ns,
 			   struct checkpoint_pid_ns *out);
 size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
 			   bool whole, pid_t *pids, size_t room);
-int checkpoint_set_parent(struct task_struct *task, struct task_struct *thread);
+int checkpoint_set_parent(struct task_struct *task, struct task_struct *parent);
 struct task_struct *checkpoint_vfork_child(struct task_struct *task);
 void checkpoint_vfork_attach(struct task_struct *child, struct completion *done);
 int checkpoint_vfork_wait(struct task_struct *child, struct completion *done);

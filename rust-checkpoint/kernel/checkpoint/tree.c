@@ -115,40 +115,46 @@ size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
 	return n;
 }
 
+/* Whether @parent is @task or descends from it; tasklist_lock is held. */
+static bool descends(struct task_struct *parent, struct task_struct *task)
+{
+	for (; parent != &init_task; parent = parent->real_parent)
+		if (same_thread_group(parent, task))
+			return true;
+	return false;
+}
+
 /**
- * checkpoint_set_parent - say which thread of its parent has made a process
+ * checkpoint_set_parent - say whose child a process is
  * @task: leader of a restored process that has not been to user mode
- * @thread: a restored thread of the process that is its parent; NULL to leave
- *	that as it is
+ * @parent: a restored task, or the caller
  *
- * It matters to PR_SET_PDEATHSIG and __WNOTHREAD. The process is the youngest
- * child of that thread then.
+ * Which thread of the parent has made it matters to PR_SET_PDEATHSIG and
+ * __WNOTHREAD. Another process than the one that made it is its parent if it
+ * was reparented across the border of a pid namespace, the one before having
+ * exited. The process is the youngest child of @parent then.
  *
  * Context: takes tasklist_lock for writing.
- * Return: 0, or -ESRCH when one of them is gone, or another one's child.
+ * Return: 0, -ESRCH when one of them is gone, or -EINVAL when @task would
+ * descend from itself.
  */
-int checkpoint_set_parent(struct task_struct *task, struct task_struct *thread)
+int checkpoint_set_parent(struct task_struct *task, struct task_struct *parent)
 {
 	struct task_struct *t;
 
 	guard(write_lock_irq)(&tasklist_lock);
-	if (!pid_alive(task))
+	if (!pid_alive(task) || !thread_group_leader(task) ||
+	    !pid_alive(parent) || parent->exit_state || parent->flags & PF_EXITING)
 		return -ESRCH;
-	if (!thread) {
-		list_move_tail(&task->sibling, &task->real_parent->children);
-		return 0;
-	}
-	if (!pid_alive(thread) || thread->exit_state ||
-	    !thread_group_leader(task) ||
-	    !same_thread_group(task->real_parent, thread))
-		return -ESRCH;
+	if (!same_thread_group(task->real_parent, parent) && descends(parent, task))
+		return -EINVAL;
 	for_each_thread(task, t) {
-		RCU_INIT_POINTER(t->real_parent, thread);
+		RCU_INIT_POINTER(t->real_parent, parent);
 		/* Somebody may trace it already. */
 		if (likely(!t->ptrace))
-			t->parent = thread;
+			t->parent = parent;
 	}
-	list_move_tail(&task->sibling, &thread->children);
+	list_move_tail(&task->sibling, &parent->children);
 	return 0;
 }
 

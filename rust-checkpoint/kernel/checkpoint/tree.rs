@@ -543,14 +543,18 @@ struct Kids {
     by_pid: RBTree<i32, usize>,
 }
 
-/// Whether a task that `creator` makes, init if there is none, can be in its pid
-/// namespace, whose init is `init`.
-fn in_pid_ns(
+/// Who makes a task, by pid: its parent, or the leader of its threads. None if it can't be
+/// in its pid namespace.
+///
+/// `creator` is that one, if it is of the job. One that is in a pid namespace which its
+/// parent is not in, and has not made, has lost the one that had (unshare(2)): the init of
+/// the namespace makes it, and gives it away ([`Tree::adopt`]).
+fn maker<'a>(
     part: &Part,
     creator: Option<&Part>,
-    init: Option<&Part>,
+    with_pid: impl Fn(i32) -> Option<&'a Part>,
     meta: &Meta<'_>,
-) -> Result<bool> {
+) -> Result<Option<i32>> {
     let pids = part.pids(meta)?;
     let depth = |p: Option<&Part>| p.map_or(Ok(1), |p| p.pids(meta).map(|pids| pids.len()));
     let (of_creator, own) = match creator {
@@ -558,25 +562,37 @@ fn in_pid_ns(
         None => (0, 0),
     };
     let ns = part.task.pid_ns.get();
-    // Those it has made for its children: with the first of them.
-    if ns != 0 && !init.is_some_and(|i| i.is_init() && i.is_group_leader()) {
-        return Ok(false);
+    let init = with_pid(ns).filter(|i| i.is_init() && i.is_group_leader());
+    // Those it has made for its children: with the first of them. When that one exits,
+    // nobody else stays there.
+    if ns != 0 && !init.is_some_and(|i| part.is_init() || !i.is_zombie()) {
+        return Ok(None);
     }
     if part.is_init() != (ns != 0 && pids.first() == Some(&1)) {
-        return Ok(false);
+        return Ok(None);
     }
     let below = ns != of_creator;
-    if below && !part.is_init() && ns != own {
-        return Ok(false);
-    }
-    // Who is in a namespace made by unshare(2) has the same parent as its init.
-    if below && !part.is_init() && init.is_some_and(|i| i.creator() != part.creator()) {
-        return Ok(false);
-    }
     if !part.is_group_leader() && below {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(pids.len() == depth(creator)? + usize::from(below))
+    let mut maker = part.creator();
+    if let Some(init) = init.filter(|_| below && !part.is_init()) {
+        if ns == own {
+            // Who is in a namespace made by unshare(2) has the same parent as its init.
+            if init.creator() != part.creator() {
+                return Ok(None);
+            }
+        } else {
+            // Its parent is where the one that made it was.
+            if with_pid(init.creator()).map_or(0, |p| p.task.pid_ns.get()) != of_creator {
+                return Ok(None);
+            }
+            maker = init.task.pid.get();
+        }
+    } else if below && !part.is_init() {
+        return Ok(None);
+    }
+    Ok((pids.len() == depth(creator)? + usize::from(below)).then_some(maker))
 }
 
 impl Kids {
@@ -627,10 +643,8 @@ impl Kids {
             {
                 return Err(EINVAL);
             }
-            if !in_pid_ns(part, creator, with_pid(part.task.pid_ns.get()), meta)? {
-                return Err(EINVAL);
-            }
-            match by_pid.get(&part.creator()).and_then(|&at| of.get_mut(at)) {
+            let maker = maker(part, creator, with_pid, meta)?.ok_or(EINVAL)?;
+            match by_pid.get(&maker).and_then(|&at| of.get_mut(at)) {
                 Some(kids) => kids.push(i, GFP_KERNEL_ACCOUNT)?,
                 None => of_init.push(i, GFP_KERNEL_ACCOUNT)?,
             }
@@ -1030,7 +1044,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives each process its place among the children of its parent.
+    /// Gives each process its place among the children of its parent, which need not have
+    /// made it.
     fn adopt(&self) -> Result {
         let mut processes = KVVec::new();
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
@@ -1040,14 +1055,13 @@ impl Tree {
         for child in processes {
             let task = child.task.as_ref().ok_or(ESRCH)?;
             let parent = match child.part.task.parent.get() {
-                0 => None,
-                pid => Some(
-                    self.with_pid(pid)
-                        .and_then(|p| p.task.as_ref())
-                        .ok_or(ESRCH)?,
-                ),
+                0 => self.with_pid(child.part.creator()),
+                pid => Some(self.with_pid(pid).ok_or(ESRCH)?),
             };
-            set_parent(task, parent.map(|p| &**p))?;
+            match parent {
+                Some(parent) => set_parent(task, parent.task.as_ref().ok_or(ESRCH)?)?,
+                None => set_parent(task, current!())?,
+            }
         }
         Ok(())
     }
@@ -1078,17 +1092,18 @@ impl Tree {
             child.done.wait();
         }
         // The end of a pid namespace waits for those in it, of which init has those to
-        // reap whose parents were outside of it.
-        for inits in [false, true] {
+        // reap whose parents were outside of it, and these first.
+        let turn = |part: &Part| match part.task.pid_ns.get() {
+            0 => 0,
+            _ if part.is_init() => 2,
+            _ => 1,
+        };
+        for now in 0..=2 {
             for child in self.in_order().filter(|c| c.part.is_group_leader()) {
                 // A parent before its children, which then are init's; threads go with
                 // their leader. Fails where the namespace has done it, and when init
                 // itself is dying, and its children with it.
-                if let Some(task) = child
-                    .task
-                    .as_ref()
-                    .filter(|_| child.part.is_init() == inits)
-                {
+                if let Some(task) = child.task.as_ref().filter(|_| turn(&child.part) == now) {
                     let _ = reap(task, child.pid());
                 }
             }

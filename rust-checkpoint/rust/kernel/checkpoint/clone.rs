@@ -229,14 +229,14 @@ pub fn set_exit(task: &Task, exit: &Exit, signal: i32) {
 }
 
 /// Makes `task`, the leader of a process that has not been to user mode, the youngest
-/// child of a thread of its parent; without one, of the thread whose child it is.
+/// child of `parent`: a task that has not been there either, and is not one of its
+/// descendants, or the caller.
 ///
-/// `ESRCH`: the thread is gone, or not one of the parent.
-pub fn set_parent(task: &Task, thread: Option<&Task>) -> Result {
-    let thread = thread.map_or(core::ptr::null_mut(), |thread| thread.as_ptr());
+/// `ESRCH`: one of them is gone.
+pub fn set_parent(task: &Task, parent: &Task) -> Result {
     // SAFETY: there are references to both; takes the lock under which tasks are
     // reaped, and looks.
-    to_result(unsafe { bindings::checkpoint_set_parent(task.as_ptr(), thread) })
+    to_result(unsafe { bindings::checkpoint_set_parent(task.as_ptr(), parent.as_ptr()) })
 }
 
 /// Has the current task wait for `child` as in vfork(2), until that one executes
