@@ -702,7 +702,8 @@ impl Kids {
     }
 
     /// Positions of the tasks that wait in vfork(2), by that of the child they wait
-    /// for. `EINVAL` where two wait for one, and where that is none.
+    /// for. `EINVAL` where two wait for one, where that is none, and where they wait in a
+    /// circle, for sisters.
     fn waiters(&self, parts: &[Part]) -> Result<RBTree<usize, usize>> {
         let mut waiters = RBTree::new();
         for (i, part) in parts.iter().enumerate() {
@@ -728,6 +729,19 @@ impl Kids {
             {
                 return Err(EINVAL);
             }
+        }
+        // From those that nobody waits for one gets to all that wait, but for circles.
+        let mut waiting = 0;
+        for (i, part) in parts.iter().enumerate() {
+            let mut at = (waiters.get(&i).is_none()).then_some(part);
+            while let Some(part) = at.filter(|part| part.task.vfork != 0) {
+                waiting += 1;
+                let kid = self.by_pid.get(&part.task.vfork.get());
+                at = kid.and_then(|&at| parts.get(at));
+            }
+        }
+        if waiting != parts.iter().filter(|part| part.task.vfork != 0).count() {
+            return Err(EINVAL);
         }
         Ok(waiters)
     }
