@@ -664,6 +664,9 @@ struct checkpoint_pid_ns {
 
 void checkpoint_get_pid_ns(struct task_struct *task, struct pid_namespace *ns,
 			   struct checkpoint_pid_ns *out);
+void checkpoint_get_group_ns(struct task_struct *task, bool session,
+			     struct pid_namespace *ns,
+			     struct checkpoint_pid_ns *out);
 size_t checkpoint_children(struct task_struct *task, struct pid_namespace *ns,
 			   bool whole, pid_t *pids, size_t room);
 int checkpoint_set_parent(struct task_struct *task, struct task_struct *parent);

@@ -146,6 +146,8 @@ pub(crate) struct Checkpoint {
     pub(crate) ranks: RBTree<i32, u32>,
     /// Those for whom a task of the job waits in vfork(2), by pid.
     waited_for: RBTree<i32, ()>,
+    /// The process groups and sessions whose numbers were looked at, by number.
+    pub(crate) groups: RBTree<i32, ()>,
     /// How many tasks were saved so far.
     tasks: u32,
     /// Pid of the first one.
@@ -178,6 +180,7 @@ impl Checkpoint {
             objs: ObjHash::new(),
             ranks: RBTree::new(),
             waited_for: RBTree::new(),
+            groups: RBTree::new(),
             tasks: 0,
             root_pid: 0,
             ns,

@@ -50,6 +50,7 @@ use kernel::{
         },
         task::{
             self,
+            PidNs,
             Pids,
             Still,
             TaskExt,
@@ -106,6 +107,38 @@ pub(crate) fn groups(ctx: &mut Checkpoint, task: &Task, pids: Pids) -> (i32, i32
     )
 }
 
+/// Saves the numbers that a process group or session of a task has in the pid namespaces
+/// of the job's own, which nobody else has who is there: its leader is gone.
+fn emit_group(ctx: &mut Checkpoint, task: &Task, id: i32, session: bool) -> Result {
+    if id == 0 || ctx.groups.get(&id).is_some() {
+        return Ok(());
+    }
+    ctx.groups
+        .try_create_and_insert(id, (), GFP_KERNEL_ACCOUNT)?;
+    let ns = task.group_ns_in(&ctx.ns, session);
+    if ns.depth == 0 {
+        return Ok(());
+    }
+    ctx.emit(
+        Section::Objects,
+        Kind::Group,
+        &wire::Group {
+            id: id.into(),
+            pid_ns: ns.init.into(),
+        },
+        &[&numbers(&ns)?],
+    )
+}
+
+/// The numbers in the namespaces below that of the job, innermost first.
+fn numbers(ns: &PidNs) -> Result<KVec<u8>> {
+    let mut bytes = KVec::new();
+    for nr in ns.pids.iter().take(ns.depth as usize) {
+        bytes.extend_from_slice(&nr.to_le_bytes(), GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}
+
 /// Adds the record of a task, and to it where its pids are from.
 pub(crate) fn emit(ctx: &mut Checkpoint, task: &Task, head: &mut wire::Task) -> Result {
     let ns = task.pid_ns_in(&ctx.ns);
@@ -137,11 +170,9 @@ pub(crate) fn emit(ctx: &mut Checkpoint, task: &Task, head: &mut wire::Task) -> 
             });
         }
     }
-    let mut tail = KVec::new();
-    for pid in ns.pids.iter().take(ns.depth as usize) {
-        tail.extend_from_slice(&pid.to_le_bytes(), GFP_KERNEL)?;
-    }
-    ctx.emit(Section::Tasks, Kind::Task, head, &[&tail])
+    emit_group(ctx, task, head.pgid.get(), false)?;
+    emit_group(ctx, task, head.sid.get(), true)?;
+    ctx.emit(Section::Tasks, Kind::Task, head, &[&numbers(&ns)?])
 }
 
 /// The place of a process among the children of its parent, 0 for other threads.

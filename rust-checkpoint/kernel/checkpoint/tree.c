@@ -167,6 +167,53 @@ static bool waits_for(struct task_struct *task, struct task_struct *child)
 	return done && stack && done >= stack && done < stack + THREAD_SIZE;
 }
 
+/* The numbers of @pid in the namespaces below @ns; tasklist_lock is held. */
+static void get_numbers(struct pid *pid, struct pid_namespace *ns,
+			struct checkpoint_pid_ns *out)
+{
+	struct pid_namespace *p;
+
+	for (p = ns_of_pid(pid); p != ns && p->level > ns->level; p = p->parent) {
+		out->pids[out->depth++] = pid_nr_ns(pid, p);
+		if (p->user_ns != ns->user_ns || p->pid_max != PID_MAX_LIMIT)
+			out->other = true;
+#if defined(CONFIG_SYSCTL) && defined(CONFIG_MEMFD_CREATE)
+		if (p->memfd_noexec_scope != pidns_memfd_noexec_scope(ns))
+			out->other = true;
+#endif
+	}
+}
+
+/**
+ * checkpoint_get_group_ns - where the number of a group is from without a leader
+ * @task: a task that stands still, or a zombie
+ * @session: look at its session, not its process group
+ * @ns: a namespace that sees it
+ * @out: filled; nothing where the leader is there, or was in @ns
+ *
+ * The number stays taken in each namespace, as long as there are members. So
+ * the init of the innermost one is there: its end waits for that.
+ *
+ * Context: takes tasklist_lock for reading.
+ */
+void checkpoint_get_group_ns(struct task_struct *task, bool session,
+			     struct pid_namespace *ns,
+			     struct checkpoint_pid_ns *out)
+{
+	struct task_struct *init;
+	struct pid *pid;
+
+	memset(out, 0, sizeof(*out));
+	guard(read_lock)(&tasklist_lock);
+	pid = session ? task_session(task) : task_pgrp(task);
+	if (!pid || pid_has_task(pid, PIDTYPE_PID))
+		return;
+	get_numbers(pid, ns, out);
+	init = ns_of_pid(pid)->child_reaper;
+	if (out->depth && init)
+		out->init = task_tgid_nr_ns(init, ns);
+}
+
 /**
  * checkpoint_get_pid_ns - in which pid namespace a task is
  * @task: a task that stands still, or a zombie
@@ -188,15 +235,7 @@ void checkpoint_get_pid_ns(struct task_struct *task, struct pid_namespace *ns,
 	if (!pid)
 		return;
 	active = ns_of_pid(pid);
-	for (p = active; p != ns && p->level > ns->level; p = p->parent) {
-		out->pids[out->depth++] = pid_nr_ns(pid, p);
-		if (p->user_ns != ns->user_ns || p->pid_max != PID_MAX_LIMIT)
-			out->other = true;
-#if defined(CONFIG_SYSCTL) && defined(CONFIG_MEMFD_CREATE)
-		if (p->memfd_noexec_scope != pidns_memfd_noexec_scope(ns))
-			out->other = true;
-#endif
-	}
+	get_numbers(pid, ns, out);
 	if (out->depth)
 		out->init = out->pids[0] == 1 ?
 			    task_tgid_nr_ns(task, ns) :

@@ -18,7 +18,8 @@
 //! one in this order that fails is the one that is reported, whichever fails first.
 //!
 //! A process group or session whose leader is gone keeps its number as long as
-//! it has members. A task stands in for that leader until they have joined.
+//! it has members. A task stands in for that leader until they have joined, in the
+//! pid namespace that the leader was in, whose init creates it.
 
 use crate::{
     arch,
@@ -88,6 +89,7 @@ use kernel::{
     },
     task::Task,
 };
+use zerocopy::little_endian::I32;
 
 /// The state all tasks of a restart share.
 #[pin_data]
@@ -176,6 +178,8 @@ pub(crate) struct Child {
     /// Positions of its children among those of the job. References would be
     /// dropped one within the other, on a stack that has an end.
     kids: KVVec<usize>,
+    /// Those who stand for leaders that were in the pid namespace that it is the init of.
+    holders: KVVec<Arc<Holder>>,
     /// The task, once it was created.
     task: SetOnce<ARef<Task>>,
     /// Its children were created, or one could not be.
@@ -284,6 +288,7 @@ impl Child {
     /// Creates its children: those that are in a pid namespace which it has made
     /// for them after the others, their init first.
     fn create_children(&self, rs: &mut Restart) -> Result {
+        self.holders.iter().try_for_each(|h| h.create(rs))?;
         let own = self.part.task.children_ns;
         let kids = self.kids(false)?;
         let in_own = |kid: &&Arc<Child>| own != 0 && kid.part.task.pid_ns == own;
@@ -482,13 +487,34 @@ impl Body for Child {
 #[pin_data]
 struct Holder {
     pid: i32,
+    /// Its numbers, innermost pid namespace first, the last one in that of the job.
+    pids: KVec<i32>,
     job: Arc<Job>,
     task: SetOnce<ARef<Task>>,
 }
 
 impl Holder {
+    fn new(job: &Arc<Job>, pids: KVec<i32>) -> Result<Arc<Self>> {
+        let pid = *pids.last().ok_or(EINVAL)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                pid,
+                pids,
+                job: job.clone(),
+                task: SetOnce::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Whether the init of a pid namespace of the job's own creates it.
+    fn is_nested(&self) -> bool {
+        self.pids.len() > 1
+    }
+
+    /// Creates the task, as a child of the current one.
     fn create(self: &Arc<Self>, rs: &mut Restart) -> Result {
-        let task = clone_with_pid(self.clone(), &[self.pid], What::Process).map_err(|e| {
+        let task = clone_with_pid(self.clone(), &self.pids, What::Process).map_err(|e| {
             rs.report.subject(None);
             rs.report.error(
                 Item {
@@ -517,6 +543,37 @@ impl Body for Holder {
         let _ = new_table_for_current();
         let _ = self.job.end.wait_killable();
         Next::Exit
+    }
+}
+
+/// The numbers of a process group or session below the namespace of the job.
+struct Group {
+    /// The init of the namespace that its leader was in.
+    pid_ns: i32,
+    /// Innermost namespace first.
+    numbers: KVec<i32>,
+}
+
+impl Group {
+    /// Those of the image, by their numbers in the namespace of the job.
+    fn all(meta: &Meta<'_>) -> Result<RBTree<i32, Self>> {
+        let mut groups = RBTree::new();
+        for record in meta.records().filter(|r| r.kind == Kind::Group) {
+            let head: wire::Group = record.head().map_err(|_| EINVAL)?;
+            let mut numbers = KVec::new();
+            for nr in record.array::<I32>().map_err(|_| EINVAL)? {
+                numbers.push(nr.get(), GFP_KERNEL_ACCOUNT)?;
+            }
+            let pid_ns = head.pid_ns.get();
+            let group = Self { pid_ns, numbers };
+            if groups
+                .try_create_and_insert(head.id.get(), group, GFP_KERNEL_ACCOUNT)?
+                .is_some()
+            {
+                return Err(EINVAL);
+            }
+        }
+        Ok(groups)
     }
 }
 
@@ -836,16 +893,39 @@ impl Tree {
             made_for.try_create_and_insert(init.task.pid.get(), (), GFP_KERNEL_ACCOUNT)?;
         }
         let mut holders = KVVec::new();
+        // Those whom the init of a pid namespace creates, by its position.
+        let mut nested: RBTree<usize, KVVec<Arc<Holder>>> = RBTree::new();
+        let mut groups = Group::all(meta)?;
         for pid in kids.without_leader(&parts)? {
-            let holder = Arc::pin_init(
-                pin_init!(Holder {
-                    pid,
-                    job: job.clone(),
-                    task: SetOnce::new(),
-                }),
-                GFP_KERNEL_ACCOUNT,
-            )?;
-            holders.push(holder, GFP_KERNEL_ACCOUNT)?;
+            let mut pids = KVec::new();
+            let mut creator = None;
+            if let Some(group) = groups.remove(&pid) {
+                pids = group.numbers;
+                let at = *kids.by_pid.get(&group.pid_ns).ok_or(EINVAL)?;
+                let init = parts.get(at).ok_or(EINVAL)?;
+                // When a zombie was made, nobody stays in its namespace.
+                if !init.is_init() || init.is_zombie() || pids.len() + 1 != init.pids(meta)?.len() {
+                    return Err(EINVAL);
+                }
+                creator = Some(at);
+            }
+            pids.push(pid, GFP_KERNEL)?;
+            let holder = Holder::new(job, pids)?;
+            holders.push(holder.clone(), GFP_KERNEL_ACCOUNT)?;
+            let Some(at) = creator else {
+                continue;
+            };
+            match nested.get_mut(&at) {
+                Some(holders) => holders.push(holder, GFP_KERNEL_ACCOUNT)?,
+                None => {
+                    let mut holders = KVVec::new();
+                    holders.push(holder, GFP_KERNEL_ACCOUNT)?;
+                    nested.try_create_and_insert(at, holders, GFP_KERNEL_ACCOUNT)?;
+                }
+            }
+        }
+        if !groups.is_empty() {
+            return Err(EINVAL);
         }
 
         // Parents before children, from init down.
@@ -890,6 +970,7 @@ impl Tree {
             let sources = sources.get(i).copied().ok_or(EINVAL)?;
             let leader = by_pid.get(&part.task.tgid.get()).copied();
             let first_of_ns = part.is_init() && made_for.get(&part.task.pid.get()).is_some();
+            let stand_ins = nested.remove(&i).unwrap_or_default();
             let child = Arc::pin_init(
                 pin_init!(Child {
                     job: job.clone(),
@@ -898,6 +979,7 @@ impl Tree {
                     next,
                     leader,
                     kids,
+                    holders: stand_ins,
                     task: SetOnce::new(),
                     own: SetOnce::new(),
                     born <- Event::new(),
@@ -945,7 +1027,7 @@ impl Tree {
 
     /// Creates all tasks and waits until they have rebuilt themselves.
     fn build(&self, rs: &mut Restart) -> Result {
-        for holder in &self.holders {
+        for holder in self.holders.iter().filter(|h| !h.is_nested()) {
             holder.create(rs)?;
         }
         for child in self.in_order().take(self.roots) {
@@ -1076,6 +1158,10 @@ impl Tree {
                 Some(parent) => set_parent(task, parent.task.as_ref().ok_or(ESRCH)?)?,
                 None => set_parent(task, current!())?,
             }
+        }
+        // For init to reap.
+        for holder in self.holders.iter().filter(|h| h.is_nested()) {
+            set_parent(holder.task.as_ref().ok_or(ESRCH)?, current!())?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Socket | SocketData)*
+//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Socket | SocketData | Group)*
 //! ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
@@ -97,11 +97,14 @@ pub enum Kind {
     SocketData = 37,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
+    /// [`Group`]; tail: its numbers in the namespaces below that of the job, [`I32`] each,
+    /// innermost first.
+    Group = 48,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 35] = [
+    pub const ALL: [Kind; 36] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -137,6 +140,7 @@ impl Kind {
         Kind::Socket,
         Kind::SocketData,
         Kind::Fifo,
+        Kind::Group,
     ];
 
     /// The kind with this number, if this library knows it.
@@ -749,6 +753,17 @@ wire! {
         pub cwd: U32,
         /// File mode creation mask.
         pub umask: U32,
+    }
+}
+
+wire! {
+    /// A process group or session that has lost its leader, which was in a pid namespace
+    /// below that of the job. Others have a number in that of the job only.
+    pub struct Group {
+        /// Its number in the namespace of the job.
+        pub id: I32,
+        /// The init of the pid namespace that its leader was in.
+        pub pid_ns: I32,
     }
 }
 

@@ -51,6 +51,7 @@ use super::{
         File,
         FileData,
         Fs,
+        Group,
         Identity,
         Job,
         Kind,
@@ -310,6 +311,7 @@ impl<'a> Verify<'a> {
             Kind::SocketData => self
                 .enter(r, Stage::Objects)
                 .and_then(|()| self.socket_data(r)),
+            Kind::Group => self.enter(r, Stage::Objects).and_then(|()| group(r)),
             Kind::Shm => self.enter(r, Stage::Shm).and_then(|()| self.shm(r)),
             Kind::FileData => self.enter(r, Stage::Shm).and_then(|()| self.file_data(r)),
             Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
@@ -1057,6 +1059,21 @@ impl Room<'_> {
         }
         Ok(self.from <= start && end <= self.to)
     }
+}
+
+/// Checks a process group or session without a leader.
+fn group(r: &Record<'_>) -> Result<(), Fault> {
+    let group: Group = r.head()?;
+    let numbers = r.array::<zerocopy::little_endian::I32>()?;
+    // 1 is that of an init.
+    if group.id.get() <= 1
+        || group.pid_ns.get() <= 1
+        || !(1..=MAX_PID_NS).contains(&numbers.len())
+        || numbers.iter().any(|nr| nr.get() <= 1)
+    {
+        return Err(r.fault("impossible numbers of a process group or session"));
+    }
+    Ok(())
 }
 
 /// Whether a task with these flags lives.

@@ -171,6 +171,9 @@ pub trait TaskExt {
     /// In which pid namespace it is, as `ns` sees it; for one that stands still,
     /// and for zombies.
     fn pid_ns_in(&self, ns: &PidNamespace) -> PidNs;
+    /// Which numbers its process group, or its session, has below `ns` if its leader is
+    /// gone; for one that stands still, and for zombies. Nothing if it has none.
+    fn group_ns_in(&self, ns: &PidNamespace, session: bool) -> PidNs;
     /// Whether the caller may read its memory (`PTRACE_MODE_READ_REALCREDS`).
     fn may_read(&self) -> bool;
     /// The address space, with a reference that keeps it.
@@ -373,6 +376,13 @@ impl TaskExt for Task {
         let mut out = PidNs::default();
         // SAFETY: task and namespace are alive; `out` is valid for writes.
         unsafe { bindings::checkpoint_get_pid_ns(self.as_ptr(), ns.as_ptr(), &mut out) };
+        out
+    }
+
+    fn group_ns_in(&self, ns: &PidNamespace, session: bool) -> PidNs {
+        let mut out = PidNs::default();
+        // SAFETY: task and namespace are alive; `out` is valid for writes.
+        unsafe { bindings::checkpoint_get_group_ns(self.as_ptr(), session, ns.as_ptr(), &mut out) };
         out
     }
 

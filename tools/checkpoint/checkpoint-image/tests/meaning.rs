@@ -10,9 +10,10 @@ use checkpoint_image::{
     format::HEADER_LEN,
     record::{
         attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Exit, Fd,
-        FdTable, Fifo, File, FileData, Fs, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe, PipeData,
-        Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData,
-        SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
+        FdTable, Fifo, File, FileData, Fs, Group, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe,
+        PipeData, Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket,
+        SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs,
+        Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -458,6 +459,21 @@ fn values() {
             x.init_fd = 1.into();
         });
     });
+    const NUMBERS: &str = "impossible numbers of a process group or session";
+    bad::<Group>(Kind::Group, 0, NUMBERS, |x| x.id = 1.into());
+    bad::<Group>(Kind::Group, 0, NUMBERS, |x| x.pid_ns = 0.into());
+    bad::<[zerocopy::little_endian::I32; 3]>(Kind::Group, 0, NUMBERS, |x| x[2] = 1.into());
+    for numbers in [0, 33] {
+        refused(Kind::Group, 0, NUMBERS, |s| {
+            let mut r = Records::default();
+            let group = Group {
+                id: 9.into(),
+                pid_ns: 2.into(),
+            };
+            r.add(Kind::Group, &group, vec![7u32; numbers].as_bytes());
+            s.replace(Kind::Group, 0, &r.bytes);
+        });
+    }
     const CAPACITY: &str = "impossible capacity of a pipe";
     bad::<File>(Kind::File, 4, "number of a pipe is negative", |x| {
         x.init_fd = (-1).into();

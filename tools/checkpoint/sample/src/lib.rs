@@ -430,6 +430,11 @@ fn objects(r: &mut Records) {
     };
     r.add(Kind::File, &end, b"/var/tmp/fifo");
     sockets(r, file);
+    let group = record::Group {
+        id: 9.into(),
+        pid_ns: 2.into(),
+    };
+    r.add(Kind::Group, &group, [7u32, 8].as_bytes());
     let mut path = record::Path {
         id: 1.into(),
         reserved: 0.into(),
