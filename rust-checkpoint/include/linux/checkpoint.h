@@ -161,7 +161,9 @@ typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
 /* C side of the abstractions in rust/kernel/checkpoint/. */
 int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 			  unsigned long end, checkpoint_pages_fn fn, void *arg);
-void checkpoint_set_exit_signal(struct task_struct *task, int sig);
+bool checkpoint_parent_changed(struct task_struct *task);
+void checkpoint_set_exit_signal(struct task_struct *task, int sig,
+				bool parent_changed);
 int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid);
 int checkpoint_new_mm(struct user_namespace *user_ns);
 int checkpoint_share_mm(struct task_struct *owner);

@@ -489,6 +489,11 @@ impl Part {
         self.task.pid == self.task.tgid
     }
 
+    /// Whether its parent is not sent the signal that it was made with.
+    pub(crate) fn parent_changed(&self) -> bool {
+        self.task.flags.get() & task_flags::PARENT_CHANGED != 0
+    }
+
     /// Whether the task has exited, and its process with it.
     pub(crate) fn is_zombie(&self) -> bool {
         self.task.flags.get() & task_flags::ZOMBIE != 0

@@ -180,6 +180,15 @@ pub(crate) fn rank(ctx: &Checkpoint, pids: Pids) -> u32 {
     ctx.ranks.get(&pids.pid).copied().unwrap_or(0)
 }
 
+/// What a Task record says of the parent of a process that is not sent the signal which
+/// the process was made with.
+pub(crate) fn parent_changed(task: &Task) -> u32 {
+    match task.is_group_leader() && task.parent_changed() {
+        true => task_flags::PARENT_CHANGED,
+        false => 0,
+    }
+}
+
 /// Which thread of its parent a task counts as a child of; 0 for the first one.
 pub(crate) fn parent(pids: Pids) -> i32 {
     match pids {
@@ -206,6 +215,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     if task.has_tty_of(current!()) {
         flags |= task_flags::INIT_TTY;
     }
+    flags |= parent_changed(task);
     let rank = rank(ctx, pids).into();
     emit(
         ctx,

@@ -16,22 +16,46 @@
 #include <linux/tty.h>
 
 /**
- * checkpoint_set_exit_signal - the signal a restored process sends on its exit
- * @task: its leader, a child of the caller that has not been to user mode
- * @sig: the signal, 0 for none
+ * checkpoint_parent_changed - whether the parent of a process became another program
+ * @task: its leader, which stands still, or a zombie
  *
- * Until then it has none, so that a failed restart leaves init no SIGCHLD.
+ * One that has called execve(2) since is sent SIGCHLD, and not the signal that
+ * the process was made with: it may have rights that it had not then.
+ *
+ * Context: takes tasklist_lock for reading.
+ */
+bool checkpoint_parent_changed(struct task_struct *task)
+{
+	guard(read_lock)(&tasklist_lock);
+	if (!pid_alive(task) || task->exit_signal <= 0 || task->exit_signal == SIGCHLD)
+		return false;
+	return task->parent_exec_id != READ_ONCE(task->real_parent->self_exec_id);
+}
+
+/**
+ * checkpoint_set_exit_signal - the signal a restored process sends on its exit
+ * @task: its leader, which has not been to user mode, or is a zombie
+ * @sig: the signal, 0 for none
+ * @parent_changed: what checkpoint_parent_changed() said
+ *
+ * Until then it has none, so that a failed restart leaves init no SIGCHLD. To
+ * be called when it is the child of whom it will be.
  *
  * Context: takes tasklist_lock for writing.
  */
-void checkpoint_set_exit_signal(struct task_struct *task, int sig)
+void checkpoint_set_exit_signal(struct task_struct *task, int sig,
+				bool parent_changed)
 {
 	/* Less than 0 it is for threads, and valid_signal() does not take that. */
 	if (WARN_ON_ONCE(!valid_signal(sig) || !thread_group_leader(task)))
 		return;
-	write_lock_irq(&tasklist_lock);
+	guard(write_lock_irq)(&tasklist_lock);
+	/* Another thread of init may have waited for it. */
+	if (!pid_alive(task))
+		return;
 	task->exit_signal = sig;
-	write_unlock_irq(&tasklist_lock);
+	/* Theirs only grow: the one before never is the parent's again. */
+	task->parent_exec_id = task->real_parent->self_exec_id - parent_changed;
 }
 
 /**

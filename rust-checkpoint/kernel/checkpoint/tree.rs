@@ -1126,7 +1126,8 @@ impl Tree {
             if child.part.is_dead() {
                 zombie::finish(rs, &child.part, task)?;
             } else {
-                set_exit_signal(task, child.part.task.exit_signal.get());
+                let signal = child.part.task.exit_signal.get();
+                set_exit_signal(task, signal, child.part.parent_changed());
             }
             if child.part.is_leader_gone() {
                 usage::finish(rs, &child.part, task)?;

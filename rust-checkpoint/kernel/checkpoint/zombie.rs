@@ -40,6 +40,7 @@ use crate::{
         emit as emit_task,
         groups,
         parent,
+        parent_changed,
         rank, //
     },
     timers,
@@ -89,7 +90,7 @@ fn record(ctx: &mut Checkpoint, zombie: &Zombie, flag: u32) -> wire::Task {
         files: 0.into(),
         fs: 0.into(),
         sighand: 0.into(),
-        flags: (flag | forked).into(),
+        flags: (flag | forked | parent_changed(task)).into(),
         stop_signal: 0.into(),
         comm: task.comm(),
         parent: parent(pids).into(),
@@ -186,6 +187,8 @@ pub(crate) fn finish(rs: &Restart, part: &Part, task: &Task) -> Result {
     let meta = rs.image.meta();
     let record = part.record(&meta, Kind::Exit)?;
     let exit: wire::Exit = record.head().map_err(|_| EINVAL)?;
+    // Should it be told again, or another parent.
+    clone::set_exit_signal(task, part.task.exit_signal.get(), part.parent_changed());
     clone::set_exit(
         task,
         &Exit {

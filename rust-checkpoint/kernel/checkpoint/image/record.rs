@@ -835,8 +835,11 @@ pub mod task_flags {
     pub const ZOMBIE: u32 = 1 << 9;
     /// The first thread of a process, which has exited while others live on.
     pub const LEADER_GONE: u32 = 1 << 10;
+    /// The parent has called execve(2) since it made the process, and is sent SIGCHLD in place of
+    /// the signal.
+    pub const PARENT_CHANGED: u32 = 1 << 11;
     /// All bits known.
-    pub const ALL: u32 = (1 << 11) - 1;
+    pub const ALL: u32 = (1 << 12) - 1;
 }
 
 /// Of [`task_flags`], what is the same for all threads of a process.

@@ -909,7 +909,10 @@ impl<'a> Verify<'a> {
             }
         }
         if !lives {
-            let own = task_flags::ZOMBIE | task_flags::LEADER_GONE | task_flags::FORKED;
+            let own = task_flags::ZOMBIE
+                | task_flags::LEADER_GONE
+                | task_flags::FORKED
+                | task_flags::PARENT_CHANGED;
             let of_process = FLAGS_OF_PROCESS;
             let allowed = if has_mm { own | of_process } else { own };
             if task.flags.get() & !allowed != 0
@@ -935,7 +938,10 @@ impl<'a> Verify<'a> {
             true => 0..=SIGNALS as i32,
             false => -1..=-1,
         };
-        if !signals.contains(&task.exit_signal.get()) || task.stop_signal.get() > SIGNALS as u32 {
+        if !signals.contains(&task.exit_signal.get())
+            || task.stop_signal.get() > SIGNALS as u32
+            || (task.pid != task.tgid && task.flags.get() & task_flags::PARENT_CHANGED != 0)
+        {
             return Err(r.fault("impossible signal"));
         }
         let name = task.comm.iter().take_while(|&&b| b != 0).count();

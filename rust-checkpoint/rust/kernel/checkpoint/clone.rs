@@ -211,12 +211,13 @@ pub fn reap(task: &Task, pid: i32) -> Result {
     Ok(())
 }
 
-/// Sets the signal that `task` sends its parent when it exits; for a child of the
-/// caller that has not been to user mode.
-pub fn set_exit_signal(task: &Task, signal: i32) {
+/// Sets the signal that `task`, which leads a process and has not been to user mode, or
+/// is a zombie, sends its parent when it exits; SIGCHLD if that has become another
+/// program since.
+pub fn set_exit_signal(task: &Task, signal: i32, parent_changed: bool) {
     // SAFETY: there is a reference to the task; takes the lock that whoever looks
     // at the signal takes.
-    unsafe { bindings::checkpoint_set_exit_signal(task.as_ptr(), signal) };
+    unsafe { bindings::checkpoint_set_exit_signal(task.as_ptr(), signal, parent_changed) };
 }
 
 /// Makes a child of a restart that was killed look as one that ended as `exit` says,

@@ -164,6 +164,8 @@ pub trait TaskExt {
     fn comm(&self) -> [u8; 16];
     /// The signal its parent gets when it exits; -1 for a thread.
     fn exit_signal(&self) -> i32;
+    /// Whether its parent, which has called execve(2) since, is sent SIGCHLD instead.
+    fn parent_changed(&self) -> bool;
     /// Pids of itself, its thread group, its group and session in `ns`.
     fn pids_in(&self, ns: &PidNamespace) -> Pids;
     /// Whether its process group, and its session, are those of `other`.
@@ -336,6 +338,11 @@ impl TaskExt for Task {
 
     fn exit_signal(&self) -> i32 {
         read_once!(self, exit_signal)
+    }
+
+    fn parent_changed(&self) -> bool {
+        // SAFETY: the task is alive; takes the lock that keeps its parent.
+        unsafe { bindings::checkpoint_parent_changed(self.as_ptr()) }
     }
 
     fn pids_in(&self, ns: &PidNamespace) -> Pids {

@@ -927,7 +927,16 @@ fn zombies() {
     });
     fine(|s| {
         s.edit::<Task>(Kind::Task, 1, |x| {
-            x.flags = (task_flags::ZOMBIE | task_flags::FORKED).into();
+            let flags = task_flags::ZOMBIE | task_flags::FORKED | task_flags::PARENT_CHANGED;
+            x.flags = flags.into();
+        });
+    });
+    // The parent is one of the process.
+    refused(Kind::Task, 0, "impossible signal", |s| {
+        s.edit::<Task>(Kind::Task, 0, |x| {
+            x.flags = task_flags::PARENT_CHANGED.into();
+            x.tgid = 7.into();
+            x.exit_signal = (-1).into();
         });
     });
     refused(Kind::Task, 1, EXIT, |s| s.replace(Kind::Exit, 0, &[]));
