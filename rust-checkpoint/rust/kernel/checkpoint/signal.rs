@@ -644,6 +644,10 @@ pub fn set_stop(stop: &Stop, leader: bool) -> Result {
             }
         }
         bindings::recalc_sigpending();
+        // No signal need be pending: a thread that finds this on its way tells the parent.
+        if stop.notify_stopped || stop.notify_continued {
+            bindings::signal_wake_up_state(t, 0);
+        }
     }
     Ok(())
 }
