@@ -4,6 +4,7 @@
  * processes without their first thread; and who waits for whom in vfork(2).
  */
 #include "ckpt_harness.h"
+#include "ckpt_image.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -64,6 +65,31 @@ static void quit(struct peer *p, pid_t pid)
 {
 	CHECK(write(p->there[1], "q", 1) == 1);
 	reap(pid, 7 << 8);
+}
+
+static int of_task(pid_t pid, pid_t tid, char *text, size_t len)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, len - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return n > 0 ? 0 : -1;
+}
+
+static void wait_for_state(pid_t pid, pid_t tid, const char *state)
+{
+	char text[1024];
+
+	do
+		NEED(!of_task(pid, tid, text, sizeof(text)));
+	while (!strstr(text, state));
 }
 
 /* Process groups and sessions. */
@@ -359,6 +385,101 @@ SCENARIO(pid_ns_unshared, .tasks = 5, .may_differ = { " ns/pid" })
 	}
 }
 
+/*
+ * The one that made it by unshare(2) has exited: those in it have a parent outside of it
+ * that has not made it, and so has a zombie.
+ */
+static void pid_ns_left_behind(bool by_job)
+{
+	struct peer p[2];
+	struct nested was[2];
+	int kids[2], status;
+	siginfo_t info;
+	pid_t pid, kid[3];
+
+	NEED(!by_job || !prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	NEED(!pipe(kids));
+	for (int i = 0; i < 2; i++)
+		peer_open(&p[i]);
+	pid = fork();
+	if (!pid) {
+		NEED(!unshare(CLONE_NEWPID));
+		for (int i = 0; i < 3; i++) {
+			kid[i] = fork();
+			if (!kid[i] && i == 2)
+				_exit(5);
+			if (!kid[i])
+				nested_thread(&p[i]);
+		}
+		NEED(!waitid(P_PID, kid[2], &info, WEXITED | WNOWAIT));
+		_exit(write(kids[1], kid, sizeof(kid)) != sizeof(kid));
+	}
+	reap(pid, 0);
+	NEED(read(kids[0], kid, sizeof(kid)) == sizeof(kid));
+	for (int i = 0; i < 2; i++)
+		was[i] = look_in(&p[i], '?');
+	NEED(was[0].own == 1 && was[1].own == 2 && !was[0].parent && !was[1].parent);
+	job_hold();
+	in_pid_ns(p, 2, was);
+	if (!by_job) {
+		/* They are init's, which waits for them. */
+		CHECK(write(p[1].there[1], "q", 1) == 1 && write(p[0].there[1], "q", 1) == 1);
+		return;
+	}
+	reap(kid[2], 5 << 8);
+	CHECK(waitpid(kid[1], &status, WNOHANG) == 0);
+	/* All go with their init. */
+	CHECK(!kill(kid[0], SIGKILL));
+	reap(kid[1], SIGKILL);
+	reap(kid[0], SIGKILL);
+}
+
+SCENARIO(pid_ns_left_to_subreaper, .tasks = 4, .may_differ = { " ns/pid" })
+{
+	pid_ns_left_behind(true);
+}
+
+SCENARIO(pid_ns_left_to_init, .tasks = 4, .orphans = 3, .may_differ = { " ns/pid" })
+{
+	pid_ns_left_behind(false);
+}
+
+/* A session and a process group in it that have lost their leaders keep their numbers in it. */
+SCENARIO(pid_ns_groups, .tasks = 4, .may_differ = { " ns/pid" })
+{
+	struct peer p[3];
+	struct nested was[3];
+	pid_t pid;
+
+	for (int i = 0; i < 3; i++)
+		peer_open(&p[i]);
+	pid = new_pid_ns();
+	if (!pid) {
+		if (!fork()) {
+			NEED(setsid() == 2);
+			if (!fork())
+				nested_thread(&p[1]);
+			if (!fork()) {
+				NEED(!setpgid(0, 0));
+				if (!fork())
+					nested_thread(&p[2]);
+				_exit(0);
+			}
+			NEED(waitpid(4, NULL, 0) == 4);
+			_exit(0);
+		}
+		waitpid(2, NULL, 0);
+		nested_thread(&p[0]);
+	}
+	for (int i = 0; i < 3; i++)
+		was[i] = look_in(&p[i], '?');
+	NEED(was[1].session == 2 && was[1].group == 2);
+	NEED(was[2].session == 2 && was[2].group == 4 && was[2].own == 5);
+	job_hold();
+	in_pid_ns(p, 3, was);
+	quit(&p[0], pid);
+}
+
 /* Made, and nobody is in it yet. */
 SCENARIO(pid_ns_fresh, .tasks = 1, .may_differ = { " ns/pid" })
 {
@@ -400,32 +521,259 @@ SCENARIO(pid_ns_zombies, .tasks = 4, .may_differ = { " ns/pid" })
 	quit(&p, pid);
 }
 
-/* Processes without their first thread. */
+/* Images that nobody wrote, of trees in which somebody would wait for ever. */
 
-static int of_task(pid_t pid, pid_t tid, char *text, size_t len)
+enum { TASK = 12, GROUP = 48 };
+
+/* Where fields of Task are. */
+enum { T_PID = 0, T_FLAGS = 40, T_VFORK = 68, T_PID_NS = 76, T_CHILDREN_NS = 80, T_PIDS = 84 };
+
+static unsigned char *task_of(struct run *run, struct image *im, uint32_t pid)
 {
-	char path[64];
-	ssize_t n;
+	unsigned char *p;
+
+	for (int i = 0; (p = record(im, TASK, i)); i++)
+		if (get32(p + T_PID) == pid)
+			return p;
+	WANT(!"no such task");
+	_exit(0);
+}
+
+static void not_taken(struct run *run, struct image *im)
+{
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		return -1;
-	n = read(fd, text, len - 1);
+	seal(im);
+	fd = scratch_file(im->b, im->len);
+	WANT_ERR(try_restart(fd), EINVAL);
 	close(fd);
-	text[n > 0 ? n : 0] = 0;
-	return n > 0 ? 0 : -1;
+	WANT(alone());
 }
 
-static void wait_for_state(pid_t pid, pid_t tid, const char *state)
+static int until_closed_by_job(int fd)
 {
-	char text[1024];
+	char c;
 
-	do
-		NEED(!of_task(pid, tid, text, sizeof(text)));
-	while (!strstr(text, state));
+	return read(fd, &c, 1);
 }
+
+/* Processes of a namespace, of which the last one is a zombie. */
+SCENARIO(with_zombie, .tasks = 5, .may_differ = { " ns/pid" })
+{
+	siginfo_t info;
+	int p[2];
+	pid_t pid;
+
+	NEED(!pipe(p));
+	pid = fork();
+	if (!pid) {
+		close(p[1]);
+		NEED(!unshare(CLONE_NEWPID));
+		for (int i = 0; i < 3; i++) {
+			job.word[i + 1] = fork();
+			if (!job.word[i + 1] && i == 2)
+				_exit(0);
+			if (!job.word[i + 1])
+				_exit(until_closed_by_job(p[0]));
+		}
+		NEED(!waitid(P_PID, job.word[3], &info, WEXITED | WNOWAIT));
+		_exit(until_closed_by_job(p[0]) || wait(NULL) < 0 || wait(NULL) < 0 ||
+		      wait(NULL) < 0);
+	}
+	close(p[0]);
+	job.word[0] = pid;
+	sleep_ms(100);
+	job_hold();
+	close(p[1]);
+	reap(pid, 0);
+}
+
+/* With an init that exits before the others, its end would wait for theirs. */
+INIT_TEST(zombie_init, with_zombie)
+{
+	struct image im = load(run);
+	unsigned char *maker, *task[3];
+	uint32_t pid;
+
+	maker = task_of(run, &im, run->pid + 1);
+	for (int i = 0; i < 3; i++)
+		task[i] = task_of(run, &im, run->pid + 2 + i);
+	WANT(get32(maker + T_CHILDREN_NS) == get32(task[0] + T_PID));
+	WANT(get32(task[2] + T_FLAGS) & 1 << 9 && get32(task[2] + T_PIDS) == 3);
+	/* The zombie is init instead, and init has its number. */
+	pid = get32(task[2] + T_PID);
+	put32(maker + T_CHILDREN_NS, pid);
+	for (int i = 0; i < 3; i++)
+		put32(task[i] + T_PID_NS, pid);
+	put32(task[2] + T_PIDS, 1);
+	put32(task[0] + T_PIDS, 3);
+	not_taken(run, &im);
+}
+
+SCENARIO(two_kids, .tasks = 3)
+{
+	int p[2];
+
+	NEED(!pipe(p));
+	for (int i = 0; i < 2; i++) {
+		if (fork())
+			continue;
+		close(p[1]);
+		_exit(until_closed_by_job(p[0]));
+	}
+	job_hold();
+	close(p[1]);
+	CHECK(wait(NULL) > 0 && wait(NULL) > 0);
+}
+
+/* Two that wait for each other, and one that waits for itself. */
+INIT_TEST(vfork_circle, two_kids)
+{
+	struct image im = load(run);
+	unsigned char *a = task_of(run, &im, run->pid + 1), *b = task_of(run, &im, run->pid + 2);
+
+	put32(a + T_VFORK, get32(b + T_PID));
+	put32(b + T_VFORK, get32(a + T_PID));
+	not_taken(run, &im);
+	put32(a + T_VFORK, get32(a + T_PID));
+	put32(b + T_VFORK, 0);
+	not_taken(run, &im);
+}
+
+/* Numbers of groups in a namespace that there is not, or of nobody. */
+INIT_TEST(group_elsewhere, pid_ns_groups)
+{
+	struct image im = load(run);
+	unsigned char *group = record(&im, GROUP, 0), *other = record(&im, GROUP, 1);
+	uint32_t id, ns;
+
+	if (!WANT(group && other))
+		return;
+	id = get32(group);
+	ns = get32(group + 4);
+	put32(group + 4, run->pid);
+	not_taken(run, &im);
+	put32(group + 4, ns);
+	put32(group, 30000);
+	not_taken(run, &im);
+	put32(group, get32(other));
+	not_taken(run, &im);
+	put32(group, id);
+	seal(&im);
+	WANT_ERR(try_restart(scratch_file(im.b, im.len)), 0);
+	job_finish(run);
+}
+
+/* What the parent is told. */
+
+enum { READY_FD = 20 };
+
+JOB(parent_program)
+{
+	sigset_t set;
+	int sig;
+
+	if (write(READY_FD, "x", 1) != 1)
+		_exit(2);
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGUSR1);
+	if (sigwait(&set, &sig) || waitpid(-1, NULL, __WALL) < 0)
+		_exit(1);
+	_exit(sig == SIGCHLD ? 10 : 11);
+}
+
+static int until_end(void *fd)
+{
+	char c;
+
+	return read(*(int *)fd, &c, 1);
+}
+
+static void told_of_end(bool executes)
+{
+	int p[2], ready[2];
+	pid_t pid;
+	char c;
+
+	NEED(!pipe(p) && !pipe(ready));
+	pid = fork();
+	if (!pid) {
+		sigset_t set;
+
+		sigfillset(&set);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		close(p[1]);
+		dup2(ready[1], READY_FD);
+		if (clone(until_end, stack + sizeof(stack), SIGUSR1, p) < 0)
+			_exit(1);
+		if (executes)
+			execve("/proc/self/exe", (char *[]){ "x", NULL },
+			       (char *[]){ "CKPT_JOB=parent_program", NULL });
+		else
+			parent_program_job();
+		_exit(1);
+	}
+	close(p[0]);
+	NEED(read(ready[0], &c, 1) == 1);
+	sleep_ms(20);
+	job_hold();
+	close(p[1]);
+	reap(pid, (executes ? 10 : 11) << 8);
+}
+
+/*
+ * One that has executed a program since it made a child is told of its end by SIGCHLD, not
+ * by the signal that it has asked for: it may have more rights than who has asked.
+ */
+SCENARIO(parent_has_executed, .tasks = 3)
+{
+	told_of_end(true);
+}
+
+SCENARIO(parent_has_not_executed, .tasks = 3)
+{
+	told_of_end(false);
+}
+
+JOB(continued_child, .tasks = 2)
+{
+	struct timespec t = { 10, 0 };
+	siginfo_t info = { 0 };
+	sigset_t set;
+	pid_t pid;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	job.word[0] = pid;
+	job_hold();
+	/* By the child, on its way; it has no other reason to look for signals. */
+	CHECK(sigtimedwait(&set, &info, &t) == SIGCHLD && info.si_pid == pid);
+	CHECK_EQ(info.si_code, CLD_CONTINUED);
+	CHECK(waitid(P_PID, pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid);
+	CHECK(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+}
+
+/* The parent was not told yet that its child goes on: a moment that is hard to meet. */
+INIT_TEST(told_late, continued_child)
+{
+	struct image im = load(run);
+	unsigned char *kid = task_of(run, &im, run->pid + 1);
+
+	/* GROUP_CONTINUED, NOTIFY_CONTINUED */
+	put32(kid + T_FLAGS, get32(kid + T_FLAGS) | 1 << 4 | 1 << 7);
+	seal(&im);
+	WANT_ERR(try_restart(scratch_file(im.b, im.len)), 0);
+	job_finish(run);
+}
+
+/* Processes without their first thread. */
 
 static void *read_to_the_end(void *fd)
 {
