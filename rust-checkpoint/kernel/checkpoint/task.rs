@@ -153,7 +153,8 @@ pub(crate) fn emit(ctx: &mut Checkpoint, task: &Task, head: &mut wire::Task) -> 
     for (is, why) in [
         (
             ns.other,
-            "its pid namespace is of another user namespace, or has settings of its own",
+            "its pid namespace is of another user namespace, or has settings of its own \
+             (pid_max, memfd_noexec)",
         ),
         (
             children.is_none(),

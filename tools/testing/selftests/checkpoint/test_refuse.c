@@ -167,6 +167,33 @@ SCENARIO(pid_namespace_without_init, .refused = "\"kind\":\"pid-ns\"")
 	job_hold();
 }
 
+/* One in which fewer numbers are to be had. */
+SCENARIO(pid_namespace_with_settings, .tasks = 2, .any_pid = true, .refused = "(pid_max,")
+{
+	int p[2], told[2], status, fd;
+	pid_t pid;
+	char c;
+
+	NEED(!pipe(p) && !pipe(told));
+	pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (!pid) {
+		close(p[1]);
+		fd = open("/proc/sys/kernel/pid_max", O_WRONLY);
+		if (fd < 0 || write(fd, "4000", 4) != 4)
+			_exit(1);
+		close(fd);
+		_exit(write(told[1], "x", 1) != 1 || read(p[0], &c, 1) ? 2 : 3);
+	}
+	NEED(pid > 0);
+	close(p[0]);
+	close(told[1]);
+	if (read(told[0], &c, 1) != 1)
+		JOB_SKIP("no such setting");
+	job_hold();
+	close(p[1]);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 3 << 8);
+}
+
 SCENARIO(cgroup_namespace, .refused = "\"kind\":\"cgroup-ns\"")
 {
 	own_namespace(CLONE_NEWCGROUP);
