@@ -784,7 +784,7 @@ static int polled(int fd)
 	return poll(&p, 1, 0) < 0 ? -1 : p.revents;
 }
 
-/* No writer has come yet, which is not the end; and to another one one has. */
+/* No writer has come yet, which is not the end; to the other FIFO one has. */
 SCENARIO(fifo_before_writer)
 {
 	int in, late, done, out;
