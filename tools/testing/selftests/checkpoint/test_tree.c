@@ -561,10 +561,11 @@ static int until_closed_by_job(int fd)
 SCENARIO(with_zombie, .tasks = 5, .may_differ = { " ns/pid" })
 {
 	siginfo_t info;
-	int p[2];
+	int p[2], told[2];
 	pid_t pid;
+	char c;
 
-	NEED(!pipe(p));
+	NEED(!pipe(p) && !pipe(told));
 	pid = fork();
 	if (!pid) {
 		close(p[1]);
@@ -577,12 +578,13 @@ SCENARIO(with_zombie, .tasks = 5, .may_differ = { " ns/pid" })
 				_exit(until_closed_by_job(p[0]));
 		}
 		NEED(!waitid(P_PID, job.word[3], &info, WEXITED | WNOWAIT));
+		NEED(write(told[1], "x", 1) == 1);
 		_exit(until_closed_by_job(p[0]) || wait(NULL) < 0 || wait(NULL) < 0 ||
 		      wait(NULL) < 0);
 	}
 	close(p[0]);
 	job.word[0] = pid;
-	sleep_ms(100);
+	NEED(read(told[0], &c, 1) == 1);
 	job_hold();
 	close(p[1]);
 	reap(pid, 0);
