@@ -52,6 +52,21 @@ int wait_for_vfork_done(struct task_struct *child, struct completion *vfork);
 bool security_cred_same(const struct cred *a, const struct cred *b);
 
 /**
+ * struct checkpoint_eventfd - an eventfd(2)
+ * @count: its counter
+ * @semaphore: EFD_SEMAPHORE
+ * @held: something in the kernel signals it, or waits for it
+ */
+struct checkpoint_eventfd {
+	u64 count;
+	bool semaphore;
+	bool held;
+};
+
+void eventfd_describe(struct file *file, struct checkpoint_eventfd *out);
+struct file *eventfd_restore(const struct checkpoint_eventfd *in);
+
+/**
  * struct checkpoint_seccomp - a seccomp filter
  * @prev: the one that it is stacked upon, NULL for none
  * @insns: its classic program, NULL where there is none
@@ -105,6 +120,18 @@ int generic_file_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
  * Return: as generic_file_checkpoint().
  */
 int pipe_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+
+/**
+ * eventfd_checkpoint - save an eventfd
+ * @ctx: the running checkpoint
+ * @file: the eventfd
+ *
+ * For ->checkpoint in struct file_operations.
+ *
+ * Context: the job stands still. May sleep.
+ * Return: as generic_file_checkpoint().
+ */
+int eventfd_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 
 /**
  * socket_checkpoint - save a socket

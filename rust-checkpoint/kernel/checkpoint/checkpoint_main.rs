@@ -23,6 +23,7 @@ mod attr;
 mod checkpoint;
 mod creds;
 mod deny;
+mod eventfds;
 mod files;
 mod freeze;
 mod fs;

@@ -17,7 +17,8 @@
 //! init: it takes as much as the file has data, and as long as reading it. All
 //! that the job has open of it is one file again after the restart.
 //!
-//! Pipes and FIFOs are in [`crate::pipes`], sockets in [`crate::sockets`].
+//! Pipes and FIFOs are in [`crate::pipes`], sockets in [`crate::sockets`], eventfds
+//! in [`crate::eventfds`].
 //!
 //! Refused, besides what has no hook: memfds, deleted directories, files that
 //! lost the name they were opened by and have another one, files that can't be
@@ -56,6 +57,7 @@ use crate::{
         Checkpoint,
         Section, //
     },
+    eventfds,
     freeze::Frozen,
     image::{
         parse::Record,
@@ -872,6 +874,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
         file_kind::FIFO => pipes::restart_fifo_end(rs, &head, record.tail()),
         file_kind::SOCKET => sockets::restart_end(rs, &head),
+        file_kind::EVENTFD => eventfds::restart_file(rs, &head, record.tail()),
         _ => restart_path(rs, &head, record.tail()),
     };
     rs.world_mut()?

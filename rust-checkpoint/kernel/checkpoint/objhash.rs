@@ -35,9 +35,11 @@ pub(crate) enum Class {
     IoContext,
     /// A socket, by its inode.
     Socket,
+    /// An eventfd.
+    Eventfd,
 }
 
-const CLASSES: usize = 12;
+const CLASSES: usize = 13;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -13,7 +13,7 @@
 use crate::{
     arch,
     checkpoint::MAX_META,
-    files, fs,
+    eventfds, files, fs,
     image::{
         format::{
             Fault,
@@ -279,6 +279,8 @@ pub(crate) struct Restart {
     pub(crate) deleted: KVVec<Option<files::Deleted>>,
     /// Pipes and FIFOs, by id - 1, until all of their ends were opened. Init's.
     pub(crate) pipes: KVVec<pipes::Made>,
+    /// Eventfds, by id - 1, until they are among the open files. Init's.
+    pub(crate) eventfds: KVVec<Option<ARef<File>>>,
     /// Sockets, until they are as they were. Init's.
     pub(crate) sockets: sockets::Making,
     world: Access,
@@ -346,6 +348,7 @@ impl Restart {
             report,
             deleted: KVVec::new(),
             pipes: KVVec::new(),
+            eventfds: KVVec::new(),
             sockets: sockets::Making::default(),
             world,
             child: None,
@@ -408,6 +411,7 @@ impl Restart {
                 Kind::Pipe => pipes::restart(self, &record)?,
                 Kind::Fifo => pipes::restart_fifo(self, &record)?,
                 Kind::PipeData => pipes::restart_data(self, &record)?,
+                Kind::Eventfd => eventfds::restart(self, &record)?,
                 Kind::Seccomp => seccomp::restart(self, &record)?,
                 Kind::Socket => sockets::restart(self, &record)?,
                 Kind::SocketData => sockets::restart_data(self, &record)?,

@@ -13,6 +13,7 @@ pub mod attr;
 pub mod clone;
 pub mod cred;
 pub mod event;
+pub mod eventfd;
 pub mod file;
 pub mod io;
 pub mod mm;

@@ -10,7 +10,8 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Socket | SocketData | Group)*
+//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | Socket | SocketData |
+//! Group)*
 //! ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
@@ -91,6 +92,8 @@ pub enum Kind {
     TaskUsage = 31,
     /// [`Seccomp`]; tail: array of [`SeccompInsn`].
     Seccomp = 32,
+    /// [`Eventfd`].
+    Eventfd = 33,
     /// [`Socket`]; tail: array of [`SocketOption`].
     Socket = 36,
     /// [`SocketData`]; tail: the bytes.
@@ -104,7 +107,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 36] = [
+    pub const ALL: [Kind; 37] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -137,6 +140,7 @@ impl Kind {
         Kind::TimerSignals,
         Kind::TaskUsage,
         Kind::Seccomp,
+        Kind::Eventfd,
         Kind::Socket,
         Kind::SocketData,
         Kind::Fifo,
@@ -192,6 +196,8 @@ pub mod file_kind {
     pub const SOCKET: u32 = 6;
     /// An end of a FIFO, opened again by its path.
     pub const FIFO: u32 = 10;
+    /// An eventfd.
+    pub const EVENTFD: u32 = 33;
 }
 
 wire! {
@@ -231,7 +237,8 @@ wire! {
         /// For INIT_FD: the number of init's descriptor. For DELETED and
         /// LINKABLE: which file without a name it is, counted from 1 in order
         /// of appearance, the id of its FileData. For PIPE and FIFO: the id of
-        /// its Pipe or Fifo. For SOCKET: the id of its Socket.
+        /// its Pipe or Fifo. For SOCKET: the id of its Socket. For EVENTFD: the
+        /// id of its Eventfd.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -396,6 +403,21 @@ wire! {
         pub reserved: U32,
     }
 }
+
+wire! {
+    /// An eventfd(2).
+    pub struct Eventfd {
+        /// Id among the Eventfd records.
+        pub id: U32,
+        /// [`EVENTFD_SEMAPHORE`].
+        pub flags: U32,
+        /// Its counter.
+        pub count: U64,
+    }
+}
+
+/// [`Eventfd::flags`]: EFD_SEMAPHORE.
+pub const EVENTFD_SEMAPHORE: u32 = 1;
 
 /// [`PipeData::flags`]: is read by itself, as it was written with O_DIRECT.
 pub const PIPE_PACKET: u32 = 1;

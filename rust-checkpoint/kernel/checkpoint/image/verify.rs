@@ -44,6 +44,7 @@ use super::{
         Creds,
         DebugRegs,
         End,
+        Eventfd,
         Exit,
         Fd,
         FdTable,
@@ -84,6 +85,7 @@ use super::{
         Usage,
         UserPtrs,
         Vma,
+        EVENTFD_SEMAPHORE,
         FIFO_WAITS,
         FLAGS_OF_PROCESS,
         ITIMER_ARMED,
@@ -167,6 +169,8 @@ pub struct Summary {
     pub pipes: u32,
     /// Seccomp filters.
     pub seccomps: u32,
+    /// Eventfds.
+    pub eventfds: u32,
     /// Sockets.
     pub sockets: u32,
     /// Address spaces.
@@ -201,6 +205,7 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         regsets: 0,
         contents: 0,
         io_contexts: 0,
+        eventfd_files: 0,
         sum: Summary::default(),
     };
     let mut records = meta.raw_records();
@@ -292,6 +297,8 @@ struct Verify<'a> {
     contents: u32,
     /// I/O contexts that tasks share.
     io_contexts: u32,
+    /// Eventfds that have had their File record.
+    eventfd_files: u32,
     sum: Summary,
 }
 
@@ -306,6 +313,7 @@ impl<'a> Verify<'a> {
             Kind::Pipe => self.enter(r, Stage::Objects).and_then(|()| self.pipe(r)),
             Kind::Fifo => self.enter(r, Stage::Objects).and_then(|()| self.fifo(r)),
             Kind::PipeData => self.pipe_data(r),
+            Kind::Eventfd => self.enter(r, Stage::Objects).and_then(|()| self.eventfd(r)),
             Kind::Seccomp => self.enter(r, Stage::Objects).and_then(|()| self.seccomp(r)),
             Kind::Socket => self.enter(r, Stage::Objects).and_then(|()| self.socket(r)),
             Kind::SocketData => self
@@ -483,6 +491,17 @@ impl<'a> Verify<'a> {
                     Err(_) => return Err(r.fault("number of a socket is negative")),
                 }
             }
+            file_kind::EVENTFD => {
+                string(r, MAX_PATH)?;
+                // Each is one open file: the next that has had none.
+                match u32::try_from(file.init_fd.get()) {
+                    Ok(id) => {
+                        refer(r, id, self.sum.eventfds)?;
+                        define(r, id, &mut self.eventfd_files)?;
+                    }
+                    Err(_) => return Err(r.fault("number of an eventfd is negative")),
+                }
+            }
             kind => return Err(r.fault_with("unknown kind of file", kind.into())),
         }
         if file.pos.get() > MAX_OFFSET {
@@ -549,6 +568,13 @@ impl<'a> Verify<'a> {
         }
         self.owner = Owner::Pipe(room.saturating_sub(takes));
         Ok(())
+    }
+
+    fn eventfd(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let eventfd: Eventfd = r.head()?;
+        define(r, eventfd.id.get(), &mut self.sum.eventfds)?;
+        bits(r, eventfd.flags.get().into(), EVENTFD_SEMAPHORE.into())?;
+        no_tail(r)
     }
 
     fn socket(&mut self, r: &Record<'_>) -> Result<(), Fault> {

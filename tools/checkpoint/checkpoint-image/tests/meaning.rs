@@ -9,8 +9,8 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Exit, Fd,
-        FdTable, Fifo, File, FileData, Fs, Group, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe,
+        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Eventfd, Exit,
+        Fd, FdTable, Fifo, File, FileData, Fs, Group, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe,
         PipeData, Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket,
         SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs,
         Vma,
@@ -73,7 +73,7 @@ fn order() {
         let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
         assert_eq!(result.is_ok(), kind == Kind::End, "{kind:?} last");
     }
-    refused(Kind::File, 0, ORDER, |s| s.replace(Kind::Job, 0, &[]));
+    refused(Kind::Eventfd, 0, ORDER, |s| s.replace(Kind::Job, 0, &[]));
     refused(Kind::Job, 1, ORDER, |s| {
         let job = s.bytes_of(Kind::Job, 0);
         s.insert(Kind::File, 0, &job);
@@ -431,6 +431,30 @@ fn sockets() {
     bad::<SocketData>(Kind::SocketData, 1, SENDER, |x| x.flags = 2.into());
 }
 
+fn eventfds() {
+    let with = |files: &'static [(usize, i32)]| {
+        move |s: &mut Sample| {
+            for (nth, id) in files {
+                s.edit::<File>(Kind::File, *nth, |x| {
+                    x.kind = file_kind::EVENTFD.into();
+                    x.init_fd = (*id).into();
+                });
+            }
+        }
+    };
+    fine(with(&[(0, 1), (1, 2)]));
+    // Each is one open file.
+    refused(Kind::File, 1, NEXT, with(&[(0, 1), (1, 1)]));
+    refused(Kind::File, 0, NEXT, with(&[(0, 2)]));
+    refused(Kind::File, 0, "reference to nothing", with(&[(0, 0)]));
+    let negative = "number of an eventfd is negative";
+    refused(Kind::File, 0, negative, with(&[(0, -1)]));
+    let undefined = "reference to an object that is not defined";
+    refused(Kind::File, 0, undefined, with(&[(0, 3)]));
+    bad::<Eventfd>(Kind::Eventfd, 0, NEXT, |x| x.id = 2.into());
+    bad::<Eventfd>(Kind::Eventfd, 0, BITS, |x| x.flags = 2.into());
+}
+
 #[test]
 fn values() {
     bad::<File>(Kind::File, 0, "unknown kind of file", |x| x.kind = 7.into());
@@ -546,6 +570,7 @@ fn values() {
         x.flags = attr_flags::SECCOMP_STRICT.into();
     });
     sockets();
+    eventfds();
     // The kernel's own bits of a registration are not those of membarrier(2).
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.membarrier = 3.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.membarrier = 0x154.into()));

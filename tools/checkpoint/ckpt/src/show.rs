@@ -593,6 +593,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
             file_kind::PIPE => "pipe",
             file_kind::FIFO => "fifo",
             file_kind::SOCKET => "socket",
+            file_kind::EVENTFD => "eventfd",
             _ => "path",
         },
         init_fd: number(kind == file_kind::INIT_FD),

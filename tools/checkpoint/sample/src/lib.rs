@@ -342,7 +342,20 @@ fn sockets(r: &mut Records, file: record::File) {
     r.add(Kind::File, &end, b"socket:[2345]");
 }
 
+/// Two that no file has.
+fn eventfds(r: &mut Records) {
+    for (id, count) in [(1u32, 3), (2, u64::MAX)] {
+        let eventfd = record::Eventfd {
+            id: id.into(),
+            flags: (id & record::EVENTFD_SEMAPHORE).into(),
+            count: count.into(),
+        };
+        r.add(Kind::Eventfd, &eventfd, &[]);
+    }
+}
+
 fn objects(r: &mut Records) {
+    eventfds(r);
     let file = record::File {
         id: 1.into(),
         kind: file_kind::PATH.into(),

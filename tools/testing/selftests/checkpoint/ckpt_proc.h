@@ -261,7 +261,9 @@ binary:
 
 static inline void snap_fds(struct snap *s, const char *dir, int pid)
 {
-	static const char *const named[] = { NULL }, *const nameless[] = { "ino", NULL };
+	static const char *const named[] = { NULL };
+	/* Numbers that the kernel gives out for the whole machine. */
+	static const char *const nameless[] = { "ino", "eventfd-id", NULL };
 	char path[300], key[128], target[64];
 	struct dirent *d;
 	DIR *fds;
