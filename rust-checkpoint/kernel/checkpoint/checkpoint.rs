@@ -40,6 +40,7 @@ use crate::{
     },
     sockets,
     task,
+    usage,
     zombie, //
 };
 use kernel::{
@@ -166,6 +167,8 @@ pub(crate) struct Checkpoint {
     pub(crate) files: files::Met,
     /// The sockets among them.
     pub(crate) sockets: sockets::Met,
+    /// CPU time of processes, so far.
+    pub(crate) cpu_times: usage::CpuTimes,
     /// The id of the file being saved.
     pub(crate) file_id: u32,
     /// What a hook of a mapping says about it.
@@ -191,6 +194,7 @@ impl Checkpoint {
             met_as: Object::Job,
             files: files::Met::default(),
             sockets: sockets::Met::default(),
+            cpu_times: RBTree::new(),
             file_id: 0,
             vma: crate::mm::Answer::default(),
             sections: Default::default(),

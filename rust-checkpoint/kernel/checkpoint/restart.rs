@@ -44,7 +44,7 @@ use crate::{
         Object,
         Report, //
     },
-    seccomp, sockets, timers, tree,
+    seccomp, sockets, timers, tree, usage,
 };
 use core::ops::Deref;
 use kernel::{
@@ -254,8 +254,8 @@ pub(crate) struct World {
     pub(crate) filters: KVVec<Filter>,
     /// Timers of timer_create(2), by process and ID, until they are armed.
     pub(crate) timers: Arc<Mutex<RBTree<(i32, i32), timers::Made>>>,
-    /// CPU time of processes, ns, by their pids.
-    pub(crate) cpu_time: Arc<Mutex<RBTree<i32, u64>>>,
+    /// CPU time of processes, so far.
+    pub(crate) cpu_times: Arc<Mutex<usage::CpuTimes>>,
     /// Held by a thread while it fills a descriptor table of its own: to install
     /// one may raise a limit of the process for a moment.
     pub(crate) installing: Arc<Mutex<()>>,
@@ -676,7 +676,7 @@ fn run(
         paths: KVVec::new(),
         filters: KVVec::new(),
         timers: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,
-        cpu_time: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,
+        cpu_times: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,
         installing: Arc::pin_init(new_mutex!(()), GFP_KERNEL_ACCOUNT)?,
         defined: Defined::default(),
     };

@@ -920,8 +920,8 @@ void checkpoint_set_exit(struct task_struct *task,
 	write_lock_irq(&tasklist_lock);
 	if (task->exit_state == EXIT_ZOMBIE && !thread_group_empty(task)) {
 		task->exit_code = in->status;
+		/* What it has used counts in its process: checkpoint_set_usage(). */
 		task->exit_signal = exit_signal;
-		set_task_usage(task, &in->own, in->own.utime + in->own.stime);
 	} else if (task->exit_state == EXIT_ZOMBIE) {
 		task->exit_code = in->status;
 		task->signal->group_exit_code = in->status;

@@ -254,7 +254,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     restart_block::checkpoint(ctx, frozen)?;
     attr::checkpoint(ctx, frozen)?;
     sched::checkpoint(ctx, frozen)?;
-    usage::checkpoint(ctx, task)?;
+    usage::checkpoint(ctx, task, pids.tgid)?;
     user_ptrs::checkpoint(ctx, frozen)
 }
 

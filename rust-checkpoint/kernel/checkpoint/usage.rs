@@ -7,6 +7,10 @@
 //! puts them on record when all tasks wait to be let go, before timers are armed.
 //!
 //! When a task was started, and what its I/O was beyond blocks, begins anew.
+//!
+//! The kernel adds up the CPU time of a process, and divides by that. So the sums are
+//! bounded: in a record by the checks of the image, in a process here. An honest
+//! process that comes near to it, with 292 years, is refused when it is saved.
 
 use crate::{
     checkpoint::{
@@ -34,14 +38,68 @@ use kernel::{
     },
     page::PAGE_SIZE,
     prelude::*,
+    rbtree::RBTree,
     task::Task, //
 };
 
+/// CPU time of processes, by their pids.
+pub(crate) type CpuTimes = RBTree<i32, CpuTime>;
+
+/// CPU time of a process, ns.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CpuTime {
+    /// As it was sampled, in user mode and in the kernel.
+    sampled: u64,
+    /// As it was measured.
+    measured: u64,
+}
+
+impl CpuTime {
+    /// Adds that of a task and of what its record says of others; whether it can be counted.
+    fn add(&mut self, head: &wire::TaskUsage) -> bool {
+        for usage in [&head.own, &head.gone] {
+            for time in [usage.utime_ns.get(), usage.stime_ns.get()] {
+                self.sampled = self.sampled.saturating_add(time);
+            }
+        }
+        for time in [head.runtime_ns.get(), head.gone_runtime_ns.get()] {
+            self.measured = self.measured.saturating_add(time);
+        }
+        self.sampled.max(self.measured) <= LIMIT
+    }
+}
+
+/// The most CPU time that is counted.
+const LIMIT: u64 = i64::MAX as u64;
+
+/// Adds to the CPU time of process `tgid` that of a task of it; whether it can be counted.
+fn count(times: &mut CpuTimes, tgid: i32, head: &wire::TaskUsage) -> Result<bool> {
+    if let Some(time) = times.get_mut(&tgid) {
+        return Ok(time.add(head));
+    }
+    let mut time = CpuTime::default();
+    let ok = time.add(head);
+    times.try_create_and_insert(tgid, time, GFP_KERNEL_ACCOUNT)?;
+    Ok(ok)
+}
+
+/// Why it can't be.
+fn too_much() -> Item<'static> {
+    Item {
+        object: Object::Task,
+        kind: "usage",
+        name: b"",
+        why: "its process has used more CPU time than can be counted",
+        remedy: "",
+    }
+}
+
 /// Figures as the image has them.
 pub(crate) fn to_wire(usage: &Usage) -> wire::Usage {
+    let utime = usage.utime.min(LIMIT);
     wire::Usage {
-        utime_ns: usage.utime.into(),
-        stime_ns: usage.stime.into(),
+        utime_ns: utime.into(),
+        stime_ns: usage.stime.min(LIMIT - utime).into(),
         gtime_ns: usage.gtime.into(),
         min_flt: usage.min_flt.into(),
         maj_flt: usage.maj_flt.into(),
@@ -69,25 +127,24 @@ pub(crate) fn from_wire(usage: &wire::Usage) -> Usage {
     }
 }
 
-/// Saves what a task has used that stands still or has exited.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, task: &Task) -> Result {
+/// Saves what a task of process `tgid` has used that stands still or has exited.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, task: &Task, tgid: i32) -> Result {
     let usage = task::usage(task);
-    ctx.emit(
-        Section::Tasks,
-        Kind::TaskUsage,
-        &wire::TaskUsage {
-            own: to_wire(&usage.own),
-            gone: to_wire(&usage.gone),
-            children: to_wire(&usage.children),
-            runtime_ns: usage.runtime.into(),
-            gone_runtime_ns: usage.gone_runtime.into(),
-            told_utime_ns: usage.told_utime.into(),
-            told_stime_ns: usage.told_stime.into(),
-            process_utime_ns: usage.process_utime.into(),
-            process_stime_ns: usage.process_stime.into(),
-        },
-        &[],
-    )
+    let head = wire::TaskUsage {
+        own: to_wire(&usage.own),
+        gone: to_wire(&usage.gone),
+        children: to_wire(&usage.children),
+        runtime_ns: usage.runtime.into(),
+        gone_runtime_ns: usage.gone_runtime.into(),
+        told_utime_ns: usage.told_utime.into(),
+        told_stime_ns: usage.told_stime.into(),
+        process_utime_ns: usage.process_utime.into(),
+        process_stime_ns: usage.process_stime.into(),
+    };
+    if !count(&mut ctx.cpu_times, tgid, &head)? {
+        ctx.report.refuse(too_much());
+    }
+    ctx.emit(Section::Tasks, Kind::TaskUsage, &head, &[])
 }
 
 fn record(rs: &Restart, part: &Part) -> Result<wire::TaskUsage> {
@@ -100,36 +157,11 @@ fn record(rs: &Restart, part: &Part) -> Result<wire::TaskUsage> {
 /// Sees that the CPU time of the process of a task can be counted.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let head = record(rs, part)?;
-    let mut used = 0u64;
-    for usage in [&head.own, &head.gone] {
-        for time in [usage.utime_ns.get(), usage.stime_ns.get()] {
-            used = used.saturating_add(time);
-        }
+    let counts = count(&mut rs.cpu_times.lock(), part.task.tgid.get(), &head)?;
+    match counts {
+        true => Ok(()),
+        false => Err(rs.report.error(too_much(), EINVAL)),
     }
-    let process = part.task.tgid.get();
-    let mut cpu_time = rs.cpu_time.lock();
-    let before = cpu_time.get(&process).copied().unwrap_or(0);
-    let total = before.saturating_add(used);
-    match cpu_time.get_mut(&process) {
-        Some(time) => *time = total,
-        None => {
-            cpu_time.try_create_and_insert(process, total, GFP_KERNEL_ACCOUNT)?;
-        }
-    }
-    drop(cpu_time);
-    if total > i64::MAX as u64 {
-        return Err(rs.report.error(
-            Item {
-                object: Object::Task,
-                kind: "usage",
-                name: b"",
-                why: "its process has used more CPU time than can be counted",
-                remedy: "",
-            },
-            EINVAL,
-        ));
-    }
-    Ok(())
 }
 
 /// Puts on record what `task` has used, by init.

@@ -143,7 +143,7 @@ pub(crate) fn checkpoint_leader(
     creds::checkpoint(ctx, task)?;
     rlimits::checkpoint(ctx, thread)?;
     attr::checkpoint_of_process(ctx, thread)?;
-    usage::checkpoint(ctx, task)?;
+    usage::checkpoint(ctx, task, leader.pids().tgid)?;
     timers::checkpoint(ctx, thread)?;
     process_signal::checkpoint_of_process(ctx, thread)
 }

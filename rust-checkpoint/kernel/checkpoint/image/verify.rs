@@ -1270,7 +1270,9 @@ fn possible(u: &Usage) -> bool {
         u.min_flt, u.maj_flt, u.nvcsw, u.nivcsw, u.inblock, u.oublock,
     ];
     let mut figures = times.iter().chain(&counts).chain([&u.maxrss]);
-    figures.all(|n| n.get() <= MAX_OFFSET)
+    // The kernel divides by the sum of both.
+    let sum = u.utime_ns.get().saturating_add(u.stime_ns.get());
+    figures.all(|n| n.get() <= MAX_OFFSET) && sum <= MAX_OFFSET
 }
 
 /// Clocks that timers of timer_create(2) may have: CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME

@@ -879,6 +879,20 @@ fn timers() {
     bad::<TaskUsage>(Kind::TaskUsage, 0, "impossible usage of a task", |x| {
         x.process_stime_ns = (1 << 63).into();
     });
+    // A sum that comes round to what the kernel can't divide by.
+    for gone in [false, true] {
+        bad::<TaskUsage>(Kind::TaskUsage, 0, "impossible usage of a task", |x| {
+            let of = if gone { &mut x.gone } else { &mut x.own };
+            of.utime_ns = (i64::MAX as u64).into();
+            of.stime_ns = 1.into();
+        });
+    }
+    fine(|s| {
+        s.edit::<TaskUsage>(Kind::TaskUsage, 0, |x| {
+            x.gone.utime_ns = (i64::MAX as u64 - 1).into();
+            x.gone.stime_ns = 1.into();
+        });
+    });
 
     const BITS: &str = "unknown bits in a field";
     bad::<Timers>(Kind::Timers, 0, BITS, |x| x.real.flags = 2.into());
@@ -985,6 +999,9 @@ fn zombies() {
     });
     bad::<Exit>(Kind::Exit, 0, "impossible usage of a zombie", |x| {
         x.own.utime_ns = (1 << 63).into();
+    });
+    bad::<Exit>(Kind::Exit, 0, "impossible usage of a zombie", |x| {
+        (x.own.utime_ns, x.own.stime_ns) = ((1 << 62).into(), (1 << 62).into());
     });
 }
 

@@ -4,6 +4,7 @@
  * CPU time, with signals that are pending, ignored or void.
  */
 #include "ckpt_harness.h"
+#include "ckpt_image.h"
 
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -22,9 +23,6 @@
 
 #define NS	1000000000LL
 #define MS	1000000LL
-
-/* Where the records of an image begin. */
-#define HEADER_LEN	256
 
 static long long now(clockid_t clock)
 {
@@ -881,6 +879,112 @@ SCENARIO(cpu_limit)
 	CHECK(comes(&count, 1));
 	CHECK(now(CLOCK_PROCESS_CPUTIME_ID) >= 4 * NS && !getrlimit(RLIMIT_CPU, &limit) &&
 	      limit.rlim_cur >= 5);
+}
+
+static char state_of(pid_t pid)
+{
+	char path[64], *text, state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	text = proc_read(path, NULL);
+	if (text && strrchr(text, ')'))
+		state = strrchr(text, ')')[2];
+	free(text);
+	return state;
+}
+
+/* A thread, a child that has exited, and another one whose threads live on. */
+static void *lives_on(void *arg)
+{
+	while (getppid() != 1)
+		sleep_ms(1);
+	return NULL;
+}
+
+/* A zombie has no handlers after a restart. */
+SCENARIO(users_of_time, .tasks = 5, .orphans = 2, .no_plain = true, .may_differ = { "SigCgt" })
+{
+	pid_t zombie, leader;
+	siginfo_t info;
+	pthread_t t;
+
+	NEED(!pthread_create(&t, NULL, thread, NULL) && comes(&thread_tid, 1));
+	zombie = fork();
+	if (!zombie)
+		_exit(0);
+	leader = fork();
+	if (!leader) {
+		pthread_create(&t, NULL, lives_on, NULL);
+		syscall(SYS_exit, 0);
+	}
+	NEED(zombie > 0 && leader > 0 && !waitid(P_PID, zombie, &info, WEXITED | WNOWAIT));
+	while (state_of(leader) != 'Z')
+		sleep_ms(1);
+	/* Its thread is past its start. */
+	sleep_ms(200);
+	job_hold();
+	thread_stop = 1;
+	CHECK(!pthread_join(t, NULL));
+	/* Orphans are init's. */
+}
+
+enum { EXIT = 28, TASK_USAGE = 31, EXIT_OWN = 16, GONE = 80, RUNTIME = 240, GONE_RUNTIME = 248 };
+
+/*
+ * Sums of CPU time that come round, to 0 for one, by which the kernel would divide
+ * when it is asked. With each: the record, its number, and two fields that are set.
+ */
+INIT_TEST(time_that_comes_round, users_of_time)
+{
+	static const struct {
+		int kind, nth, at;
+		uint64_t value;
+		int more_nth, more_at;
+		uint64_t more;
+	} change[] = {
+		/* In one record. */
+		{ EXIT, 0, EXIT_OWN, 1ULL << 63, 0, EXIT_OWN + 8, 1ULL << 63 },
+		{ EXIT, 1, EXIT_OWN, INT64_MAX, 1, EXIT_OWN + 8, INT64_MAX },
+		{ EXIT, 1, EXIT_OWN, INT64_MAX, 1, EXIT_OWN + 8, 1 },
+		{ TASK_USAGE, 0, 0, INT64_MAX, 0, 8, INT64_MAX },
+		{ TASK_USAGE, 1, GONE, INT64_MAX, 1, GONE + 8, 1 },
+		/* In a process: the first two tasks are threads of one. */
+		{ TASK_USAGE, 0, 0, 1ULL << 62, 1, 0, 1ULL << 62 },
+		{ TASK_USAGE, 0, GONE, 1ULL << 62, 1, 8, 1ULL << 62 },
+		{ TASK_USAGE, 0, RUNTIME, 1ULL << 62, 1, RUNTIME, 1ULL << 62 },
+		{ TASK_USAGE, 0, GONE_RUNTIME, INT64_MAX, 1, RUNTIME, INT64_MAX },
+	};
+	struct image im = load(run);
+
+	for (size_t i = 0; i < sizeof(change) / sizeof(change[0]) && !run->verdict; i++) {
+		unsigned char *a = record(&im, change[i].kind, change[i].nth);
+		unsigned char *b = record(&im, change[i].kind, change[i].more_nth);
+		uint64_t was[2];
+		int fd;
+
+		if (!WANT(a && b))
+			return;
+		was[0] = get64(a + change[i].at);
+		was[1] = get64(b + change[i].more_at);
+		put64(a + change[i].at, change[i].value);
+		put64(b + change[i].more_at, change[i].more);
+		seal(&im);
+		fd = scratch_file(im.b, im.len);
+		if (!WANT_ERR(try_restart(fd), EINVAL))
+			run_say(run, "change %zu\n", i);
+		close(fd);
+		put64(a + change[i].at, was[0]);
+		put64(b + change[i].more_at, was[1]);
+	}
+	if (run->verdict)
+		return;
+	/* As much as can be. */
+	for (int nth = 0; nth < 2; nth++)
+		put64(record(&im, EXIT, nth) + EXIT_OWN, INT64_MAX / 2);
+	put64(record(&im, TASK_USAGE, 0) + GONE, INT64_MAX / 2);
+	seal(&im);
+	WANT_ERR(try_restart(scratch_file(im.b, im.len)), 0);
+	job_finish(run);
 }
 
 SCENARIO(timer_for_a_thread_that_is_gone, .refused = "\"kind\":\"posix-timers\"")
