@@ -597,7 +597,8 @@ struct checkpoint_exit {
 /**
  * struct checkpoint_timer - a timer of timer_create(2)
  * @id: its ID
- * @clock: CLOCK_*, or a CPU clock as clock_getcpuclockid(3) gives it
+ * @clock: CLOCK_*, or a CPU clock as clock_getcpuclockid(3) gives it, where the
+ *	process is
  * @base: the clock by which it expires: CLOCK_MONOTONIC for a CLOCK_REALTIME
  *	timer that was set with a relative time, else @clock
  * @cpu_pid: of a CPU clock: the thread or process, 0 if it is gone
@@ -644,7 +645,8 @@ unsigned int checkpoint_get_timers(struct task_struct *task,
 				   struct checkpoint_timer *out, unsigned int room);
 int checkpoint_next_timer_id(struct task_struct *task);
 void checkpoint_set_next_timer_id(int id);
-int checkpoint_new_timer(const struct checkpoint_timer *in, struct k_itimer **out);
+int checkpoint_new_timer(const struct checkpoint_timer *in, struct pid_namespace *ns,
+			 struct k_itimer **out);
 void checkpoint_put_timer(struct k_itimer *timer);
 void checkpoint_queue_timer(struct k_itimer *timer, const struct checkpoint_timer *in);
 void checkpoint_arm_timer(struct k_itimer *timer, const struct checkpoint_timer *in,

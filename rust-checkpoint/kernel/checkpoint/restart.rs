@@ -67,6 +67,7 @@ use kernel::{
     mm::MmWithUser,
     new_mutex,
     page::PAGE_SIZE,
+    pid_namespace::PidNamespace,
     prelude::*,
     rbtree::RBTree,
     sync::{
@@ -240,6 +241,8 @@ pub(crate) struct World {
     pub(crate) image: Arc<Image>,
     /// What it says of the job as a whole.
     pub(crate) job: wire::Job,
+    /// The namespace that it is restarted in.
+    pub(crate) ns: ARef<PidNamespace>,
     /// The page data. Its lock is only ever taken by the one whose turn it is.
     pub(crate) data: Arc<Mutex<Data>>,
     /// The address space of init.
@@ -669,6 +672,7 @@ fn run(
     let world = World {
         image,
         job: head,
+        ns: current!().active_pid_ns().map(ARef::from).ok_or(ESRCH)?,
         data: Arc::pin_init(new_mutex!(data), GFP_KERNEL_ACCOUNT)?,
         init_mm,
         shms: KVVec::new(),

@@ -181,15 +181,24 @@ void checkpoint_set_next_timer_id(int id)
 	atomic_set(&current->signal->next_posix_timer_id, id);
 }
 
+/* The number that task @nr of @ns has for the current one, 0 for none. */
+static pid_t pid_here(pid_t nr, struct pid_namespace *ns)
+{
+	guard(rcu)();
+	return pid_vnr(find_pid_ns(nr, ns));
+}
+
 /**
  * checkpoint_new_timer - create a timer of the current process
  * @in: what it was; it is not armed yet
+ * @ns: where its pids are from
  * @out: where a reference to it goes
  *
  * Context: nobody else creates or deletes timers of this process.
  * Return: 0, -EBUSY when there is one with this ID, or as timer_create(2).
  */
-int checkpoint_new_timer(const struct checkpoint_timer *in, struct k_itimer **out)
+int checkpoint_new_timer(const struct checkpoint_timer *in, struct pid_namespace *ns,
+			 struct k_itimer **out)
 {
 	struct sigevent event = {
 		.sigev_notify = in->notify,
@@ -201,10 +210,15 @@ int checkpoint_new_timer(const struct checkpoint_timer *in, struct k_itimer **ou
 	int err;
 
 	if (in->notify & SIGEV_THREAD_ID)
-		event.sigev_notify_thread_id = in->target;
+		event.sigev_notify_thread_id = pid_here(in->target, ns);
 	/* The clock of the calling thread is that of the one which created it. */
-	if (clock < 0)
-		clock = make_process_cpuclock(in->cpu_pid, clock & CLOCKFD_MASK);
+	if (clock < 0) {
+		pid_t measured = pid_here(in->cpu_pid, ns), known = CPUCLOCK_PID(clock);
+
+		if (!measured || (known && known != measured))
+			return -EINVAL;
+		clock = make_process_cpuclock(measured, clock & CLOCKFD_MASK);
+	}
 	err = posix_timer_create_at(clock, &event, in->id);
 	if (err)
 		return err;

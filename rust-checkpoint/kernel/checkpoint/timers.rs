@@ -16,6 +16,9 @@
 //! its threads are there. Init arms them, the last thing before it lets the job
 //! go, so that no thread sees one that does not run.
 //!
+//! Pids are those of the namespace of the job, also of a process in one below that.
+//! Only the number in a clock of CPU time is as the process knows it.
+//!
 //! Refused: timers of CLOCK_REALTIME_ALARM and CLOCK_BOOTTIME_ALARM, and those
 //! that measure, or would tell, a thread or process that is gone or is not in the
 //! namespace.
@@ -53,10 +56,7 @@ use kernel::{
             Queue,
             TimerSignal, //
         },
-        task::{
-            Clocks,
-            TaskExt, //
-        },
+        task::Clocks,
         timer::{
             self,
             Itimers,
@@ -85,9 +85,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let task = still(frozen)?;
     let itimers = timer::itimers(&task);
     let mut tail = KVVec::new();
-    let nested = frozen.task().pid_ns_in(&ctx.ns).depth > 0;
     for state in timer::all(&task)? {
-        if let Some(timer) = to_wire(ctx, &state, nested) {
+        if let Some(timer) = to_wire(ctx, &state) {
             tail.extend_from_slice(timer.as_bytes(), GFP_KERNEL_ACCOUNT)?;
         }
     }
@@ -117,7 +116,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 }
 
 /// What the image says of a timer, if it can be saved.
-fn to_wire(ctx: &mut Checkpoint, state: &State, nested: bool) -> Option<wire::Timer> {
+fn to_wire(ctx: &mut Checkpoint, state: &State) -> Option<wire::Timer> {
     let of_cpu = state.clock < 0;
     let clock = Clock::from_id(state.base);
     let why = if timer::ALARM_CLOCKS.contains(&state.clock) {
@@ -128,9 +127,6 @@ fn to_wire(ctx: &mut Checkpoint, state: &State, nested: bool) -> Option<wire::Ti
         "a timer whose signal is for a thread which is gone"
     } else if clock.is_none() && !of_cpu {
         "a timer of an unknown clock"
-    } else if nested {
-        // The pids that it knows are those of that namespace.
-        "a timer of a process in a pid namespace of the job's own"
     } else {
         ""
     };
@@ -232,7 +228,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             overrun: saved.overrun.get(),
             overrun_last: saved.overrun_last.get(),
         };
-        let timer = Timer::new(&state).map_err(|e| {
+        let timer = Timer::new(&state, &rs.ns).map_err(|e| {
             rs.report.error(
                 Item {
                     object: Object::Task,

@@ -251,12 +251,13 @@ enum Owner<'a> {
     /// A Pipe or Fifo record, and the bytes there is room for.
     Pipe(u64),
     Mm(MmState<'a>),
-    /// A Task record: where it stands, whether the task leads its thread group, and whether
-    /// it lives.
+    /// A Task record: where it stands, and what its parts are checked by.
     Task {
         offset: u64,
         leader: bool,
         life: Life,
+        /// Whether it is in a pid namespace below that of the job.
+        nested: bool,
     },
 }
 
@@ -384,6 +385,7 @@ impl<'a> Verify<'a> {
             offset,
             leader,
             life,
+            ..
         } = self.owner
         else {
             return Ok(());
@@ -900,6 +902,7 @@ impl<'a> Verify<'a> {
             offset: r.offset,
             leader: task.pid == task.tgid,
             life: life(r, task.flags.get())?,
+            nested: task.pid_ns.get() != 0,
         };
         self.parts = 0;
         self.regsets = 0;
@@ -978,7 +981,7 @@ impl<'a> Verify<'a> {
     }
 
     fn task_part(&mut self, r: &Record<'_>) -> Result<(), Fault> {
-        let Owner::Task { .. } = self.owner else {
+        let Owner::Task { nested, .. } = self.owner else {
             return Err(out_of_order(r));
         };
         // How many of a kind a task may have: any number of register sets, that differ; two queues
@@ -989,7 +992,7 @@ impl<'a> Verify<'a> {
             }
             Kind::Pending => pending(r)?,
             _ => {
-                part(r)?;
+                part(r, nested)?;
                 if r.kind == Kind::Attr {
                     let attr: Attr = r.head()?;
                     refer_or_none(r, attr.seccomp.get(), self.sum.seccomps)?;
@@ -1118,8 +1121,9 @@ fn life(r: &Record<'_>, flags: u32) -> Result<Life, Fault> {
     }
 }
 
-/// Checks what belongs to a task and is there once.
-fn part(r: &Record<'_>) -> Result<(), Fault> {
+/// Checks what belongs to a task and is there once. In a `nested` pid namespace, numbers that user
+/// space knows are not those of the job.
+fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
     match r.kind {
         Kind::DebugRegs => {
             let _: DebugRegs = r.head()?;
@@ -1244,7 +1248,7 @@ fn part(r: &Record<'_>) -> Result<(), Fault> {
             }
             r.array::<Timer>()?
                 .iter()
-                .try_for_each(|timer| self::timer(r, timer))
+                .try_for_each(|timer| self::timer(r, timer, nested))
         }
         Kind::TimerSignals => {
             no_head(r)?;
@@ -1285,7 +1289,7 @@ const SIGEV_THREAD: i32 = 2;
 const SIGEV_THREAD_ID: i32 = 4;
 
 /// Checks a timer of timer_create(2).
-fn timer(r: &Record<'_>, timer: &Timer) -> Result<(), Fault> {
+fn timer(r: &Record<'_>, timer: &Timer, nested: bool) -> Result<(), Fault> {
     let (id, clock, notify) = (timer.id.get(), timer.clock.get(), timer.notify.get());
     let fault = |what| Err(r.fault_with(what, u64::from(id as u32)));
     if id < 0 {
@@ -1296,7 +1300,7 @@ fn timer(r: &Record<'_>, timer: &Timer) -> Result<(), Fault> {
     let pid = !(clock >> 3);
     let known = match clock {
         0.. => TIMER_CLOCKS.contains(&clock) && cpu_pid == 0,
-        _ => clock & 3 < 3 && cpu_pid > 0 && (pid == 0 || pid == cpu_pid),
+        _ => clock & 3 < 3 && cpu_pid > 0 && (pid == 0 || pid == cpu_pid || nested),
     };
     if !known {
         return fault("timer on an impossible clock");

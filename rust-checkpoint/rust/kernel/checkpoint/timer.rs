@@ -9,6 +9,7 @@ use super::task::Still;
 use crate::{
     bindings,
     error::to_result,
+    pid_namespace::PidNamespace,
     prelude::*,
     task::Task, //
 };
@@ -71,14 +72,14 @@ unsafe impl Sync for Timer {}
 
 impl Timer {
     /// Creates a timer of the current process, as `state` says, with that ID. For a process whose
-    /// other threads have not been to user mode.
+    /// other threads have not been to user mode. The pids are those of `ns`.
     ///
     /// `EBUSY`: there is one with this ID. Others as timer_create(2).
-    pub fn new(state: &State) -> Result<Self> {
+    pub fn new(state: &State, ns: &PidNamespace) -> Result<Self> {
         let mut timer = core::ptr::null_mut();
         // SAFETY: called by the current task on its own behalf. Should another thread create timers
         // meanwhile, it is found that the newest is not this one.
-        to_result(unsafe { bindings::checkpoint_new_timer(state, &mut timer) })?;
+        to_result(unsafe { bindings::checkpoint_new_timer(state, ns.as_ptr(), &mut timer) })?;
         // INVARIANT: a reference comes with the result.
         Ok(Self(NonNull::new(timer).ok_or(EINVAL)?))
     }

@@ -749,6 +749,27 @@ fn timer_is(change: impl FnOnce(&mut Timer)) -> Option<&'static str> {
     result.err().map(|fault| fault.what)
 }
 
+/// In a pid namespace of its own a process knows the one that is measured by another number.
+fn nested_timer() {
+    let mut sample = Sample::default();
+    let mut timer = timer();
+    timer.clock = (!5 << 3).into();
+    timer.cpu_pid = 6.into();
+    sample.edit_bytes(Kind::Timers, 0, |bytes| {
+        let at = bytes.len() - size_of::<Timer>();
+        bytes[at..].copy_from_slice(timer.as_bytes());
+    });
+    let mut task = Task::new_zeroed();
+    sample.edit::<Task>(Kind::Task, 0, |x| {
+        x.pid_ns = x.pid;
+        task = *x;
+    });
+    let mut records = Records::default();
+    records.add(Kind::Task, &task, &1i32.to_le_bytes());
+    sample.replace(Kind::Task, 0, &records.bytes);
+    read_meta(&sample.records.bytes, sample.data.len() as u64).unwrap();
+}
+
 #[test]
 fn timers() {
     use timer_flags::{ARMED, IGNORED, PERIODIC, QUEUED, RELATIVE, REQUEUE, STALE, TIMED};
@@ -788,6 +809,7 @@ fn timers() {
         });
         assert_eq!(is, (!known).then_some(CLOCK), "{pid} {cpu_pid} {kind}");
     }
+    nested_timer();
     for (notify, target, signo, known) in [
         (0, 0, 64, true),
         (0, 0, 65, false),

@@ -23,6 +23,7 @@
 
 #define NS	1000000000LL
 #define MS	1000000LL
+#define HOUR	(3600 * NS)
 
 static long long now(clockid_t clock)
 {
@@ -33,7 +34,7 @@ static long long now(clockid_t clock)
 	return t.tv_sec * NS + t.tv_nsec;
 }
 
-static volatile int count, last_value, last_code, last_id, last_tid;
+static volatile int count, last_value, last_code, last_id, last_tid, came[16];
 
 static void on_signal(int sig, siginfo_t *info, void *ctx)
 {
@@ -41,6 +42,8 @@ static void on_signal(int sig, siginfo_t *info, void *ctx)
 	last_code = info->si_code;
 	last_id = info->si_timerid;
 	last_tid = syscall(SYS_gettid);
+	if (last_id >= 0 && last_id < 16)
+		came[last_id]++;
 	count++;
 }
 
@@ -677,8 +680,6 @@ static void read_clocks(volatile uint64_t *to)
 	}
 }
 
-#define HOUR	(3600 * NS)
-
 JOB(clocks)
 {
 	volatile uint64_t *was = job.word, *is = job.word + 4;
@@ -879,6 +880,90 @@ SCENARIO(cpu_limit)
 	CHECK(comes(&count, 1));
 	CHECK(now(CLOCK_PROCESS_CPUTIME_ID) >= 4 * NS && !getrlimit(RLIMIT_CPU, &limit) &&
 	      limit.rlim_cur >= 5);
+}
+
+/* What goes wrong in a child, and where: its exit status says. */
+#define IN_CHILD(cond) do {						\
+	if (!(cond))							\
+		_exit(__LINE__ % 200 + 50);				\
+} while (0)
+
+/* As in a pid namespace of its own, where it is 1. */
+static void nested_timers(volatile int *stage)
+{
+	int by_clock, by_cpu, of_thread, of_process, of_child;
+	clockid_t thread_clock, own_clock, child_clock;
+	pid_t child;
+	pthread_t t;
+
+	IN_CHILD(getpid() == 1);
+	child = fork();
+	if (!child) {
+		while (*stage < 4) {
+			if (*stage == 3)
+				burn(MS);
+			else
+				sleep_ms(5);
+		}
+		_exit(0);
+	}
+	catch(SIGRTMIN);
+	IN_CHILD(!pthread_create(&t, NULL, thread, NULL) && comes(&thread_tid, 1));
+	IN_CHILD(!pthread_getcpuclockid(t, &thread_clock));
+	IN_CHILD(!clock_getcpuclockid(1, &own_clock) && !clock_getcpuclockid(child, &child_clock));
+	by_clock = create(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN, 1, thread_tid);
+	by_cpu = create(CLOCK_PROCESS_CPUTIME_ID, SIGEV_SIGNAL, SIGRTMIN, 2, 0);
+	of_thread = create(thread_clock, SIGEV_THREAD_ID, SIGRTMIN, 3, thread_tid);
+	of_process = create(own_clock, SIGEV_NONE, 0, 4, 0);
+	of_child = create(child_clock, SIGEV_SIGNAL, SIGRTMIN, 5, 0);
+	set(by_clock, 0, HOUR, 0);
+	set(by_cpu, 0, HOUR, 0);
+	set(of_thread, 0, 300 * MS, 0);
+	set(of_process, 0, HOUR, 0);
+	set(of_child, 0, 300 * MS, 0);
+	*stage = 1;
+	while (*stage < 2)
+		sleep_ms(1);
+	IN_CHILD(!count && left(of_thread, NULL) > 0 && left(of_child, NULL) > 0);
+	IN_CHILD(left(of_process, NULL) > HOUR / 2 && left(by_cpu, NULL) > HOUR / 2);
+	/* By its own time nobody else's. */
+	*stage = 3;
+	thread_works = 1;
+	IN_CHILD(comes(&came[of_thread], 1) && comes(&came[of_child], 1));
+	thread_works = 0;
+	IN_CHILD(count == 2);
+	count = 0;
+	set(by_clock, 0, MS, 0);
+	IN_CHILD(comes(&count, 1) && last_id == by_clock && last_tid == thread_tid);
+	count = 0;
+	set(by_cpu, 0, MS, 0);
+	IN_CHILD(burn_until(&count, 1) && last_id == by_cpu && last_value == 2);
+	thread_stop = 1;
+	*stage = 4;
+	IN_CHILD(!pthread_join(t, NULL) && waitpid(child, NULL, 0) == child);
+	_exit(7);
+}
+
+/* The numbers of tasks that it knows are not those of the job. */
+SCENARIO(timers_in_a_pid_namespace, .tasks = 4, .may_differ = { " ns/pid" })
+{
+	volatile int *stage = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				   -1, 0);
+	pid_t pid;
+	int status;
+
+	NEED(stage != MAP_FAILED);
+	pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+	NEED(pid >= 0);
+	if (!pid)
+		nested_timers(stage);
+	while (!*stage && !waitpid(pid, &status, WNOHANG))
+		sleep_ms(1);
+	NEED(*stage == 1);
+	job_hold();
+	*stage = 2;
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 7 << 8);
 }
 
 static char state_of(pid_t pid)
