@@ -600,7 +600,8 @@ struct checkpoint_exit {
  * @clock: CLOCK_*, or a CPU clock as clock_getcpuclockid(3) gives it, where the
  *	process is
  * @base: the clock by which it expires: CLOCK_MONOTONIC for a CLOCK_REALTIME
- *	timer that was set with a relative time, else @clock
+ *	timer that was set with a relative time, that without alarm for those
+ *	that wake the machine, else @clock
  * @cpu_pid: of a CPU clock: the thread or process, 0 if it is gone
  * @notify: SIGEV_*
  * @signo: the signal
@@ -646,7 +647,7 @@ unsigned int checkpoint_get_timers(struct task_struct *task,
 int checkpoint_next_timer_id(struct task_struct *task);
 void checkpoint_set_next_timer_id(int id);
 int checkpoint_new_timer(const struct checkpoint_timer *in, struct pid_namespace *ns,
-			 struct k_itimer **out);
+			 const struct cred *cred, struct k_itimer **out);
 void checkpoint_put_timer(struct k_itimer *timer);
 void checkpoint_queue_timer(struct k_itimer *timer, const struct checkpoint_timer *in);
 void checkpoint_arm_timer(struct k_itimer *timer, const struct checkpoint_timer *in,

@@ -50,6 +50,7 @@ use core::ops::Deref;
 use kernel::{
     bindings,
     checkpoint::{
+        cred::objective,
         io::{
             xxh64,
             HeldPage,
@@ -63,6 +64,7 @@ use kernel::{
             TaskExt, //
         },
     },
+    cred::Credential,
     fs::File,
     mm::MmWithUser,
     new_mutex,
@@ -243,6 +245,8 @@ pub(crate) struct World {
     pub(crate) job: wire::Job,
     /// The namespace that it is restarted in.
     pub(crate) ns: ARef<PidNamespace>,
+    /// The credentials of the caller.
+    pub(crate) cred: ARef<Credential>,
     /// The page data. Its lock is only ever taken by the one whose turn it is.
     pub(crate) data: Arc<Mutex<Data>>,
     /// The address space of init.
@@ -673,6 +677,7 @@ fn run(
         image,
         job: head,
         ns: current!().active_pid_ns().map(ARef::from).ok_or(ESRCH)?,
+        cred: objective(current!()),
         data: Arc::pin_init(new_mutex!(data), GFP_KERNEL_ACCOUNT)?,
         init_mm,
         shms: KVVec::new(),

@@ -8,6 +8,7 @@
  */
 #include <linux/alarmtimer.h>
 #include <linux/checkpoint.h>
+#include <linux/cred.h>
 #include <linux/hrtimer.h>
 #include <linux/hrtimer_bases.h>
 #include <linux/pid.h>
@@ -23,6 +24,11 @@
 static bool is_cpu_timer(const struct k_itimer *timer)
 {
 	return timer->it_clock < 0;
+}
+
+static bool is_alarm(clockid_t clock)
+{
+	return clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM;
 }
 
 /* What the CPU clock of a timer shows, ns. */
@@ -107,8 +113,13 @@ static void get_timer(struct k_itimer *timer, struct checkpoint_timer *out)
 			out->timed = true;
 			out->expires = expires - now;
 		}
-	} else if (timer->it_clock != CLOCK_REALTIME_ALARM &&
-		   timer->it_clock != CLOCK_BOOTTIME_ALARM) {
+	} else if (is_alarm(timer->it_clock)) {
+		const struct alarm *alarm = &timer->it.alarm.alarmtimer;
+
+		out->base = alarm->timer.base->clockid;
+		out->timed = out->armed || out->requeue;
+		out->expires = ktime_to_ns(alarm->node.expires);
+	} else {
 		const struct hrtimer *hrtimer = &timer->it.real.timer;
 
 		out->base = hrtimer->base->clockid;
@@ -192,13 +203,17 @@ static pid_t pid_here(pid_t nr, struct pid_namespace *ns)
  * checkpoint_new_timer - create a timer of the current process
  * @in: what it was; it is not armed yet
  * @ns: where its pids are from
+ * @cred: who may need CAP_WAKE_ALARM for it
  * @out: where a reference to it goes
+ *
+ * A process may have given up the right to timers that wake the machine when it
+ * had created some.
  *
  * Context: nobody else creates or deletes timers of this process.
  * Return: 0, -EBUSY when there is one with this ID, or as timer_create(2).
  */
 int checkpoint_new_timer(const struct checkpoint_timer *in, struct pid_namespace *ns,
-			 struct k_itimer **out)
+			 const struct cred *cred, struct k_itimer **out)
 {
 	struct sigevent event = {
 		.sigev_notify = in->notify,
@@ -207,7 +222,7 @@ int checkpoint_new_timer(const struct checkpoint_timer *in, struct pid_namespace
 	};
 	clockid_t clock = in->clock;
 	struct k_itimer *timer;
-	int err;
+	int err = -EINVAL;
 
 	if (in->notify & SIGEV_THREAD_ID)
 		event.sigev_notify_thread_id = pid_here(in->target, ns);
@@ -219,7 +234,9 @@ int checkpoint_new_timer(const struct checkpoint_timer *in, struct pid_namespace
 			return -EINVAL;
 		clock = make_process_cpuclock(measured, clock & CLOCKFD_MASK);
 	}
-	err = posix_timer_create_at(clock, &event, in->id);
+	/* What the timer counts against is that of the objective credentials. */
+	scoped_with_creds(is_alarm(clock) ? cred : current_cred())
+		err = posix_timer_create_at(clock, &event, in->id);
 	if (err)
 		return err;
 
@@ -323,6 +340,23 @@ static void arm_cpu_timer(struct k_itimer *timer, const struct checkpoint_timer 
 }
 
 /* Return: whether it has expired. */
+static bool arm_alarm(struct k_itimer *timer, const struct checkpoint_timer *in)
+{
+	struct alarm *alarm = &timer->it.alarm.alarmtimer;
+	ktime_t expires = ns_to_ktime(max(in->expires, 0));
+
+	if (!in->timed || hrtimer_active(&alarm->timer))
+		return false;
+	if (!in->armed) {
+		alarm->node.expires = expires;
+		return false;
+	}
+	timer->it_status = POSIX_TIMER_ARMED;
+	return !timer->kclock->timer_arm(timer, expires, true,
+					 in->notify == SIGEV_NONE);
+}
+
+/* Return: whether it has expired. */
 static bool arm_hrtimer(struct k_itimer *timer, const struct checkpoint_timer *in)
 {
 	struct hrtimer *hrtimer = &timer->it.real.timer;
@@ -371,6 +405,8 @@ void checkpoint_arm_timer(struct k_itimer *timer, const struct checkpoint_timer 
 					 POSIX_TIMER_DISARMED;
 	if (is_cpu_timer(timer))
 		arm_cpu_timer(timer, in);
+	else if (is_alarm(timer->it_clock))
+		expired = arm_alarm(timer, in);
 	else
 		expired = arm_hrtimer(timer, in);
 	/* Arming may reset what follows. */

@@ -19,9 +19,13 @@
 //! Pids are those of the namespace of the job, also of a process in one below that.
 //! Only the number in a clock of CPU time is as the process knows it.
 //!
-//! Refused: timers of CLOCK_REALTIME_ALARM and CLOCK_BOOTTIME_ALARM, and those
-//! that measure, or would tell, a thread or process that is gone or is not in the
-//! namespace.
+//! A timer that wakes the machine (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM) takes
+//! a clock that can, and CAP_WAKE_ALARM of the caller of restart(2). Once it is set,
+//! one of CLOCK_REALTIME_ALARM waits for a time of day, however it was set.
+//!
+//! Refused: timers that measure, or would tell, a thread or process that is gone or
+//! is not in the namespace. They do nothing any more, but show what they have
+//! measured, or count on; that can't be had back without the task.
 
 use crate::{
     checkpoint::{
@@ -119,9 +123,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 fn to_wire(ctx: &mut Checkpoint, state: &State) -> Option<wire::Timer> {
     let of_cpu = state.clock < 0;
     let clock = Clock::from_id(state.base);
-    let why = if timer::ALARM_CLOCKS.contains(&state.clock) {
-        "a timer of CLOCK_REALTIME_ALARM or CLOCK_BOOTTIME_ALARM"
-    } else if of_cpu && state.cpu_pid == 0 {
+    let why = if of_cpu && state.cpu_pid == 0 {
         "a timer that measures a task which is gone, or not in this namespace"
     } else if state.target == 0 {
         "a timer whose signal is for a thread which is gone"
@@ -149,7 +151,10 @@ fn to_wire(ctx: &mut Checkpoint, state: &State) -> Option<wire::Timer> {
         (state.armed, timer_flags::ARMED),
         (state.requeue, timer_flags::REQUEUE),
         (state.timed, timer_flags::TIMED),
-        (state.base != state.clock, timer_flags::RELATIVE),
+        (
+            state.base != timer::base_of(state.clock),
+            timer_flags::RELATIVE,
+        ),
         (state.queued, timer_flags::QUEUED),
         (state.stale && pending, timer_flags::STALE),
         (state.ignored, timer_flags::IGNORED),
@@ -205,7 +210,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         let clock = saved.clock.get();
         let base = match clock {
             0 if is(timer_flags::RELATIVE) => Clock::Monotonic as i32,
-            clock => clock,
+            clock => timer::base_of(clock),
         };
         let state = State {
             id: saved.id.get(),
@@ -228,14 +233,27 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             overrun: saved.overrun.get(),
             overrun_last: saved.overrun_last.get(),
         };
-        let timer = Timer::new(&state, &rs.ns).map_err(|e| {
+        let timer = Timer::new(&state, &rs.ns, &rs.cred).map_err(|e| {
+            let (why, remedy) = if e == EOPNOTSUPP {
+                (
+                    "it had a timer that wakes the machine, which has no clock for that",
+                    "restart on one that has (CONFIG_RTC_CLASS)",
+                )
+            } else if e == EPERM {
+                (
+                    "it had a timer that wakes the machine, for which init has no right",
+                    "give init CAP_WAKE_ALARM in the initial user namespace",
+                )
+            } else {
+                ("a timer can't be created", "see RLIMIT_SIGPENDING")
+            };
             rs.report.error(
                 Item {
                     object: Object::Task,
                     kind: "posix-timers",
                     name: b"",
-                    why: "a timer can't be created",
-                    remedy: "see RLIMIT_SIGPENDING",
+                    why,
+                    remedy,
                 },
                 if e == EBUSY { EINVAL } else { e },
             )

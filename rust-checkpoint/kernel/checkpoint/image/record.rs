@@ -1306,7 +1306,8 @@ wire! {
         /// Its interval, ns, 0 for none.
         pub interval_ns: U64,
         /// Time that was left, ns; less than 0 when it has expired. On CLOCK_REALTIME, but for
-        /// RELATIVE, and on CLOCK_TAI: from [`Job::realtime_ns`] on, whenever the restart is.
+        /// RELATIVE, on CLOCK_REALTIME_ALARM and on CLOCK_TAI: from [`Job::realtime_ns`] on,
+        /// whenever the restart is.
         pub left_ns: I64,
         /// How often it has expired beyond the first time since it was set or its signal was last
         /// delivered, less one.

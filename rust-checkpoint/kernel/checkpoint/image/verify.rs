@@ -1279,9 +1279,9 @@ fn possible(u: &Usage) -> bool {
     figures.all(|n| n.get() <= MAX_OFFSET) && sum <= MAX_OFFSET
 }
 
-/// Clocks that timers of timer_create(2) may have: CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME
-/// and CLOCK_TAI.
-const TIMER_CLOCKS: [i32; 4] = [0, 1, 7, 11];
+/// Clocks that timers of timer_create(2) may have: CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME,
+/// CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM and CLOCK_TAI.
+const TIMER_CLOCKS: [i32; 6] = [0, 1, 7, 8, 9, 11];
 
 const SIGEV_SIGNAL: i32 = 0;
 const SIGEV_NONE: i32 = 1;

@@ -99,13 +99,19 @@ fn user_ns(ns: &PidNamespace) -> *mut bindings::user_namespace {
 
 const NO_ID: u32 = u32::MAX;
 
+/// A task's credentials as such.
+#[doc(alias = "get_task_cred")]
+pub fn objective(task: &Task) -> ARef<Credential> {
+    // SAFETY: the task is alive; a reference comes with the result, which is never null.
+    unsafe {
+        let cred = bindings::get_task_cred(task.as_ptr());
+        ARef::from_raw(NonNull::new_unchecked(cred.cast_mut().cast()))
+    }
+}
+
 /// The credentials of a task that stands still.
 pub fn of(task: &Task, ns: &PidNamespace) -> Result<Creds, Unnamed> {
-    // SAFETY: the task is alive; a reference comes with the result.
-    let cred = unsafe {
-        let cred = bindings::get_task_cred(task.as_ptr());
-        ARef::<Credential>::from_raw(NonNull::new_unchecked(cred.cast_mut().cast()))
-    };
+    let cred = objective(task);
     let c = cred.as_ptr();
     let ns = user_ns(ns);
 

@@ -8,6 +8,7 @@
 use super::task::Still;
 use crate::{
     bindings,
+    cred::Credential,
     error::to_result,
     pid_namespace::PidNamespace,
     prelude::*,
@@ -15,11 +16,17 @@ use crate::{
 };
 use core::ptr::NonNull;
 
-/// CLOCK_REALTIME_ALARM and CLOCK_BOOTTIME_ALARM.
-pub const ALARM_CLOCKS: [i32; 2] = [
-    bindings::CLOCK_REALTIME_ALARM as i32,
-    bindings::CLOCK_BOOTTIME_ALARM as i32,
-];
+/// The clock by which a timer of this one expires: for those that wake the machine the same
+/// without alarm, for others, but for some of CLOCK_REALTIME, itself.
+pub fn base_of(clock: i32) -> i32 {
+    const REALTIME: i32 = bindings::CLOCK_REALTIME_ALARM as i32;
+    const BOOTTIME: i32 = bindings::CLOCK_BOOTTIME_ALARM as i32;
+    match clock {
+        REALTIME => bindings::CLOCK_REALTIME as i32,
+        BOOTTIME => bindings::CLOCK_BOOTTIME as i32,
+        clock => clock,
+    }
+}
 
 /// [`State::notify`]: a thread gets the signal.
 pub const SIGEV_THREAD_ID: i32 = bindings::SIGEV_THREAD_ID as i32;
@@ -72,14 +79,17 @@ unsafe impl Sync for Timer {}
 
 impl Timer {
     /// Creates a timer of the current process, as `state` says, with that ID. For a process whose
-    /// other threads have not been to user mode. The pids are those of `ns`.
+    /// other threads have not been to user mode. The pids are those of `ns`; what takes a right
+    /// is asked of `cred`, or of the current task.
     ///
     /// `EBUSY`: there is one with this ID. Others as timer_create(2).
-    pub fn new(state: &State, ns: &PidNamespace) -> Result<Self> {
+    pub fn new(state: &State, ns: &PidNamespace, cred: &Credential) -> Result<Self> {
         let mut timer = core::ptr::null_mut();
         // SAFETY: called by the current task on its own behalf. Should another thread create timers
         // meanwhile, it is found that the newest is not this one.
-        to_result(unsafe { bindings::checkpoint_new_timer(state, ns.as_ptr(), &mut timer) })?;
+        to_result(unsafe {
+            bindings::checkpoint_new_timer(state, ns.as_ptr(), cred.as_ptr(), &mut timer)
+        })?;
         // INVARIANT: a reference comes with the result.
         Ok(Self(NonNull::new(timer).ok_or(EINVAL)?))
     }

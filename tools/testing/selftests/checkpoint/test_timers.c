@@ -6,6 +6,7 @@
 #include "ckpt_harness.h"
 #include "ckpt_image.h"
 
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -365,6 +366,139 @@ SCENARIO(timer_goes_on, .moving = true)
 	job_hold();
 	was = count;
 	CHECK(comes(&count, was + 5));
+}
+
+/* Has neither this process nor who it becomes have a right any more. */
+static void drop(int cap)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data))
+		abort();
+	data[cap / 32].effective &= ~(1U << cap % 32);
+	data[cap / 32].permitted &= ~(1U << cap % 32);
+	data[cap / 32].inheritable &= ~(1U << cap % 32);
+	if (syscall(SYS_capset, &head, data))
+		abort();
+}
+
+static void need_alarms(void)
+{
+	struct timespec t;
+
+	if (clock_getres(CLOCK_REALTIME_ALARM, &t))
+		JOB_SKIP("no clock that could wake the machine");
+}
+
+/* Timers that would wake the machine; the right to make one may be gone. */
+SCENARIO(alarm_timers, .dead_ms = 200)
+{
+	const clockid_t clocks[2] = { CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM };
+	const clockid_t bases[2] = { CLOCK_REALTIME, CLOCK_BOOTTIME };
+	const int notify[3] = { SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD_ID };
+	long long was[2][3], from, to, is, interval;
+	int ids[2][3], idle, id;
+
+	need_alarms();
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 3; j++) {
+			int flags = j == 1 ? TIMER_ABSTIME : 0;
+
+			ids[i][j] = create(clocks[i], notify[j], SIGRTMIN, j, getpid());
+			set(ids[i][j], flags, (flags ? now(bases[i]) : 0) + HOUR, j * 7 * NS);
+		}
+	idle = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 6, 0);
+	id = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 7, 0);
+	drop(CAP_WAKE_ALARM);
+	catch(SIGRTMIN);
+	from = now(CLOCK_MONOTONIC);
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 3; j++)
+			was[i][j] = left(ids[i][j], NULL);
+	job_hold();
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 3; j++) {
+			is = left(ids[i][j], &interval);
+			to = now(CLOCK_MONOTONIC);
+			CHECK_EQ(interval, j * 7 * NS);
+			if (i) {
+				check_passed(was[i][j] - is, from, to);
+			} else {
+				CHECK(was[i][j] - is >= job.dead_ms * MS);
+				CHECK(was[i][j] - is <= to - from + 1000 * MS);
+			}
+		}
+	CHECK_EQ(left(idle, NULL), 0);
+	CHECK(!count);
+	set(id, 0, 20 * MS, 0);
+	CHECK(comes(&came[id], 1) && last_value == 7 && last_code == SI_TIMER);
+	set(ids[0][0], 0, 20 * MS, 20 * MS);
+	CHECK(comes(&came[ids[0][0]], 3));
+	set(ids[0][0], 0, 0, 0);
+	errno = 0;
+	CHECK(syscall(SYS_timer_create, CLOCK_BOOTTIME_ALARM, NULL, &id) < 0 && errno == EPERM);
+}
+
+/* The time of day comes while it is dead; the other one has as long to go as before. */
+SCENARIO(alarm_timers_fire, .dead_ms = 1500)
+{
+	int at_time, after;
+	long long at;
+
+	need_alarms();
+	catch(SIGRTMIN);
+	at_time = create(CLOCK_REALTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 1, 0);
+	after = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 2, 0);
+	at = now(CLOCK_REALTIME) + 1200 * MS;
+	set(at_time, TIMER_ABSTIME, at, 0);
+	set(after, 0, 3000 * MS, 0);
+	job_hold();
+	CHECK(comes(&came[at_time], 1));
+	CHECK(now(CLOCK_REALTIME) >= at);
+	CHECK(comes(&came[after], 1));
+	CHECK(now(CLOCK_REALTIME) >= at + 1800 * MS + job.dead_ms * MS);
+	CHECK_EQ(count, 2);
+}
+
+SCENARIO(alarm_timer_pending, .dead_ms = 300)
+{
+	siginfo_t info = { 0 };
+	int sig = SIGRTMIN + 2, id;
+
+	need_alarms();
+	mask(SIG_BLOCK, sig);
+	id = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, sig, 5, 0);
+	set(id, 0, 5 * MS, 10 * MS);
+	while (!is_pending(sig))
+		sleep_ms(1);
+	sleep_ms(50);
+	job_hold();
+	CHECK(is_pending(sig));
+	CHECK_EQ(take(sig, &info), sig);
+	CHECK(info.si_value.sival_int == 5 && info.si_overrun >= 4);
+	for (int i = 0; i < 1000 && !is_pending(sig); i++)
+		sleep_ms(1);
+	CHECK_EQ(take(sig, &info), sig);
+	set(id, 0, 0, 0);
+}
+
+static void init_may_not(struct run *run)
+{
+	drop(CAP_WAKE_ALARM);
+}
+
+SCENARIO(alarm_timer_without_right, .dead = init_may_not, .restart_errno = EPERM,
+	 .restart_refused = "wakes the machine")
+{
+	int id;
+
+	need_alarms();
+	id = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 1, 0);
+	drop(CAP_WAKE_ALARM);
+	set(id, 0, HOUR, 0);
+	job_hold();
+	CHECK(left(id, NULL) > HOUR / 2);
 }
 
 /* Overruns are counted until the signal is taken, but not those of the time it was dead. */
