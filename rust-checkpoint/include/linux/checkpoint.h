@@ -30,6 +30,7 @@ struct rseq;
 struct sched_attr;
 struct seccomp_filter;
 struct sigevent;
+struct sigqueue;
 struct sock_filter;
 struct task_struct;
 struct user_namespace;
@@ -44,6 +45,7 @@ long hrtimer_nanosleep_restart(struct restart_block *restart);
 long do_restart_poll(struct restart_block *restart);
 long futex_wait_restart(struct restart_block *restart);
 int posix_timer_create_at(clockid_t which_clock, struct sigevent *event, timer_t id);
+int posix_timer_delete_id(timer_t timer_id);
 int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
 int do_prlimit(struct task_struct *tsk, unsigned int resource,
 	       struct rlimit *new_rlim, struct rlimit *old_rlim);
@@ -652,6 +654,8 @@ void checkpoint_put_timer(struct k_itimer *timer);
 void checkpoint_queue_timer(struct k_itimer *timer, const struct checkpoint_timer *in);
 void checkpoint_arm_timer(struct k_itimer *timer, const struct checkpoint_timer *in,
 			  bool queued);
+bool checkpoint_is_of_deleted_timer(const struct sigqueue *q);
+int checkpoint_queue_deleted_timer(const struct checkpoint_timer *in, int *free);
 
 #define CHECKPOINT_ITIMERS	3
 

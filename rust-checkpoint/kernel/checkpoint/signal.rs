@@ -43,6 +43,7 @@ use kernel::{
             Action,
             AltStack,
             Masks,
+            OfTimer,
             Queue,
             SigLock,
             Siginfo,
@@ -160,32 +161,73 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         },
         &[],
     )?;
-    let mut of_timers = KVVec::new();
+    let mut of_timers = OfTimers::default();
     checkpoint_queue(ctx, frozen, Queue::Private, &mut of_timers)?;
     if frozen.task().is_group_leader() {
         checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
     }
-    emit_of_timers(ctx, &of_timers)
+    of_timers.emit(ctx)
 }
 
 /// Saves the signals pending for the process of a task.
 pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
-    let mut of_timers = KVVec::new();
+    let mut of_timers = OfTimers::default();
     checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
-    emit_of_timers(ctx, &of_timers)
+    of_timers.emit(ctx)
 }
 
-/// Saves which signals of timers are pending.
-fn emit_of_timers(ctx: &mut Checkpoint, of_timers: &[wire::TimerSignal]) -> Result {
-    if of_timers.is_empty() {
-        return Ok(());
+/// Signals of timers that are pending.
+#[derive(Default)]
+struct OfTimers {
+    signals: KVVec<wire::TimerSignal>,
+    deleted: KVVec<wire::DeletedTimer>,
+}
+
+impl OfTimers {
+    /// Whether there is room for `count` more than `first` that are there.
+    fn has_room(&self, (first, deleted): (usize, usize), count: usize) -> bool {
+        first + count <= self.signals.capacity() && deleted + count <= self.deleted.capacity()
     }
-    ctx.emit(
-        Section::Tasks,
-        Kind::TimerSignals,
-        &(),
-        &[of_timers.as_bytes()],
-    )
+
+    fn reserve(&mut self, count: usize) -> Result {
+        self.signals.reserve(count, GFP_KERNEL_ACCOUNT)?;
+        self.deleted.reserve(count, GFP_KERNEL_ACCOUNT)?;
+        Ok(())
+    }
+
+    /// Adds one; does not allocate where there is room.
+    fn push(&mut self, signal: u32, of: OfTimer, shared: u32, place: usize) -> Result {
+        let mut timer = of.id;
+        if of.deleted {
+            let deleted = wire::DeletedTimer {
+                id: of.id.into(),
+                signo: i32::try_from(signal)?.into(),
+                value: of.value.into(),
+            };
+            self.deleted.push(deleted, GFP_ATOMIC)?;
+            timer = -i32::try_from(self.deleted.len())?;
+        }
+        let signal = wire::TimerSignal {
+            timer: timer.into(),
+            shared: shared.into(),
+            place: (place as u32).into(),
+        };
+        self.signals.push(signal, GFP_ATOMIC)?;
+        Ok(())
+    }
+
+    /// Saves which are pending.
+    fn emit(&self, ctx: &mut Checkpoint) -> Result {
+        for (kind, tail) in [
+            (Kind::DeletedTimers, self.deleted.as_bytes()),
+            (Kind::TimerSignals, self.signals.as_bytes()),
+        ] {
+            if !tail.is_empty() {
+                ctx.emit(Section::Tasks, kind, &(), &[tail])?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Saves the signals of a queue; adds those of timers to `of_timers`.
@@ -193,10 +235,10 @@ fn checkpoint_queue(
     ctx: &mut Checkpoint,
     frozen: &Frozen<'_>,
     queue: Queue,
-    of_timers: &mut KVVec<wire::TimerSignal>,
+    of_timers: &mut OfTimers,
 ) -> Result {
     let mut infos: KVVec<Siginfo> = KVVec::new();
-    let first = of_timers.len();
+    let first = (of_timers.signals.len(), of_timers.deleted.len());
     let shared = u32::from(queue == Queue::Shared);
     // Signals may come at any time: there is room when none came while it was
     // made.
@@ -207,20 +249,13 @@ fn checkpoint_queue(
             None => count += 1,
             Some(_) => timers += 1,
         });
-        if count <= infos.capacity() && first + timers <= of_timers.capacity() {
+        if count <= infos.capacity() && of_timers.has_room(first, timers) {
             let mut ret = Ok(());
             lock.for_each_pending(queue, |info, timer| {
                 // Does not allocate: there is room.
                 let pushed = match timer {
-                    None => infos.push(info, GFP_ATOMIC),
-                    Some(id) => of_timers.push(
-                        wire::TimerSignal {
-                            timer: id.into(),
-                            shared: shared.into(),
-                            place: (infos.len() as u32).into(),
-                        },
-                        GFP_ATOMIC,
-                    ),
+                    None => infos.push(info, GFP_ATOMIC).map_err(Into::into),
+                    Some(of) => of_timers.push(info.signal(), of, shared, infos.len()),
                 };
                 if pushed.is_err() {
                     ret = Err(ENOMEM);
@@ -231,7 +266,7 @@ fn checkpoint_queue(
         }
         drop(lock);
         infos.reserve(count, GFP_KERNEL_ACCOUNT)?;
-        of_timers.reserve(timers, GFP_KERNEL_ACCOUNT)?;
+        of_timers.reserve(timers)?;
     };
     if set == 0 {
         return Ok(());

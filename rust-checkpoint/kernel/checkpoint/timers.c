@@ -297,6 +297,61 @@ void checkpoint_queue_timer(struct k_itimer *timer, const struct checkpoint_time
 	swap_blocked(&blocked);
 }
 
+/**
+ * checkpoint_is_of_deleted_timer - whether nobody gets a signal any more
+ * @q: a signal of a timer that is pending
+ *
+ * Context: siglock of its process is held.
+ */
+bool checkpoint_is_of_deleted_timer(const struct sigqueue *q)
+{
+	return !posixtimer_valid(container_of(q, struct k_itimer, sigq));
+}
+
+/**
+ * checkpoint_queue_deleted_timer - queue the signal of a timer that was deleted since
+ * @in: the ID it had, the signal, what it would have brought, and whether it is
+ *	for the current thread
+ * @free: in: an ID to look from downwards, for one that is free; out: what it was
+ *
+ * Context: nobody else creates or deletes timers of this process.
+ * Return: 0, -EINTR, or as timer_create(2).
+ */
+int checkpoint_queue_deleted_timer(const struct checkpoint_timer *in, int *free)
+{
+	const struct checkpoint_timer timer = {
+		.clock = CLOCK_MONOTONIC,
+		.notify = in->notify,
+		.signo = in->signo,
+		.value = in->value,
+		.target = task_pid_vnr(current),
+	};
+	struct checkpoint_timer with_id = timer;
+	int next_id = checkpoint_next_timer_id(current);
+	struct k_itimer *made;
+	int err;
+
+	for (;; --*free) {
+		with_id.id = *free;
+		err = checkpoint_new_timer(&with_id, task_active_pid_ns(current),
+					   current_cred(), &made);
+		if (err != -EBUSY)
+			break;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	checkpoint_set_next_timer_id(next_id);
+	if (err)
+		return err;
+	scoped_guard (spinlock_irq, &made->it_lock)
+		made->sigq.info.si_tid = in->id;
+	checkpoint_queue_timer(made, &timer);
+	err = posix_timer_delete_id(with_id.id);
+	posixtimer_putref(made);
+	return err;
+}
+
 /* As posixtimer_sig_ignore() in kernel/signal.c. */
 static void set_ignored(struct k_itimer *timer, bool stale)
 {

@@ -12,6 +12,9 @@
 //! expires again, at once, when it is armed. The other way round, one that has
 //! expired and whose signal is in no queue sends it anew.
 //!
+//! The signal of a timer that was deleted stays pending, until somebody looks for it
+//! and finds that there is none. For that there is a timer again, for a moment.
+//!
 //! A process creates its timers, for they count against limits of its user, when
 //! its threads are there. Init arms them, the last thing before it lets the job
 //! go, so that no thread sees one that does not run.
@@ -58,6 +61,7 @@ use kernel::{
         restart_block::Clock,
         signal::{
             Queue,
+            Sender,
             TimerSignal, //
         },
         task::Clocks,
@@ -286,8 +290,36 @@ pub(crate) fn pending<'a>(
     let Some(record) = part.records(&meta).find(|r| r.kind == Kind::TimerSignals) else {
         return Ok(signals);
     };
+    let deleted = part.records(&meta).find(|r| r.kind == Kind::DeletedTimers);
+    let deleted = match &deleted {
+        Some(record) => record.array::<wire::DeletedTimer>().map_err(|_| EINVAL)?,
+        None => &[],
+    };
     for saved in record.array::<wire::TimerSignal>().map_err(|_| EINVAL)? {
         if (saved.shared.get() != 0) != (queue == Queue::Shared) {
+            continue;
+        }
+        let before = saved.place.get() as usize;
+        // -1 is the first one.
+        if let Ok(index) = usize::try_from(!saved.timer.get()) {
+            let timer = deleted.get(index).ok_or(EINVAL)?;
+            signals.push(
+                TimerSignal {
+                    before,
+                    signal: u32::try_from(timer.signo.get()).map_err(|_| EINVAL)?,
+                    sender: Sender::Deleted(State {
+                        id: timer.id.get(),
+                        signo: timer.signo.get(),
+                        value: timer.value.get(),
+                        notify: match queue {
+                            Queue::Private => timer::SIGEV_THREAD_ID,
+                            Queue::Shared => 0,
+                        },
+                        ..State::default()
+                    }),
+                },
+                GFP_KERNEL_ACCOUNT,
+            )?;
             continue;
         }
         let key = (part.task.tgid.get(), saved.timer.get());
@@ -302,13 +334,12 @@ pub(crate) fn pending<'a>(
         let is = state.queued && here && !made.queued.replace(true);
         signals.push(
             TimerSignal {
-                before: saved.place.get() as usize,
+                before,
                 signal: u32::try_from(state.signo).map_err(|_| EINVAL)?,
-                timer: made
-                    .timer
-                    .as_ref()
-                    .filter(|_| is)
-                    .map(|timer| (timer, state)),
+                sender: match &made.timer {
+                    Some(timer) if is => Sender::Timer(timer, state),
+                    _ => Sender::Later,
+                },
             },
             GFP_KERNEL_ACCOUNT,
         )?;

@@ -94,6 +94,9 @@ pub enum Kind {
     Seccomp = 32,
     /// [`Eventfd`].
     Eventfd = 33,
+    /// No head; tail: array of [`DeletedTimer`]. Belongs to the Task before it, in front of its
+    /// TimerSignals.
+    DeletedTimers = 34,
     /// [`Socket`]; tail: array of [`SocketOption`].
     Socket = 36,
     /// [`SocketData`]; tail: the bytes.
@@ -141,6 +144,7 @@ impl Kind {
         Kind::TaskUsage,
         Kind::Seccomp,
         Kind::Eventfd,
+        Kind::DeletedTimers,
         Kind::Socket,
         Kind::SocketData,
         Kind::Fifo,
@@ -1320,12 +1324,25 @@ wire! {
 wire! {
     /// Where the pending signal of a timer stands.
     pub struct TimerSignal {
-        /// ID of the timer.
+        /// ID of the timer; -1 for the first of the DeletedTimers, -2 for the next, and so on.
         pub timer: I32,
         /// 0: in the queue of the thread, 1: of the process.
         pub shared: U32,
         /// How many siginfo_t of the Pending record stand before it.
         pub place: U32,
+    }
+}
+
+wire! {
+    /// A timer of timer_create(2) that was deleted while its signal was pending. Nobody gets that
+    /// any more, but it shows as pending until somebody looks for it.
+    pub struct DeletedTimer {
+        /// The ID it had.
+        pub id: I32,
+        /// The signal.
+        pub signo: I32,
+        /// What it would have brought.
+        pub value: U64,
     }
 }
 

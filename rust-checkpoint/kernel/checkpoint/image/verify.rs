@@ -43,6 +43,7 @@ use super::{
         Attr,
         Creds,
         DebugRegs,
+        DeletedTimer,
         End,
         Eventfd,
         Exit,
@@ -148,7 +149,7 @@ const PARTS: [(Kind, &str); 8] = [
 
 /// What a process may have beside what every task has, and that its first thread stands for even
 /// when it is gone.
-const PARTS_OF_PROCESS: [Kind; 2] = [Kind::Timers, Kind::TimerSignals];
+const PARTS_OF_PROCESS: [Kind; 3] = [Kind::Timers, Kind::DeletedTimers, Kind::TimerSignals];
 
 /// What there is in an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,6 +207,7 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         contents: 0,
         io_contexts: 0,
         eventfd_files: 0,
+        deleted_timers: 0,
         sum: Summary::default(),
     };
     let mut records = meta.raw_records();
@@ -300,6 +302,8 @@ struct Verify<'a> {
     io_contexts: u32,
     /// Eventfds that have had their File record.
     eventfd_files: u32,
+    /// Deleted timers of the current task whose signals have not come yet.
+    deleted_timers: usize,
     sum: Summary,
 }
 
@@ -346,6 +350,7 @@ impl<'a> Verify<'a> {
             | Kind::UserPtrs
             | Kind::Exit
             | Kind::Timers
+            | Kind::DeletedTimers
             | Kind::TimerSignals
             | Kind::TaskUsage => self.task_part(r),
         }
@@ -396,6 +401,9 @@ impl<'a> Verify<'a> {
                 offset,
                 "zombie without Exit record, or the other way round",
             ));
+        }
+        if self.deleted_timers != 0 {
+            return Err(Fault::new(offset, "deleted timer without a signal"));
         }
         if life != Life::Living {
             let of_both = [Kind::Exit, Kind::Creds];
@@ -906,6 +914,7 @@ impl<'a> Verify<'a> {
         };
         self.parts = 0;
         self.regsets = 0;
+        self.deleted_timers = 0;
 
         for id in [task.pid.get(), task.tgid.get()] {
             // 1 is init, which is not saved.
@@ -1011,6 +1020,28 @@ impl<'a> Verify<'a> {
             ));
         }
         self.parts |= bit(key);
+        match r.kind {
+            Kind::DeletedTimers => self.deleted_timers = r.array::<DeletedTimer>()?.len(),
+            Kind::TimerSignals => self.signals_of_deleted(r)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Sees that each deleted timer has its signal, in order.
+    fn signals_of_deleted(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let mut next = -1;
+        for signal in r.array::<TimerSignal>()? {
+            let timer = signal.timer.get();
+            if timer >= 0 {
+                continue;
+            }
+            self.deleted_timers = match self.deleted_timers.checked_sub(1) {
+                Some(left) if timer == next => left,
+                _ => return Err(r.fault("signal of a deleted timer is out of order")),
+            };
+            next = next.saturating_sub(1);
+        }
         Ok(())
     }
 
@@ -1249,6 +1280,15 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
             r.array::<Timer>()?
                 .iter()
                 .try_for_each(|timer| self::timer(r, timer, nested))
+        }
+        Kind::DeletedTimers => {
+            no_head(r)?;
+            for timer in r.array::<DeletedTimer>()? {
+                if timer.id.get() < 0 || !(1..=SIGNALS as i32).contains(&timer.signo.get()) {
+                    return Err(r.fault("impossible deleted timer"));
+                }
+            }
+            Ok(())
         }
         Kind::TimerSignals => {
             no_head(r)?;

@@ -12,6 +12,7 @@ use super::{
     attr,
     clone::Newborn,
     timer::{
+        self,
         State,
         Timer, //
     },
@@ -148,6 +149,17 @@ impl Siginfo {
         let [a, b, c, d, ..] = self.0;
         u32::from_ne_bytes([a, b, c, d])
     }
+}
+
+/// Of which timer a pending signal is.
+#[derive(Clone, Copy)]
+pub struct OfTimer {
+    /// Its ID.
+    pub id: i32,
+    /// What the signal brings.
+    pub value: u64,
+    /// The timer was deleted, and nobody gets the signal.
+    pub deleted: bool,
 }
 
 /// Where a task and its process are in job control.
@@ -325,11 +337,11 @@ impl<'a> SigLock<'a> {
     }
 
     /// Calls `f` for each queued signal, oldest first: its `siginfo_t`, and
-    /// the ID of the timer that it belongs to.
+    /// the timer that it belongs to.
     ///
     /// As many as RLIMIT_SIGPENDING allows, with interrupts off, as when a
     /// signal is taken from the queue (`collect_signal()` walks it all).
-    pub fn for_each_pending(&self, queue: Queue, mut f: impl FnMut(Siginfo, Option<i32>)) {
+    pub fn for_each_pending(&self, queue: Queue, mut f: impl FnMut(Siginfo, Option<OfTimer>)) {
         let head = {
             let pending = self.pending(queue);
             // SAFETY: the queue is valid.
@@ -348,8 +360,13 @@ impl<'a> SigLock<'a> {
                     size_of::<bindings::kernel_siginfo_t>(),
                 );
                 let of_timer = (*q).flags & bindings::SIGQUEUE_PREALLOC as c_int != 0;
-                let details = &(*q).info.__bindgen_anon_1._sifields;
-                f(Siginfo(info), of_timer.then_some(details._timer._tid));
+                let details = &(*q).info.__bindgen_anon_1._sifields._timer;
+                let of_timer = of_timer.then(|| OfTimer {
+                    id: details._tid,
+                    value: details._sigval.sival_ptr as u64,
+                    deleted: bindings::checkpoint_is_of_deleted_timer(q),
+                });
+                f(Siginfo(info), of_timer);
                 at = (*at).next;
             }
         }
@@ -521,8 +538,18 @@ pub struct TimerSignal<'a> {
     pub before: usize,
     /// Which signal it is.
     pub signal: u32,
-    /// The timer and what it was; none if it expires again anyway.
-    pub timer: Option<(&'a Timer, &'a State)>,
+    /// Whose it is.
+    pub sender: Sender<'a>,
+}
+
+/// Whose the signal of a timer is.
+pub enum Sender<'a> {
+    /// The timer's, and what it was.
+    Timer(&'a Timer, &'a State),
+    /// That of one that was deleted.
+    Deleted(State),
+    /// That of one that expires again anyway.
+    Later,
 }
 
 /// Queues signals for the current task as they were: `infos`, oldest first, and
@@ -564,12 +591,14 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64, of_timers: &[TimerSignal
         }
         Ok(())
     };
-    let mut sent = 0;
+    let (mut sent, mut free_id) = (0, i32::MAX);
     for of_timer in of_timers {
         send(infos.get(sent..of_timer.before).ok_or(EINVAL)?)?;
         sent = of_timer.before;
-        if let Some((timer, state)) = of_timer.timer {
-            timer.queue_signal(state);
+        match &of_timer.sender {
+            Sender::Timer(timer, state) => timer.queue_signal(state),
+            Sender::Deleted(state) => timer::queue_deleted(state, &mut free_id)?,
+            Sender::Later => {}
         }
     }
     send(infos.get(sent..).ok_or(EINVAL)?)?;

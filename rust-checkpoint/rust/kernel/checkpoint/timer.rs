@@ -119,6 +119,18 @@ impl Drop for Timer {
     }
 }
 
+/// Queues a signal of a timer of the current process that was deleted since: it is pending, and
+/// nobody gets it. `state` has the ID, the signal, what it would have brought, and whether the
+/// current thread was to get it.
+///
+/// `free` is an ID from which on, downwards, one is looked for that is free. For a process whose
+/// other threads have not been to user mode; fails as timer_create(2), or with `EINTR`.
+pub fn queue_deleted(state: &State, free: &mut i32) -> Result {
+    // SAFETY: called by the current task on its own behalf. Should another thread create timers
+    // meanwhile, it is found that the newest is not this one.
+    to_result(unsafe { bindings::checkpoint_queue_deleted_timer(state, free) })
+}
+
 /// How many timers setitimer(2) knows.
 pub const ITIMERS: usize = bindings::CHECKPOINT_ITIMERS as usize;
 

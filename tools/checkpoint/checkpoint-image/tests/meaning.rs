@@ -9,11 +9,11 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, End, Eventfd, Exit,
-        Fd, FdTable, Fifo, File, FileData, Fs, Group, Job, Kind, LdtEntry, Mm, Path, Pending, Pipe,
-        PipeData, Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals, Socket,
-        SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs,
-        Vma,
+        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, DeletedTimer, End,
+        Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job, Kind, LdtEntry, Mm, Path,
+        Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals,
+        Socket, SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers,
+        UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -658,6 +658,7 @@ fn second_of_a_kind() {
         Kind::Sched,
         Kind::UserPtrs,
         Kind::Timers,
+        Kind::DeletedTimers,
         Kind::TimerSignals,
         Kind::TaskUsage,
     ];
@@ -747,6 +748,49 @@ fn timer_is(change: impl FnOnce(&mut Timer)) -> Option<&'static str> {
     });
     let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
     result.err().map(|fault| fault.what)
+}
+
+/// Each has one signal, in order.
+fn deleted_timers() {
+    const IMPOSSIBLE: &str = "impossible deleted timer";
+    const ORDER: &str = "signal of a deleted timer is out of order";
+    let with = |deleted: &'static [(i32, i32)], signals: &'static [i32]| {
+        move |s: &mut Sample| {
+            let mut records = Records::default();
+            let deleted: Vec<_> = deleted
+                .iter()
+                .map(|&(id, signo)| DeletedTimer {
+                    id: id.into(),
+                    signo: signo.into(),
+                    value: 1.into(),
+                })
+                .collect();
+            records.add(Kind::DeletedTimers, &(), deleted.as_bytes());
+            s.replace(Kind::DeletedTimers, 0, &records.bytes);
+            let mut records = Records::default();
+            let signals: Vec<_> = signals
+                .iter()
+                .map(|&timer| TimerSignal {
+                    timer: timer.into(),
+                    shared: 0.into(),
+                    place: 0.into(),
+                })
+                .collect();
+            records.add(Kind::TimerSignals, &(), signals.as_bytes());
+            s.replace(Kind::TimerSignals, 0, &records.bytes);
+        }
+    };
+    fine(with(&[(4, 34), (4, 1)], &[-1, 4, -2]));
+    fine(with(&[], &[4]));
+    refused(Kind::DeletedTimers, 0, IMPOSSIBLE, with(&[(-1, 34)], &[-1]));
+    refused(Kind::DeletedTimers, 0, IMPOSSIBLE, with(&[(4, 0)], &[-1]));
+    refused(Kind::DeletedTimers, 0, IMPOSSIBLE, with(&[(4, 65)], &[-1]));
+    refused(Kind::TimerSignals, 0, ORDER, with(&[(4, 1)], &[-2]));
+    refused(Kind::TimerSignals, 0, ORDER, with(&[(4, 1)], &[-1, -1]));
+    refused(Kind::TimerSignals, 0, ORDER, with(&[], &[-1]));
+    refused(Kind::TimerSignals, 0, ORDER, with(&[], &[i32::MIN]));
+    let without = "deleted timer without a signal";
+    refused(Kind::Task, 0, without, with(&[(4, 1), (5, 1)], &[-1]));
 }
 
 /// In a pid namespace of its own a process knows the one that is measured by another number.
@@ -949,6 +993,7 @@ fn timers() {
             s.replace(Kind::TimerSignals, 0, &records.bytes);
         },
     );
+    deleted_timers();
     refused(Kind::Task, 0, "thread with timers of its own", |s| {
         s.edit::<Task>(Kind::Task, 0, |task| {
             task.tgid = 7.into();

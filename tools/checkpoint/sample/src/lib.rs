@@ -635,12 +635,18 @@ fn task(r: &mut Records) {
         r.add(Kind::Pending, &pending, &[7; record::SIGINFO_LEN]);
     }
     r.add(Kind::Timers, &timers(), timer().as_bytes());
-    let signal = record::TimerSignal {
-        timer: 4.into(),
+    let deleted = record::DeletedTimer {
+        id: 9.into(),
+        signo: 34.into(),
+        value: 5.into(),
+    };
+    r.add(Kind::DeletedTimers, &(), deleted.as_bytes());
+    let signals = [-1, 4].map(|timer: i32| record::TimerSignal {
+        timer: timer.into(),
         shared: 1.into(),
         place: 1.into(),
-    };
-    r.add(Kind::TimerSignals, &(), signal.as_bytes());
+    });
+    r.add(Kind::TimerSignals, &(), signals.as_bytes());
     let creds = record::Creds {
         uid: 1000.into(),
         euid: 1000.into(),

@@ -606,6 +606,91 @@ SCENARIO(void_signal)
 }
 
 /* With an interval it goes on when somebody wants its signal. */
+/* The number of the next timer. */
+static bool choose_id(int id)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3 };
+	bool ok;
+
+	if (prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_ON, 0, 0, 0))
+		return false;
+	ev.sigev_value.sival_int = 50;
+	ok = !syscall(SYS_timer_create, CLOCK_MONOTONIC, &ev, &id);
+	prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_OFF, 0, 0, 0);
+	return ok;
+}
+
+/*
+ * Signals that show as pending and that nobody gets, among others, in both queues.
+ * One of them has the number of a timer that was created since, whose own is
+ * pending, too.
+ */
+SCENARIO(deleted_timers)
+{
+	int sig = SIGRTMIN + 3, lone = SIGRTMIN + 5, ids[4], alone[2], next;
+	union sigval v;
+	siginfo_t info;
+
+	catch(lone);
+	mask(SIG_BLOCK, sig);
+	mask(SIG_BLOCK, lone);
+	for (int i = 0; i < 4; i++)
+		ids[i] = create(CLOCK_MONOTONIC, i & 1 ? SIGEV_THREAD_ID : SIGEV_SIGNAL, sig,
+				10 + i, getpid());
+	for (int i = 0; i < 2; i++)
+		alone[i] = create(CLOCK_MONOTONIC, i ? SIGEV_THREAD_ID : SIGEV_SIGNAL, lone, 20 + i,
+				  getpid());
+	for (int i = 0; i < 4; i++) {
+		v.sival_int = i;
+		NEED(!sigqueue(getpid(), sig, v));
+		set(ids[i], 0, 1, 0);
+		for (int j = 0; j < 5000 && left(ids[i], NULL); j++)
+			sleep_ms(1);
+	}
+	/* A periodic one has more to go on with. */
+	set(alone[0], 0, MS, MS);
+	set(alone[1], 0, MS, 0);
+	for (int j = 0; j < 5000 && left(alone[1], NULL); j++)
+		sleep_ms(1);
+	sleep_ms(20);
+	NEED(is_pending(lone));
+	for (int i = 0; i < 2; i++)
+		NEED(!syscall(SYS_timer_delete, alone[i]));
+	NEED(!syscall(SYS_timer_delete, ids[0]) && !syscall(SYS_timer_delete, ids[1]));
+	NEED(is_pending(lone));
+	NEED(choose_id(ids[0]));
+	set(ids[0], 0, 1, 0);
+	for (int j = 0; j < 5000 && left(ids[0], NULL); j++)
+		sleep_ms(1);
+	/* The number after the last one, which is free. */
+	next = ids[1];
+	job_hold();
+	CHECK(is_pending(lone));
+	mask(SIG_UNBLOCK, lone);
+	sleep_ms(10);
+	CHECK_EQ(count, 0);
+	CHECK(!is_pending(lone));
+	CHECK_EQ(take(sig, &info), sig);
+	CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 13);
+	for (int i = 0; i < 4; i++) {
+		CHECK_EQ(take(sig, &info), sig);
+		CHECK(info.si_code == SI_QUEUE && info.si_value.sival_int == i);
+		if (i != 2)
+			continue;
+		CHECK_EQ(take(sig, &info), sig);
+		CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 12);
+	}
+	CHECK_EQ(take(sig, &info), sig);
+	CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 50);
+	CHECK_EQ(info.si_timerid, ids[0]);
+	CHECK(take(sig, &info) < 0 && errno == EAGAIN);
+	CHECK(!is_pending(sig));
+	/* They are gone, and nobody else's numbers are. */
+	for (int i = 0; i < 2; i++)
+		CHECK(syscall(SYS_timer_delete, alone[i]) < 0 && errno == EINVAL);
+	CHECK_EQ(create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0, 0), next);
+}
+
 SCENARIO(ignored_signal)
 {
 	int id;
