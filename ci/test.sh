@@ -67,6 +67,7 @@ gate() {
 	stage host ci/test-host.sh
 	stage series ci/check-series.sh
 	stage guest ci/test-guest.sh
+	stage clocks ci/test-clocks.sh
 	stage real ci/test-real.sh
 	AREA=one-task COMPAT='' peer
 	AREA=one-task COMPAT=y peer

@@ -1,40 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The clocks of a restarted job: a time namespace in which CLOCK_MONOTONIC and
-//! CLOCK_BOOTTIME go on where they stood when the job was saved, also on another
-//! machine or after a reboot.
+//! The clocks of a job: a time namespace of its own, in which CLOCK_MONOTONIC and CLOCK_BOOTTIME are
+//! those of whoever starts it, and, when it is restarted, go on where they stood when it was saved,
+//! also on another machine or after a reboot.
+//!
+//! The launcher looks for where they stood; the init makes the namespace, before there is a job. It
+//! enters it, too: checkpoint(2) refuses tasks that are not in the one of their init.
 
-use std::{fs, io, os::fd::BorrowedFd};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use anyhow::{Context, Result};
 use checkpoint_image::{
-    format::{RecordHeader, HEADER_LEN},
+    format::{Header, RecordHeader, HEADER_LEN, MAGIC},
     record::{Job, Kind},
 };
 use rustix::{
     fs::SeekFrom,
+    io::Errno,
+    pipe::{pipe_with, PipeFlags},
     thread::LinkNameSpaceType,
     time::{clock_gettime, ClockId},
 };
+use serde::{Deserialize, Serialize};
 use zerocopy::FromBytes;
 
-use crate::sys;
+use crate::{sys, worker::Worker};
 
-/// Has this process, which has one thread, and all that it starts see the clocks go on where those
-/// of the image stood.
+/// What the clocks of a job showed when it was saved, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    monotonic: u64,
+    boottime: u64,
+}
+
+/// Has this process, which has one thread, and all that it starts be in a time namespace of its
+/// own, where the clocks go on from `then`, or from what they show.
 ///
-/// An image that is read from a stream can't be looked at before restart(2) reads it; there the
-/// clocks are those of the machine.
-pub fn go_on(image: BorrowedFd<'_>) -> Result<()> {
-    let Some(job) = job(image).context("can't read the image")? else {
-        return Ok(());
-    };
-    sys::unshare_time().context("can't make a time namespace")?;
+/// The error is one after which this process is neither here nor there, and must not have a job.
+/// One after which the clocks are those of the machine is returned beside it.
+pub fn enter(then: Option<Clocks>) -> Result<Result<()>> {
+    if let Err(e) = sys::unshare_time() {
+        return Ok(Err(e).context("can't make a time namespace"));
+    }
+    // One without offsets is whole, too.
+    let set = then.map_or(Ok(()), set_offsets);
+    let entered = File::open("/proc/self/ns/time_for_children").and_then(|namespace| {
+        let time = Some(LinkNameSpaceType::Time);
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), time).map_err(Into::into)
+    });
+    entered.context("can't enter its time namespace")?;
+    Ok(set)
+}
+
+/// Has the clocks of the namespace that was made, and that nobody is in yet, go on from `then`.
+fn set_offsets(then: Clocks) -> Result<()> {
     let offsets = fs::read_to_string(OFFSETS).context(OFFSETS)?;
     let mut new = String::new();
     for (name, clock, then) in [
-        ("monotonic", ClockId::Monotonic, job.monotonic_ns.get()),
-        ("boottime", ClockId::Boottime, job.boottime_ns.get()),
+        ("monotonic", ClockId::Monotonic, then.monotonic),
+        ("boottime", ClockId::Boottime, then.boottime),
     ] {
         let now = clock_gettime(clock);
         let now = i128::from(now.tv_sec) * NS + i128::from(now.tv_nsec);
@@ -42,13 +70,8 @@ pub fn go_on(image: BorrowedFd<'_>) -> Result<()> {
         let (seconds, nanoseconds) = (offset.div_euclid(NS), offset.rem_euclid(NS));
         new += &format!("{name} {seconds} {nanoseconds}\n");
     }
-    fs::write(OFFSETS, new).context(OFFSETS)?;
-    let entered = fs::File::open("/proc/self/ns/time_for_children")?;
-    rustix::thread::move_into_link_name_space(
-        std::os::fd::AsFd::as_fd(&entered),
-        Some(LinkNameSpaceType::Time),
-    )
-    .context("can't enter a time namespace")
+    // In one go: both or none.
+    fs::write(OFFSETS, new).context(OFFSETS)
 }
 
 const OFFSETS: &str = "/proc/self/timens_offsets";
@@ -63,33 +86,79 @@ fn offset(text: &str, clock: &str) -> i128 {
     seconds * NS + next().unwrap_or(0)
 }
 
-/// What the image says of the job, if it can be looked at. It is checked by restart(2).
-fn job(image: BorrowedFd<'_>) -> io::Result<Option<Job>> {
-    let Ok(start) = rustix::fs::seek(image, SeekFrom::Current(0)) else {
-        return Ok(None);
-    };
-    let mut bytes = [0; size_of::<RecordHeader>() + size_of::<Job>()];
+/// How much of an image tells about the clocks.
+const START: usize = HEADER_LEN + size_of::<RecordHeader>() + size_of::<Job>();
+
+/// An image that is to be restarted, and what it says of the clocks; nothing if it says nothing.
+///
+/// It is only looked at: restart(2) checks it. What can't be read twice is handed on through a pipe;
+/// `wait` waits until there is something to be read from it.
+pub fn look(
+    image: BorrowedFd<'_>,
+    mut wait: impl FnMut(BorrowedFd<'_>) -> Result<()>,
+) -> Result<(OwnedFd, Option<Clocks>)> {
+    let file = File::from(image.try_clone_to_owned()?);
+    let at = rustix::fs::seek(image, SeekFrom::Current(0)).ok();
+    let mut start = vec![0; START];
     let mut have = 0;
-    while let Some(rest @ [_, ..]) = bytes.get_mut(have..) {
-        let at = start + (HEADER_LEN + have) as u64;
-        match rustix::io::pread(image, rest, at) {
-            Ok(0) => return Ok(None),
+    while let Some(rest @ [_, ..]) = start.get_mut(have..) {
+        let read = match at {
+            Some(at) => rustix::io::pread(image, rest, at + have as u64),
+            None => {
+                wait(image)?;
+                rustix::io::read(image, rest)
+            }
+        };
+        match read {
+            Ok(0) => break,
             Ok(n) => have += n,
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR | Errno::AGAIN) => {}
             Err(e) => return Err(e.into()),
         }
     }
-    let Ok((header, rest)) = RecordHeader::read_from_prefix(&bytes) else {
-        return Ok(None);
-    };
-    let job = Job::read_from_prefix(rest).ok();
-    Ok(job
-        .map(|(job, _)| job)
-        .filter(|_| header.kind.get() == Kind::Job as u16))
+    start.truncate(have);
+    let clocks = said(&start);
+    match at {
+        Some(_) => Ok((file.into(), clocks)),
+        None => Ok((hand_on(start, file)?, clocks)),
+    }
+}
+
+/// A pipe that an image comes from, of which `start` was read from `rest` already.
+fn hand_on(start: Vec<u8>, mut rest: File) -> Result<OwnedFd> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // What stands behind the image is not for restart(2).
+    let left = match Header::read_from_prefix(&start) {
+        Ok((header, _)) if header.magic == MAGIC => header.image_len.get(),
+        _ => u64::MAX,
+    }
+    .saturating_sub(start.len() as u64);
+    Worker::start(move || {
+        let mut to = File::from(write);
+        // If it ends too early, restart(2) says so.
+        let _ = to
+            .write_all(&start)
+            .and_then(|()| io::copy(&mut (&mut rest).take(left), &mut to));
+    })?;
+    Ok(read)
+}
+
+/// What the start of an image says of the clocks.
+fn said(start: &[u8]) -> Option<Clocks> {
+    let (header, rest) = RecordHeader::read_from_prefix(start.get(HEADER_LEN..)?).ok()?;
+    let (job, _) = Job::read_from_prefix(rest).ok()?;
+    (header.kind.get() == Kind::Job as u16).then(|| Clocks {
+        monotonic: job.monotonic_ns.get(),
+        boottime: job.boottime_ns.get(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use checkpoint_sample::Sample;
+
     use super::*;
 
     #[test]
@@ -98,5 +167,42 @@ mod tests {
         assert_eq!(offset(text, "monotonic"), -5 * NS + 999_999_999);
         assert_eq!(offset(text, "boottime"), 100 * NS + 7);
         assert_eq!(offset("", "boottime"), 0);
+    }
+
+    /// What restart(2) reads of `image` in a stream, in which something follows it; and the clocks.
+    fn through_a_pipe(image: &[u8]) -> (Vec<u8>, Option<Clocks>) {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let bytes = [image, b"behind"].concat();
+        let writer = thread::spawn(move || {
+            // In pieces, of which the first is not enough to tell.
+            let (first, rest) = bytes.split_at(bytes.len().min(100));
+            let mut to = File::from(write);
+            let _ = to.write_all(first).and_then(|()| to.write_all(rest));
+        });
+        let (fd, clocks) = look(read.as_fd(), |_| Ok(())).unwrap();
+        let mut got = Vec::new();
+        File::from(fd).read_to_end(&mut got).unwrap();
+        drop(read);
+        writer.join().unwrap();
+        (got, clocks)
+    }
+
+    #[test]
+    fn a_stream_is_looked_at_and_handed_on() {
+        let image = Sample::default().image();
+        let (got, clocks) = through_a_pipe(&image);
+        assert!(got == image);
+        let (monotonic, boottime) = (1, 2);
+        let saved = Clocks {
+            monotonic,
+            boottime,
+        };
+        assert_eq!(clocks, Some(saved));
+        // What is none is for restart(2) to refuse.
+        for bytes in [&b"no image"[..], &[0; 10_000]] {
+            let (got, clocks) = through_a_pipe(bytes);
+            assert!(got.starts_with(bytes) && got.ends_with(b"behind"));
+            assert_eq!(clocks, None);
+        }
     }
 }

@@ -151,17 +151,22 @@ fn start(
         part_streams();
     }
 
+    let clocks = match &setup.work {
+        Work::Run => None,
+        Work::Restart { clocks, .. } => *clocks,
+    };
+    // A new job loses nothing where there are no time namespaces.
+    if let (Err(e), Start::Restart { .. }) = (clocks::enter(clocks)?, &work) {
+        err(&format!(
+            "ckpt: the clocks of the job do not go on: {e:#}\n"
+        ));
+    }
     let (main, command, restarted) = match work {
         Start::Run(argv) => {
             let main = spawn(&argv, setup, inherited)?;
             (main, Some(line(&argv)), None)
         }
         Start::Restart { image, log } => {
-            if let Err(e) = clocks::go_on(image.as_fd()) {
-                err(&format!(
-                    "ckpt: the clocks of the job do not go on: {e:#}\n"
-                ));
-            }
             let (main, args) = restart(&image, &log)?;
             if setup.tty {
                 let group = rustix::process::getpgid(Some(main))?;
@@ -172,7 +177,7 @@ fn start(
     };
     let image = match &setup.work {
         Work::Run => None,
-        Work::Restart { image } => Some(image.clone()),
+        Work::Restart { image, .. } => Some(image.clone()),
     };
     let init = Init {
         name: setup.name.clone(),

@@ -16,7 +16,7 @@ use std::{
     process::{ExitCode, ExitStatus},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use rustix::{
     event::{poll, PollFd, PollFlags, Timespec},
     fs::SeekFrom,
@@ -27,6 +27,7 @@ use rustix::{
 };
 
 use crate::{
+    clocks,
     code::{coded, explain, Code, Coded},
     out::{err, out},
     proto::{self, Argv, News, Order, Setup, Work},
@@ -156,7 +157,7 @@ impl Running {
         };
 
         let mut fds: Vec<BorrowedFd<'_>> = vec![listener.as_fd()];
-        let (argv, work);
+        let (argv, handed_on, work);
         let mut progress = None;
         match &launch.start {
             Start::Run(words) => {
@@ -166,9 +167,20 @@ impl Running {
                 work = Work::Run;
             }
             Start::Restart { image, path, len } => {
-                fds.extend([image.as_fd(), log.as_fd()]);
+                // Not before there is an init: this one may have a thread from here on.
+                let looked = clocks::look(image.as_fd(), |fd| wait_for(fd, &signals));
+                let (image_for_init, clocks) = match looked {
+                    Ok(looked) => looked,
+                    Err(e) => {
+                        let _ = sys::kill(init.as_raw_pid(), libc::SIGKILL);
+                        return Err(e.context("can't read the image"));
+                    }
+                };
+                handed_on = image_for_init;
+                fds.extend([handed_on.as_fd(), log.as_fd()]);
                 work = Work::Restart {
                     image: path.clone(),
+                    clocks,
                 };
                 if let (Some(len), Ok(image)) = (len, image.try_clone()) {
                     progress = Some((Progress::new("restart", *len), image));
@@ -380,6 +392,34 @@ impl Running {
         }
         let code = status.code().unwrap_or(Code::Launch as i32);
         Ok(Some(ExitCode::from(code as u8)))
+    }
+}
+
+/// Waits until there is something to be read from `fd`, or until a signal says that there is no need
+/// for it any more.
+fn wait_for(fd: BorrowedFd<'_>, signals: &SignalFd) -> Result<()> {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e).context("poll"),
+        }
+        let [ready, _] = fds.map(|fd| !fd.revents().is_empty());
+        if ready {
+            return Ok(());
+        }
+        while let Some(received) = signals.read()? {
+            match received.signal {
+                libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
+                    return Err(anyhow!("interrupted"));
+                }
+                libc::SIGCHLD => return Err(anyhow!("its init has ended")),
+                _ => {}
+            }
+        }
     }
 }
 

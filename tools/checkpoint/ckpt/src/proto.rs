@@ -21,7 +21,7 @@ use rustix::net::{
 };
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
-use crate::sys::CheckpointArgs;
+use crate::{clocks::Clocks, sys::CheckpointArgs};
 
 /// The longest packet.
 const MAX: usize = 64 << 10;
@@ -58,6 +58,8 @@ pub enum Work {
     Restart {
         /// Path of the image, for people.
         image: PathBuf,
+        /// What the clocks of the job showed.
+        clocks: Option<Clocks>,
     },
 }
 

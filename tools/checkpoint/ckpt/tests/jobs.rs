@@ -168,6 +168,34 @@ fn the_world_of_a_job() {
     );
 }
 
+/// Init and job are in the same time namespace, which is their own where there can be one.
+#[test]
+fn a_time_namespace_of_its_own() {
+    if !can_run("time") {
+        return;
+    }
+    let place = Place::new("time");
+    let links = "/proc/self/ns/time /proc/self/ns/time_for_children /proc/1/ns/time";
+    let script = format!("for ns in {links}; do readlink $ns; done");
+    let output = place.run(&["run", "--", "sh", "-c", &script]);
+    let output_text = out(&output);
+    let lines: Vec<&str> = output_text.lines().collect();
+    let Some(own) = lines.first() else {
+        println!("skipped: time: no time namespaces");
+        return;
+    };
+    assert!(lines.iter().all(|line| line == own), "{lines:?}");
+    let can_make = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--time", "true"])
+        .output();
+    if can_make.is_ok_and(|made| made.status.success()) {
+        let ours = fs::read_link("/proc/self/ns/time").unwrap();
+        assert_ne!(*own, ours.to_str().unwrap());
+    } else {
+        println!("skipped: time: no time namespace can be made");
+    }
+}
+
 #[test]
 fn signals_are_handed_on() {
     if !can_run("signals") {
