@@ -546,67 +546,114 @@ void checkpoint_x86_set_ax(unsigned long ax)
 	current_pt_regs()->ax = ax;
 }
 
-/* Whether a system call that gave EINTR is one that waits without a limit. */
-static bool waits_for_ever(int nr, const unsigned long *args)
-{
-	switch (nr) {
-	case __NR_io_getevents:
-		return !args[4];
-	default:
-		return false;
-	}
-}
+/*
+ * The system calls that checkpoint_go_on_until() is for: those that wait until
+ * a time that follows from their arguments or from a socket that they are for.
+ */
+struct again {
+	int nr;
+	long (*fn)(const struct pt_regs *regs);
+};
+
+static const struct again calls[] = {
+	{ __NR_read, __x64_sys_read },
+	{ __NR_write, __x64_sys_write },
+	{ __NR_readv, __x64_sys_readv },
+	{ __NR_writev, __x64_sys_writev },
+	{ __NR_select, __x64_sys_select },
+	{ __NR_sendfile, __x64_sys_sendfile64 },
+	{ __NR_connect, __x64_sys_connect },
+	{ __NR_accept, __x64_sys_accept },
+	{ __NR_sendto, __x64_sys_sendto },
+	{ __NR_recvfrom, __x64_sys_recvfrom },
+	{ __NR_sendmsg, __x64_sys_sendmsg },
+	{ __NR_recvmsg, __x64_sys_recvmsg },
+	{ __NR_io_getevents, __x64_sys_io_getevents },
+	{ __NR_pselect6, __x64_sys_pselect6 },
+	{ __NR_ppoll, __x64_sys_ppoll },
+	{ __NR_splice, __x64_sys_splice },
+	{ __NR_accept4, __x64_sys_accept4 },
+	{ __NR_recvmmsg, __x64_sys_recvmmsg },
+	{ __NR_sendmmsg, __x64_sys_sendmmsg },
+	{ __NR_preadv2, __x64_sys_preadv2 },
+	{ __NR_pwritev2, __x64_sys_pwritev2 },
+	{ __NR_io_pgetevents, __x64_sys_io_pgetevents },
+	{ }
+};
 
 #ifdef CONFIG_IA32_EMULATION
-/* The same for an ia32 system call. */
-static bool waits_for_ever_ia32(int nr, const unsigned long *args)
-{
-	switch (nr) {
-	case __NR_ia32_io_getevents:
-		return !args[4];
-	default:
-		return false;
-	}
-}
+static const struct again calls_ia32[] = {
+	{ __NR_ia32_read, __ia32_sys_read },
+	{ __NR_ia32_write, __ia32_sys_write },
+	{ __NR_ia32_select, __ia32_compat_sys_old_select },
+	{ __NR_ia32_socketcall, __ia32_compat_sys_socketcall },
+	{ __NR_ia32__newselect, __ia32_compat_sys_select },
+	{ __NR_ia32_readv, __ia32_sys_readv },
+	{ __NR_ia32_writev, __ia32_sys_writev },
+	{ __NR_ia32_sendfile, __ia32_compat_sys_sendfile },
+	{ __NR_ia32_sendfile64, __ia32_sys_sendfile64 },
+	{ __NR_ia32_io_getevents, __ia32_sys_io_getevents_time32 },
+	{ __NR_ia32_pselect6, __ia32_compat_sys_pselect6_time32 },
+	{ __NR_ia32_ppoll, __ia32_compat_sys_ppoll_time32 },
+	{ __NR_ia32_splice, __ia32_sys_splice },
+	{ __NR_ia32_recvmmsg, __ia32_compat_sys_recvmmsg_time32 },
+	{ __NR_ia32_sendmmsg, __ia32_compat_sys_sendmmsg },
+	{ __NR_ia32_connect, __ia32_sys_connect },
+	{ __NR_ia32_accept4, __ia32_sys_accept4 },
+	{ __NR_ia32_sendto, __ia32_sys_sendto },
+	{ __NR_ia32_sendmsg, __ia32_compat_sys_sendmsg },
+	{ __NR_ia32_recvfrom, __ia32_compat_sys_recvfrom },
+	{ __NR_ia32_recvmsg, __ia32_compat_sys_recvmsg },
+	{ __NR_ia32_preadv2, __ia32_compat_sys_preadv2 },
+	{ __NR_ia32_pwritev2, __ia32_compat_sys_pwritev2 },
+	{ __NR_ia32_io_pgetevents, __ia32_compat_sys_io_pgetevents },
+	{ __NR_ia32_pselect6_time64, __ia32_compat_sys_pselect6_time64 },
+	{ __NR_ia32_ppoll_time64, __ia32_compat_sys_ppoll_time64 },
+	{ __NR_ia32_io_pgetevents_time64, __ia32_compat_sys_io_pgetevents_time64 },
+	{ __NR_ia32_recvmmsg_time64, __ia32_compat_sys_recvmmsg_time64 },
+	{ }
+};
 #endif
+
+static const struct again *find_call(int nr, bool compat)
+{
+	const struct again *call = calls;
+
+#ifdef CONFIG_IA32_EMULATION
+	if (compat)
+		call = calls_ia32;
+#endif
+	while (call->fn && call->nr != nr)
+		call++;
+	return call->fn ? call : NULL;
+}
+
+/* Whether the system call that current is in is an ia32 one. */
+bool arch_checkpoint_is_compat(void)
+{
+	return in_ia32_syscall();
+}
+
+/* Whether a system call is one that checkpoint_go_on_until() is for. */
+bool arch_checkpoint_knows_call(int nr, bool compat)
+{
+	return find_call(nr, compat);
+}
 
 /**
- * arch_checkpoint_park - undo what a freeze does to an interrupted system call
+ * arch_checkpoint_call - call a system call again
+ * @nr: its number
  *
- * Most calls that task work has woken come back as a restart, which is what
- * nobody notices: they return one of the ERESTART codes, or, with a signal
- * pending in truth, what they would return anyway. A few return EINTR on any
- * wake-up. Of these, epoll_wait(), semtimedop(), rt_sigtimedwait() and their
- * kin see that there is no signal, and go on until the same time. What waits
- * without a limit can simply be called again, and is made to be here.
+ * Its arguments are in the registers, as they were when it was interrupted.
  *
- * What remains, as nobody knows when it was to end: io_getevents() with
- * a time-out, which comes back with EINTR, and so do calls on sockets with
- * SO_RCVTIMEO or SO_SNDTIMEO. A write to a pipe or socket that had moved
- * a part of its data says so.
- *
- * Context: the caller is at its task-work point, before it looks at signals.
+ * Context: current is in the system call, or at its task-work point after it.
+ * Return: its result, -EINTR if it is no such call.
  */
-void arch_checkpoint_park(void)
+long arch_checkpoint_call(int nr)
 {
-	struct pt_regs *regs = current_pt_regs();
-	int nr = syscall_get_nr(current, regs);
-	unsigned long args[6];
-	bool again;
+	const struct again *call = find_call(nr, in_ia32_syscall());
 
-	if (nr == -1 || syscall_get_error(current, regs) != -EINTR ||
-	    task_sigpending(current))
-		return;
-
-	syscall_get_arguments(current, regs, args);
-#ifdef CONFIG_IA32_EMULATION
-	if (in_ia32_syscall())
-		again = waits_for_ever_ia32(nr, args);
-	else
-#endif
-		again = waits_for_ever(nr, args);
-	if (again)
-		regs->ax = -ERESTARTNOHAND;
+	return call ? call->fn(current_pt_regs()) : -EINTR;
 }
 
 /**
@@ -634,7 +681,10 @@ void arch_checkpoint_unpark(void)
 	clear_notify_signal();
 	if (task_work_pending(current))
 		set_notify_signal(current);
-	regs->ax = block->fn(block);
+	/* The call is to find the mask that it had found: it may set one for itself. */
+	restore_saved_sigmask();
+	regs->ax = block->fn == checkpoint_restart_call ? checkpoint_call_again(block) :
+							  block->fn(block);
 }
 
 /* Whether the call that @block continues was an ia32 one. */

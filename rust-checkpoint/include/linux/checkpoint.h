@@ -10,10 +10,12 @@
 #ifndef _LINUX_CHECKPOINT_H
 #define _LINUX_CHECKPOINT_H
 
+#include <linux/ktime.h>
 #include <linux/mm_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/types.h>
 
+struct callback_head;
 struct checkpoint_args;
 struct checkpoint_ctx;
 struct completion;
@@ -44,6 +46,8 @@ struct vm_area_struct;
 long hrtimer_nanosleep_restart(struct restart_block *restart);
 long do_restart_poll(struct restart_block *restart);
 long futex_wait_restart(struct restart_block *restart);
+long alarm_timer_nsleep_restart(struct restart_block *restart);
+long posix_cpu_nsleep_restart(struct restart_block *restart);
 int posix_timer_create_at(clockid_t which_clock, struct sigevent *event, timer_t id);
 int posix_timer_delete_id(timer_t timer_id);
 int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
@@ -400,6 +404,9 @@ enum checkpoint_restart_kind {
 	CHECKPOINT_RESTART_EPOLL,
 	CHECKPOINT_RESTART_SEM,
 	CHECKPOINT_RESTART_SIGWAIT,
+	CHECKPOINT_RESTART_CALL,
+	CHECKPOINT_RESTART_ALARM,
+	CHECKPOINT_RESTART_CPU,
 	CHECKPOINT_RESTART_OTHER,
 };
 
@@ -407,17 +414,17 @@ enum checkpoint_restart_kind {
  * struct checkpoint_restart_block - how an interrupted system call goes on
  * @kind: which call; what it means to the other members:
  * @word: nanosleep: clock, poll: number of descriptors, futex: value, epoll:
- *	descriptor, sem: id
- * @uptr: nanosleep: where the time left goes, poll: descriptors, futex: word,
+ *	descriptor, sem: id, call: its number, cpu: CPUCLOCK_*
+ * @uptr: nanosleep, alarm, cpu: where the time left goes, poll: descriptors, futex: word,
  *	epoll: events, sem: operations, sigwait: set of signals
  * @uptr2: epoll: signal mask, sigwait: where the siginfo goes
- * @flags: nanosleep: enum timespec_type, futex: FUTEX2_*, FUTEX_CLOCK_REALTIME,
+ * @flags: nanosleep, alarm, cpu: enum timespec_type, futex: FUTEX2_*, FUTEX_CLOCK_REALTIME,
  *	epoll, sem: number of events or operations
  * @bitset: futex: bitset, epoll: size of the signal mask
  * @timed: @expires counts
  * @compat: it was an ia32 system call
  * @clock: CLOCK_* of @expires
- * @expires: end of the time-out, ns
+ * @expires: end of the time-out, ns; cpu: how much is left
  * @fn: with CHECKPOINT_RESTART_OTHER: the function
  */
 struct checkpoint_restart_block {
@@ -437,6 +444,22 @@ struct checkpoint_restart_block {
 void checkpoint_get_restart_block(struct task_struct *task,
 				  struct checkpoint_restart_block *out);
 void checkpoint_set_restart_block(const struct checkpoint_restart_block *in);
+bool checkpoint_may_wake(void);
+
+/* System calls with a time-out that go on until the same time; see again.c. */
+int checkpoint_go_on_until(ktime_t until, int otherwise);
+bool checkpoint_goes_on_until(ktime_t *until);
+long checkpoint_time_left(long timeout);
+int checkpoint_go_on_for(long left, int otherwise);
+void checkpoint_waited(void);
+long checkpoint_restart_call(struct restart_block *block);
+long checkpoint_call_again(struct restart_block *block);
+void checkpoint_init_park(struct callback_head *work,
+			  void (*fn)(struct callback_head *work));
+bool arch_checkpoint_is_compat(void);
+bool arch_checkpoint_knows_call(int nr, bool compat);
+long arch_checkpoint_call(int nr);
+
 /* What a task may have that can't be saved; a bit each. */
 enum checkpoint_unsupported {
 	CHECKPOINT_HAS_PERF_EVENTS,
@@ -714,12 +737,6 @@ void checkpoint_release_asleep(struct task_struct *task);
 unsigned int arch_checkpoint_breakpoints(struct task_struct *task);
 
 /*
- * Called by a task that has come to its task-work point, before it is held:
- * turns what the freeze did to an interrupted system call into a restart.
- */
-void arch_checkpoint_park(void);
-
-/*
  * Called by a task at its task-work point when it was let go: goes on with an
  * interrupted system call if seccomp may not let it be restarted.
  */
@@ -729,6 +746,30 @@ void arch_checkpoint_unpark(void);
 
 #define CHECKPOINT_FILE_OP(fn)
 #define CHECKPOINT_VM_OP(fn)
+
+static inline int checkpoint_go_on_until(ktime_t until, int otherwise)
+{
+	return otherwise;
+}
+
+static inline bool checkpoint_goes_on_until(ktime_t *until)
+{
+	return false;
+}
+
+static inline long checkpoint_time_left(long timeout)
+{
+	return timeout;
+}
+
+static inline int checkpoint_go_on_for(long left, int otherwise)
+{
+	return otherwise;
+}
+
+static inline void checkpoint_waited(void)
+{
+}
 
 #endif /* CONFIG_CHECKPOINT */
 #endif /* _LINUX_CHECKPOINT_H */

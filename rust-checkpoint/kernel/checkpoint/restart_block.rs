@@ -102,14 +102,29 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         Call::None => None,
         Call::Nanosleep { remaining, expiry } => {
             head.kind = restart_kind::NANOSLEEP.into();
-            let (flags, uptr) = match remaining {
-                Remaining::None => (0, 0),
-                Remaining::Native(at) => (1, at as u64),
-                Remaining::Compat(at) => (2, at as u64),
-            };
             head.word = (expiry.clock as u32).into();
-            head.flags = flags.into();
-            head.uptr = uptr.into();
+            put_remaining(&mut head, remaining);
+            Some(expiry)
+        }
+        Call::Alarm { remaining, expiry } => {
+            head.kind = restart_kind::ALARM.into();
+            put_remaining(&mut head, remaining);
+            Some(expiry)
+        }
+        Call::Cpu {
+            which,
+            remaining,
+            left,
+        } => {
+            head.kind = restart_kind::CPU.into();
+            head.word = which.into();
+            put_remaining(&mut head, remaining);
+            head.left_ns = u64::try_from(left).unwrap_or(0).into();
+            None
+        }
+        Call::Again { nr, expiry } => {
+            head.kind = restart_kind::CALL.into();
+            head.word = nr.into();
             Some(expiry)
         }
         Call::Poll { fds, count, expiry } => {
@@ -164,6 +179,26 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     ctx.emit(Section::Tasks, Kind::RestartBlock, &head, &[])
 }
 
+fn put_remaining(head: &mut wire::RestartBlock, remaining: Remaining) {
+    let (flags, uptr) = match remaining {
+        Remaining::None => (0, 0),
+        Remaining::Native(at) => (1, at as u64),
+        Remaining::Compat(at) => (2, at as u64),
+    };
+    head.flags = flags.into();
+    head.uptr = uptr.into();
+}
+
+fn remaining(head: &wire::RestartBlock) -> Result<Remaining> {
+    let uptr = head.uptr.get() as usize;
+    match head.flags.get() {
+        0 => Ok(Remaining::None),
+        1 => Ok(Remaining::Native(uptr)),
+        2 => Ok(Remaining::Compat(uptr)),
+        _ => Err(EINVAL),
+    }
+}
+
 /// Has the system call of the current task go on; at the last moment, for time
 /// is short.
 pub(crate) fn release(rs: &Restart, part: &Part) -> Result {
@@ -192,12 +227,20 @@ fn block(rs: &Restart, head: &wire::RestartBlock) -> Result<RestartBlock> {
     let call = match head.kind.get() {
         restart_kind::NONE => Call::None,
         restart_kind::NANOSLEEP => Call::Nanosleep {
-            remaining: match head.flags.get() {
-                0 => Remaining::None,
-                1 => Remaining::Native(uptr),
-                2 => Remaining::Compat(uptr),
-                _ => return Err(EINVAL),
-            },
+            remaining: remaining(head)?,
+            expiry: expiry.ok_or(EINVAL)?,
+        },
+        restart_kind::ALARM => Call::Alarm {
+            remaining: remaining(head)?,
+            expiry: expiry.ok_or(EINVAL)?,
+        },
+        restart_kind::CPU => Call::Cpu {
+            which: head.word.get(),
+            remaining: remaining(head)?,
+            left: i64::try_from(head.left_ns.get()).unwrap_or(i64::MAX),
+        },
+        restart_kind::CALL => Call::Again {
+            nr: head.word.get(),
             expiry: expiry.ok_or(EINVAL)?,
         },
         restart_kind::POLL => Call::Poll {
@@ -233,7 +276,24 @@ fn block(rs: &Restart, head: &wire::RestartBlock) -> Result<RestartBlock> {
     })
 }
 
-/// Sees that [`release`] will not fail.
+/// Sees that [`release`] will not fail. It is before the task gets its credentials.
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
-    release(rs, part)
+    release(rs, part)?;
+    let head: wire::RestartBlock = part
+        .record(&rs.image.meta(), Kind::RestartBlock)?
+        .head()
+        .map_err(|_| EINVAL)?;
+    if head.kind.get() == restart_kind::ALARM && !restart_block::may_wake() {
+        return Err(rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "restart-block",
+                name: b"clock_nanosleep",
+                why: "it sleeps on a clock that wakes the machine, which init may not use",
+                remedy: "restart with CAP_WAKE_ALARM on a machine with a real-time clock",
+            },
+            EPERM,
+        ));
+    }
+    Ok(())
 }

@@ -3,6 +3,8 @@
  * The C side of what a task has beside memory, files and registers: what hides
  * behind macros, anonymous unions and headers that are private to their owner.
  */
+#include <linux/alarmtimer.h>
+#include <linux/capability.h>
 #include <linux/checkpoint.h>
 #include <linux/cpumask.h>
 #include <linux/cred.h>
@@ -18,6 +20,7 @@
 #include <linux/oom.h>
 #include <linux/perf_event.h>
 #include <linux/pid_namespace.h>
+#include <linux/posix-timers.h>
 #include <linux/prctl.h>
 #include <linux/restart_block.h>
 #include <linux/sched.h>
@@ -56,6 +59,31 @@ static u32 futex_flags_to_uapi(unsigned int flags)
 	return uapi;
 }
 
+/* What the CPU time of the process of @task is, for a clock of CPUCLOCK_*. */
+static u64 cpu_time(struct task_struct *task, unsigned int which)
+{
+	struct task_cputime sum;
+
+	thread_group_cputime(task, &sum);
+	switch (which) {
+	case CPUCLOCK_PROF:
+		return sum.utime + sum.stime;
+	case CPUCLOCK_VIRT:
+		return sum.utime;
+	default:
+		return sum.sum_exec_runtime;
+	}
+}
+
+/* Whether @block is that of a sleep on the CPU time of the own process. */
+static bool sleeps_on_cpu(const struct restart_block *block)
+{
+	return IS_ENABLED(CONFIG_POSIX_TIMERS) &&
+	       block->fn == posix_cpu_nsleep_restart &&
+	       !CPUCLOCK_PERTHREAD(block->nanosleep.clockid) &&
+	       !CPUCLOCK_PID(block->nanosleep.clockid);
+}
+
 static enum checkpoint_restart_kind wait_kind(const struct restart_block *block)
 {
 	if (IS_ENABLED(CONFIG_EPOLL) && block->fn == ep_wait_restart)
@@ -64,6 +92,8 @@ static enum checkpoint_restart_kind wait_kind(const struct restart_block *block)
 		return CHECKPOINT_RESTART_SEM;
 	if (block->fn == sigtimedwait_restart)
 		return CHECKPOINT_RESTART_SIGWAIT;
+	if (block->fn == checkpoint_restart_call)
+		return CHECKPOINT_RESTART_CALL;
 	return CHECKPOINT_RESTART_OTHER;
 }
 
@@ -107,6 +137,27 @@ void checkpoint_get_restart_block(struct task_struct *task,
 		out->timed = true;
 		out->clock = block->nanosleep.clockid;
 		out->expires = ktime_to_ns(block->nanosleep.expires);
+	} else if (IS_ENABLED(CONFIG_POSIX_TIMERS) &&
+		   block->fn == alarm_timer_nsleep_restart) {
+		out->kind = CHECKPOINT_RESTART_ALARM;
+		out->flags = block->nanosleep.type;
+		if (block->nanosleep.type != TT_NONE)
+			out->uptr = (unsigned long)block->nanosleep.rmtp;
+		out->timed = true;
+		out->clock = block->nanosleep.clockid == ALARM_REALTIME ? CLOCK_REALTIME :
+									  CLOCK_BOOTTIME;
+		out->expires = ktime_to_ns(block->nanosleep.expires);
+	} else if (sleeps_on_cpu(block)) {
+		s64 expires = ktime_to_ns(block->nanosleep.expires);
+
+		out->kind = CHECKPOINT_RESTART_CPU;
+		out->word = CPUCLOCK_WHICH(block->nanosleep.clockid);
+		out->flags = block->nanosleep.type;
+		if (block->nanosleep.type != TT_NONE)
+			out->uptr = (unsigned long)block->nanosleep.rmtp;
+		out->timed = true;
+		out->clock = CLOCK_MONOTONIC;
+		out->expires = max(expires - (s64)cpu_time(task, out->word), 1);
 	} else if (block->fn == do_restart_poll) {
 		out->kind = CHECKPOINT_RESTART_POLL;
 		out->word = block->poll.nfds;
@@ -164,6 +215,24 @@ void checkpoint_set_restart_block(const struct checkpoint_restart_block *in)
 		block->nanosleep.expires = ns_to_ktime(in->expires);
 		block->fn = hrtimer_nanosleep_restart;
 		break;
+#ifdef CONFIG_POSIX_TIMERS
+	case CHECKPOINT_RESTART_ALARM:
+		block->nanosleep.clockid = in->clock == CLOCK_REALTIME ? ALARM_REALTIME :
+									 ALARM_BOOTTIME;
+		block->nanosleep.type = in->flags;
+		block->nanosleep.rmtp = (void __user *)in->uptr;
+		block->nanosleep.expires = ns_to_ktime(in->expires);
+		block->fn = alarm_timer_nsleep_restart;
+		break;
+	case CHECKPOINT_RESTART_CPU:
+		block->nanosleep.clockid = make_process_cpuclock(0, in->word);
+		block->nanosleep.type = in->flags;
+		block->nanosleep.rmtp = (void __user *)in->uptr;
+		block->nanosleep.expires = ktime_add_safe(ns_to_ktime(cpu_time(current, in->word)),
+							  ns_to_ktime(in->expires));
+		block->fn = posix_cpu_nsleep_restart;
+		break;
+#endif
 	case CHECKPOINT_RESTART_POLL:
 		block->poll.nfds = in->word;
 		block->poll.ufds = (void __user *)in->uptr;
@@ -196,10 +265,20 @@ void checkpoint_set_restart_block(const struct checkpoint_restart_block *in)
 	case CHECKPOINT_RESTART_SIGWAIT:
 		set_wait(block, in, sigtimedwait_restart);
 		break;
+	case CHECKPOINT_RESTART_CALL:
+		set_wait(block, in, checkpoint_restart_call);
+		break;
 	default:
 		break;
 	}
 	arch_checkpoint_restart_set_compat(block, in->compat);
+}
+
+/* Whether current may sleep on a clock that wakes the machine for it. */
+bool checkpoint_may_wake(void)
+{
+	return IS_ENABLED(CONFIG_POSIX_TIMERS) && alarmtimer_get_rtcdev() &&
+	       capable(CAP_WAKE_ALARM);
 }
 
 /* Whether @task, which stands still, has enabled time slice extensions. */

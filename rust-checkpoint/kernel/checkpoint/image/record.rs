@@ -1093,6 +1093,12 @@ pub mod restart_kind {
     pub const SEM: u32 = 5;
     /// rt_sigtimedwait(2).
     pub const SIGWAIT: u32 = 6;
+    /// A system call that is called again as it was, with the arguments that are in its registers.
+    pub const CALL: u32 = 7;
+    /// clock_nanosleep(2) on CLOCK_REALTIME_ALARM or CLOCK_BOOTTIME_ALARM.
+    pub const ALARM: u32 = 8;
+    /// clock_nanosleep(2) on CPU time of the process itself.
+    pub const CPU: u32 = 9;
 }
 
 wire! {
@@ -1101,19 +1107,21 @@ wire! {
         /// One of [`restart_kind`].
         pub kind: U32,
         /// NANOSLEEP: clock; POLL: number of descriptors; FUTEX: value; EPOLL: descriptor;
-        /// SEM: id of the semaphores.
+        /// SEM: id of the semaphores; CALL: number of the system call; CPU: 0 time, 1 time in user
+        /// mode, 2 time as the scheduler counts it.
         pub word: U32,
-        /// NANOSLEEP: where the time left goes; POLL: the descriptors; FUTEX: the word waited on;
-        /// EPOLL: where events go; SEM: the operations; SIGWAIT: the signals.
+        /// NANOSLEEP, ALARM, CPU: where the time left goes; POLL: the descriptors; FUTEX: the word
+        /// waited on; EPOLL: where events go; SEM: the operations; SIGWAIT: the signals.
         pub uptr: U64,
-        /// NANOSLEEP: 0 nowhere, 1 struct timespec, 2 struct old_timespec32; FUTEX: FUTEX2_* flags;
-        /// EPOLL: number of events; SEM: number of operations.
+        /// NANOSLEEP, ALARM, CPU: 0 nowhere, 1 struct timespec, 2 struct old_timespec32; FUTEX:
+        /// FUTEX2_* flags; EPOLL: number of events; SEM: number of operations.
         pub flags: U32,
         /// FUTEX: bitset; EPOLL: size of the signal mask.
         pub bitset: U32,
-        /// 1: [`RestartBlock::left_ns`] counts, 0: no time-out.
+        /// 1: [`RestartBlock::left_ns`] was measured with `clock`; 0: no time-out, CPU: CPU time.
         pub timed: U32,
-        /// Clock id that [`RestartBlock::left_ns`] was measured with.
+        /// Clock id that [`RestartBlock::left_ns`] was measured with; ALARM: CLOCK_REALTIME or
+        /// CLOCK_BOOTTIME.
         pub clock: U32,
         /// Time that was left, ns; 0 when it had run out. On CLOCK_REALTIME and CLOCK_TAI: from
         /// [`Job::realtime_ns`] on, whenever the restart is.

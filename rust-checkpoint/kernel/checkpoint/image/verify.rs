@@ -1192,12 +1192,17 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
         }
         Kind::RestartBlock => {
             let block: RestartBlock = r.head()?;
-            if block.kind.get() > restart_kind::SIGWAIT {
+            if block.kind.get() > restart_kind::CPU {
                 return Err(r.fault_with("unknown kind of restart", block.kind.get().into()));
             }
             bits(r, block.timed.get().into(), 1)?;
             bits(r, block.compat.get().into(), 1)?;
             reserved(r, block.reserved.get())?;
+            if matches!(block.kind.get(), restart_kind::CALL | restart_kind::ALARM)
+                && block.timed.get() == 0
+            {
+                return Err(r.fault("a restart that needs a time-out has none"));
+            }
             no_tail(r)
         }
         Kind::Attr => {

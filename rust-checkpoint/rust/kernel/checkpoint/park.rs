@@ -113,7 +113,7 @@ impl Ticket {
             pin_init!(Self {
                 work <- Opaque::ffi_init(|slot: *mut bindings::callback_head| {
                     // SAFETY: `slot` is valid for writes.
-                    unsafe { bindings::init_task_work(slot, Some(run)) };
+                    unsafe { bindings::checkpoint_init_park(slot, Some(run)) };
                 }),
                 lot,
                 task,
@@ -192,8 +192,6 @@ impl Ticket {
             self.arrived.happen();
             return;
         }
-        // SAFETY: called by the current task at its task-work point.
-        unsafe { bindings::arch_checkpoint_park() };
         self.state.store(PARKED, Release);
         self.arrived.happen();
         if self.lot.released.wait_killable().is_ok() {

@@ -25,6 +25,29 @@ pub enum Remaining {
     Compat(usize),
 }
 
+impl Remaining {
+    fn of(c: &bindings::checkpoint_restart_block) -> Self {
+        match c.flags {
+            bindings::timespec_type_TT_NATIVE => Remaining::Native(c.uptr),
+            bindings::timespec_type_TT_COMPAT => Remaining::Compat(c.uptr),
+            _ => Remaining::None,
+        }
+    }
+
+    /// What [`Remaining::of`] reads; `EINVAL` where no system call writes such a time.
+    fn put(self, c: &mut bindings::checkpoint_restart_block) -> Result {
+        if matches!(self, Remaining::Compat(_)) && !cfg!(CONFIG_COMPAT_32BIT_TIME) {
+            return Err(EINVAL);
+        }
+        (c.flags, c.uptr) = match self {
+            Remaining::None => (bindings::timespec_type_TT_NONE, 0),
+            Remaining::Native(at) => (bindings::timespec_type_TT_NATIVE, at as c_ulong),
+            Remaining::Compat(at) => (bindings::timespec_type_TT_COMPAT, at as c_ulong),
+        };
+        Ok(())
+    }
+}
+
 /// A clock of time-outs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
@@ -84,6 +107,29 @@ pub enum Call {
         /// Where the time left goes.
         remaining: Remaining,
         /// Its end.
+        expiry: Expiry,
+    },
+    /// clock_nanosleep(2) on CLOCK_REALTIME_ALARM or CLOCK_BOOTTIME_ALARM.
+    Alarm {
+        /// Where the time left goes.
+        remaining: Remaining,
+        /// Its end, on CLOCK_REALTIME or CLOCK_BOOTTIME.
+        expiry: Expiry,
+    },
+    /// clock_nanosleep(2) on CPU time of the process.
+    Cpu {
+        /// CPUCLOCK_*.
+        which: u32,
+        /// Where the time left goes.
+        remaining: Remaining,
+        /// Time that is left, ns.
+        left: i64,
+    },
+    /// A system call that is called again as it was, until the same time.
+    Again {
+        /// Its number.
+        nr: u32,
+        /// Its end on CLOCK_MONOTONIC.
         expiry: Expiry,
     },
     /// poll(2).
@@ -171,13 +217,21 @@ pub fn of<'a>(task: &Still<'_>, name: &'a mut [u8; WCHAN_LEN]) -> Result<Restart
         (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_NONE, _) => Call::None,
         (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_NANOSLEEP, Some(expiry)) => {
             Call::Nanosleep {
-                remaining: match c.flags {
-                    bindings::timespec_type_TT_NATIVE => Remaining::Native(c.uptr),
-                    bindings::timespec_type_TT_COMPAT => Remaining::Compat(c.uptr),
-                    _ => Remaining::None,
-                },
+                remaining: Remaining::of(&c),
                 expiry,
             }
+        }
+        (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_ALARM, Some(expiry)) => Call::Alarm {
+            remaining: Remaining::of(&c),
+            expiry,
+        },
+        (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_CPU, _) => Call::Cpu {
+            which: c.word,
+            remaining: Remaining::of(&c),
+            left: c.expires,
+        },
+        (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_CALL, Some(expiry)) => {
+            Call::Again { nr: c.word, expiry }
         }
         (bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_POLL, expiry) => Call::Poll {
             fds: c.uptr,
@@ -211,6 +265,12 @@ pub fn of<'a>(task: &Still<'_>, name: &'a mut [u8; WCHAN_LEN]) -> Result<Restart
     })
 }
 
+/// Whether the current task may have [`Call::Alarm`], on this machine.
+pub fn may_wake() -> bool {
+    // SAFETY: looks at the current task and the clocks of the machine.
+    unsafe { bindings::checkpoint_may_wake() }
+}
+
 /// Flags of a futex that can be waited on.
 const FUTEX_FLAGS: u32 = bindings::FUTEX2_SIZE_MASK
     | bindings::FUTEX2_NUMA
@@ -230,16 +290,44 @@ pub fn set(block: &RestartBlock) -> Result {
             None
         }
         Call::Nanosleep { remaining, expiry } => {
-            // There is no such system call, and nothing that could write one.
-            if matches!(remaining, Remaining::Compat(_)) && !cfg!(CONFIG_COMPAT_32BIT_TIME) {
+            c.kind = bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_NANOSLEEP;
+            remaining.put(&mut c)?;
+            Some(expiry)
+        }
+        Call::Alarm { remaining, expiry } => {
+            if !matches!(expiry.clock, Clock::Realtime | Clock::Boottime) {
                 return Err(EINVAL);
             }
-            c.kind = bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_NANOSLEEP;
-            (c.flags, c.uptr) = match remaining {
-                Remaining::None => (bindings::timespec_type_TT_NONE, 0),
-                Remaining::Native(at) => (bindings::timespec_type_TT_NATIVE, at as c_ulong),
-                Remaining::Compat(at) => (bindings::timespec_type_TT_COMPAT, at as c_ulong),
-            };
+            c.kind = bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_ALARM;
+            remaining.put(&mut c)?;
+            Some(expiry)
+        }
+        Call::Cpu {
+            which,
+            remaining,
+            left,
+        } => {
+            if which >= bindings::CPUCLOCK_MAX {
+                return Err(EINVAL);
+            }
+            c.kind = bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_CPU;
+            c.word = which;
+            remaining.put(&mut c)?;
+            Some(Expiry {
+                clock: Clock::Monotonic,
+                at: left,
+            })
+        }
+        Call::Again { nr, expiry } => {
+            let number = i32::try_from(nr).map_err(|_| EINVAL)?;
+            if expiry.clock != Clock::Monotonic
+                // SAFETY: looks at a table.
+                || !unsafe { bindings::arch_checkpoint_knows_call(number, block.compat) }
+            {
+                return Err(EINVAL);
+            }
+            c.kind = bindings::checkpoint_restart_kind_CHECKPOINT_RESTART_CALL;
+            c.word = nr;
             Some(expiry)
         }
         Call::Poll { fds, count, expiry } => {

@@ -9,11 +9,11 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        attr_flags, file_kind, task_flags, timer_flags, vma_flags, Attr, Creds, DeletedTimer, End,
-        Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job, Kind, LdtEntry, Mm, Path,
-        Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Seccomp, Shm, Sighand, Signals,
-        Socket, SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers,
-        UserPtrs, Vma,
+        attr_flags, file_kind, restart_kind, task_flags, timer_flags, vma_flags, Attr, Creds,
+        DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job, Kind,
+        LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Seccomp,
+        Shm, Sighand, Signals, Socket, SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer,
+        TimerSignal, Timers, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -623,6 +623,13 @@ fn values() {
         x.kind = 99.into();
     });
     bad::<RestartBlock>(Kind::RestartBlock, 0, BITS, |x| x.compat = 2.into());
+    for kind in [restart_kind::CALL, restart_kind::ALARM] {
+        let needs = "a restart that needs a time-out has none";
+        bad::<RestartBlock>(Kind::RestartBlock, 0, needs, |x| {
+            x.kind = kind.into();
+            x.timed = 0.into();
+        });
+    }
     bad::<UserPtrs>(Kind::UserPtrs, 0, BITS, |x| x.rseq_flags = 2.into());
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.pkeys = (1 << 16).into());
     bad::<Attr>(Kind::Attr, 0, "impossible oom_score_adj", |x| {

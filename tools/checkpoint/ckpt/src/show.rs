@@ -518,12 +518,15 @@ impl Task {
             Kind::RestartBlock => {
                 let block: record::RestartBlock = r.head()?;
                 let call = match block.kind.get() {
-                    restart_kind::NANOSLEEP => "nanosleep",
+                    restart_kind::NANOSLEEP | restart_kind::ALARM | restart_kind::CPU => {
+                        "nanosleep"
+                    }
                     restart_kind::POLL => "poll",
                     restart_kind::FUTEX => "futex",
                     restart_kind::EPOLL => "epoll_wait",
                     restart_kind::SEM => "semtimedop",
                     restart_kind::SIGWAIT => "sigtimedwait",
+                    restart_kind::CALL => "system call",
                     _ => return Ok(()),
                 };
                 let left = match block.timed.get() {

@@ -14,6 +14,7 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #ifdef __i386__
@@ -56,6 +57,28 @@ static struct timespec ts(double seconds)
 	return (struct timespec){ seconds, (seconds - (long)seconds) * 1e9 };
 }
 
+/* A signal, with a handler, when init lets the job go on. */
+static volatile int signalled;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	signalled++;
+}
+
+static void handle(int flags)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = flags };
+
+	sigaction(SIGUSR1, &sa, NULL);
+}
+
+static void later(struct run *run)
+{
+	sleep_ms(100);
+	kill(run->pid, SIGUSR1);
+}
+
 SCENARIO(nanosleep, .dead_ms = DEAD_MS)
 {
 	struct timespec t = ts(WAIT_S), left;
@@ -87,6 +110,35 @@ SCENARIO(clock_nanosleep_absolute, .dead_ms = DEAD_MS)
 	CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL), 0);
 	CHECK(seconds_now() >= end);
 	CHECK(seconds_now() < end + 1);
+}
+
+/* By the time of its own process, which somebody has to use up. */
+static int spin(void *arg)
+{
+	(void)arg;
+	while (!job.word[0])
+		;
+	return 0;
+}
+
+SCENARIO(clock_nanosleep_cpu, .tasks = 2, .dead_ms = DEAD_MS, .moving = true)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct timespec t = ts(WAIT_S), from, to;
+	double used;
+
+	NEED(clone(spin, stack + sizeof(stack), CLONE_VM | CLONE_FS | CLONE_FILES |
+		   CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL) > 0);
+	CHECK(!clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from));
+	job_waits();
+	CHECK_EQ(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &t, NULL), 0);
+	CHECK(!clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to));
+	job.word[0] = 1;
+	used = to.tv_sec - from.tv_sec + (to.tv_nsec - from.tv_nsec) / 1e9;
+	if (used < WAIT_S || used > WAIT_S + 2) {
+		job.failed = 1;
+		job_say("used %.3f s instead of %.3f\n", used, WAIT_S);
+	}
 }
 
 SCENARIO(poll, .dead_ms = DEAD_MS)
@@ -127,6 +179,123 @@ SCENARIO(pselect, .dead_ms = DEAD_MS)
 	waited(WAIT_S);
 }
 
+/* What is left can't be written, and so is not read again. */
+static void *sealed(const void *from, size_t len)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	NEED(page != MAP_FAILED);
+	memcpy(page, from, len);
+	NEED(!mprotect(page, 4096, PROT_READ));
+	return page;
+}
+
+SCENARIO(select_sealed, .dead_ms = DEAD_MS)
+{
+	struct timeval t = { 0, WAIT_S * 1e6 };
+
+	ready();
+#ifdef __i386__
+	CHECK_EQ(syscall(SYS__newselect, 0, NULL, NULL, NULL, sealed(&t, sizeof(t))), 0);
+#else
+	CHECK_EQ(syscall(SYS_select, 0, NULL, NULL, NULL, sealed(&t, sizeof(t))), 0);
+#endif
+	waited(WAIT_S);
+}
+
+/* With a mask for the wait, which is not there after it. */
+SCENARIO(pselect_sealed, .dead_ms = DEAD_MS)
+{
+	struct timespec64 t = { 0, WAIT_S * 1e9 };
+	uint64_t mask = 1ULL << (SIGUSR2 - 1);
+	struct {
+		unsigned long set, size;
+	} arg = { (unsigned long)&mask, 8 };
+	sigset_t set;
+
+	ready();
+#ifdef __i386__
+	CHECK_EQ(syscall(413, 0, NULL, NULL, NULL, sealed(&t, sizeof(t)), &arg), 0);
+#else
+	CHECK_EQ(syscall(SYS_pselect6, 0, NULL, NULL, NULL, sealed(&t, sizeof(t)), &arg), 0);
+#endif
+	waited(WAIT_S);
+	CHECK(!sigprocmask(SIG_SETMASK, NULL, &set));
+	CHECK(!sigismember(&set, SIGUSR2));
+}
+
+/* The time-out that is left is told when a handler runs, and not before. */
+SCENARIO(select_after_handler, .dead_ms = DEAD_MS, .release = later)
+{
+	struct timeval t = { 5, 0 };
+
+	handle(SA_RESTART);
+	job_waits();
+	CHECK(select(0, NULL, NULL, NULL, &t) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+}
+
+static void time_out(int fd, int name)
+{
+	struct timeval t = { 0, WAIT_S * 1e6 };
+
+	NEED(!setsockopt(fd, SOL_SOCKET, name, &t, sizeof(t)));
+}
+
+SCENARIO(recv, .dead_ms = DEAD_MS)
+{
+	int s[2];
+	char c;
+
+	NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	time_out(s[0], SO_RCVTIMEO);
+	ready();
+	CHECK(recv(s[0], &c, 1, 0) < 0 && errno == EAGAIN);
+	waited(WAIT_S);
+}
+
+SCENARIO(read_socket, .dead_ms = DEAD_MS)
+{
+	int s[2];
+	char c;
+
+	NEED(!socketpair(AF_UNIX, SOCK_DGRAM, 0, s));
+	time_out(s[0], SO_RCVTIMEO);
+	ready();
+	CHECK(read(s[0], &c, 1) < 0 && errno == EAGAIN);
+	waited(WAIT_S);
+}
+
+SCENARIO(send, .dead_ms = DEAD_MS)
+{
+	char text[1024] = "";
+	int s[2];
+
+	NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	while (send(s[0], text, sizeof(text), MSG_DONTWAIT) > 0)
+		;
+	NEED(errno == EAGAIN);
+	time_out(s[0], SO_SNDTIMEO);
+	ready();
+	CHECK(send(s[0], text, sizeof(text), 0) < 0 && errno == EAGAIN);
+	waited(WAIT_S);
+}
+
+/* A handler that asks for a restart does not get one: that is for no time-out. */
+SCENARIO(recv_after_handler, .dead_ms = DEAD_MS, .release = later)
+{
+	struct timeval t = { 5, 0 };
+	int s[2];
+	char c;
+
+	NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	NEED(!setsockopt(s[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)));
+	handle(SA_RESTART);
+	job_waits();
+	CHECK(recv(s[0], &c, 1, 0) < 0 && errno == EINTR);
+	CHECK_EQ(signalled, 1);
+}
+
 static volatile unsigned int word;
 
 SCENARIO(futex, .dead_ms = DEAD_MS)
@@ -154,27 +323,6 @@ SCENARIO(futex_bitset_absolute, .dead_ms = DEAD_MS)
 }
 
 /* Without a time-out, until a signal has a handler that ran. */
-static volatile int signalled;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	signalled++;
-}
-
-static void handle(int flags)
-{
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = flags };
-
-	sigaction(SIGUSR1, &sa, NULL);
-}
-
-static void later(struct run *run)
-{
-	sleep_ms(100);
-	kill(run->pid, SIGUSR1);
-}
-
 SCENARIO(futex_forever, .release = later)
 {
 	handle(0);

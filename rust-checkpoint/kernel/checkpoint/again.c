@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * System calls with a time-out that are called again until the same time.
+ *
+ * Where task work alone has interrupted a call, its owner says until when it
+ * was to wait, checkpoint_go_on_until(), and the call ends as one that is
+ * restarted with what is in its restart block. That holds no arguments: these
+ * are in the registers still. The same code runs again from the beginning, and
+ * where it works out when to end, checkpoint_goes_on_until() tells it.
+ *
+ * In the block, wait.id is the number of the call, wait.count whether it runs
+ * again just now, and wait.expires the time.
+ */
+#include <linux/checkpoint.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/ptrace.h>
+#include <linux/restart_block.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+#include <linux/task_work.h>
+#include <linux/thread_info.h>
+
+#include <asm/syscall.h>
+
+/* What a task does that is to stand still, the same for all. */
+static task_work_func_t park_fn;
+
+void checkpoint_init_park(struct callback_head *work, task_work_func_t fn)
+{
+	WRITE_ONCE(park_fn, fn);
+	init_task_work(work, fn);
+}
+
+/* Whether the current task was asked to stand still. */
+static bool asked_to_park(void)
+{
+	struct callback_head *work;
+
+	guard(raw_spinlock_irqsave)(&current->pi_lock);
+	for (work = READ_ONCE(current->task_works); work; work = READ_ONCE(work->next))
+		if (work->func == READ_ONCE(park_fn))
+			return true;
+	return false;
+}
+
+/* The restart block of the current task if it is in a call that goes on. */
+static struct restart_block *going_on(void)
+{
+	struct restart_block *block = &current->restart_block;
+
+	return block->fn == checkpoint_restart_call && block->wait.count ? block : NULL;
+}
+
+/**
+ * checkpoint_go_on_until - have an interrupted system call end at the same time
+ * @until: when its wait ends, on CLOCK_MONOTONIC
+ * @otherwise: what it returns where that can't be done
+ *
+ * For a call that has no effect yet, which may be called again as it was.
+ *
+ * Return: what the system call is to return: @otherwise, unless it was task work
+ * alone that has interrupted it.
+ */
+int checkpoint_go_on_until(ktime_t until, int otherwise)
+{
+	struct restart_block *block = &current->restart_block;
+
+	if (!task_work_interrupted() || current->flags & (PF_KTHREAD | PF_USER_WORKER))
+		return otherwise;
+	/* See checkpoint_restart_call(): it has to come by arch_checkpoint_unpark(). */
+	if (test_syscall_work(SECCOMP) && !asked_to_park())
+		return otherwise;
+	if (!going_on()) {
+		int nr = syscall_get_nr(current, current_pt_regs());
+
+		if (!arch_checkpoint_knows_call(nr, arch_checkpoint_is_compat()))
+			return otherwise;
+		block->wait.id = nr;
+		block->wait.count = 0;
+	}
+	block->wait.expires = until;
+	return set_restart_fn(block, checkpoint_restart_call);
+}
+
+/**
+ * checkpoint_goes_on_until - whether the system call is one that goes on
+ * @until: set to when its wait ends, on CLOCK_MONOTONIC
+ *
+ * If it does, its time-out is not to be counted anew.
+ */
+bool checkpoint_goes_on_until(ktime_t *until)
+{
+	struct restart_block *block = going_on();
+
+	if (!block)
+		return false;
+	*until = block->wait.expires;
+	return true;
+}
+
+/**
+ * checkpoint_time_left - time-out of a system call that may be one that goes on
+ * @timeout: what it would be, in jiffies
+ *
+ * Return: what is left of it, 0 if it is over.
+ */
+long checkpoint_time_left(long timeout)
+{
+	ktime_t until;
+	s64 left;
+
+	if (!checkpoint_goes_on_until(&until))
+		return timeout;
+	left = ktime_to_ns(ktime_sub(until, ktime_get()));
+	return left <= 0 ? 0 : min_t(u64, timeout, DIV_ROUND_UP_ULL(left, TICK_NSEC));
+}
+
+/**
+ * checkpoint_go_on_for - as checkpoint_go_on_until(), in jiffies
+ * @left: what is left of the time-out of an interrupted system call
+ * @otherwise: what it returns where it can't go on
+ */
+int checkpoint_go_on_for(long left, int otherwise)
+{
+	ktime_t until;
+
+	/*
+	 * The time is set once: with each rounding it would be later. A jiffy
+	 * has begun already, which counts as one.
+	 */
+	if (!checkpoint_goes_on_until(&until))
+		until = ktime_add_safe(ktime_get(), jiffies_to_nsecs(left + 1));
+	return checkpoint_go_on_until(until, otherwise);
+}
+
+/**
+ * checkpoint_waited - the wait that went on is over
+ *
+ * For a call that waits again, with a time-out of its own.
+ */
+void checkpoint_waited(void)
+{
+	struct restart_block *block = going_on();
+
+	if (block)
+		block->wait.count = 0;
+}
+
+/* Continues a call, whoever asks for it. */
+long checkpoint_call_again(struct restart_block *block)
+{
+	long ret;
+
+	block->wait.count = 1;
+	ret = arch_checkpoint_call(block->wait.id);
+	checkpoint_waited();
+	switch (ret) {
+	case -ERESTARTSYS:
+	case -ERESTARTNOINTR:
+	case -ERESTARTNOHAND:
+	case -ERESTART_RESTARTBLOCK:
+		break;
+	default:
+		block->fn = do_no_restart_syscall;
+	}
+	return ret;
+}
+
+/**
+ * checkpoint_restart_call - continue a call for restart_syscall(2)
+ * @block: the restart block of the current task
+ *
+ * restart_syscall(2) may be called by anyone at any time, with other arguments
+ * than the call had. Seccomp looks at these, and so a task that it confines goes
+ * on before it is back in user mode, see arch_checkpoint_unpark(), or not at all.
+ */
+long checkpoint_restart_call(struct restart_block *block)
+{
+	if (test_syscall_work(SECCOMP))
+		return -EINTR;
+	return checkpoint_call_again(block);
+}
