@@ -88,6 +88,8 @@ long)	gate
 	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress
 	stage guest-storm GUEST_STAGE=guest-storm GUEST_TEST_LIMIT=7200 CKPT_ROUNDS=200 CKPT_STORM=1000 \
 		ci/test-guest.sh test_storm
+	stage guest-hammer GUEST_STAGE=guest-hammer GUEST_TEST_JOBS=1 CKPT_HAMMER_MS=10000 \
+		ci/test-guest.sh test_hammer test_hammer_32
 	stage real-long GUEST_STAGE=real-long REAL_ROUNDS=20 ci/test-real.sh
 	faults ;;
 faults)	faults ;;
