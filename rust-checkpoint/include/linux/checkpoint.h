@@ -12,6 +12,7 @@
 
 #include <linux/ktime.h>
 #include <linux/mm_types.h>
+#include <linux/nodemask_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/types.h>
 
@@ -53,7 +54,14 @@ int posix_timer_delete_id(timer_t timer_id);
 int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
 int do_prlimit(struct task_struct *tsk, unsigned int resource,
 	       struct rlimit *new_rlim, struct rlimit *old_rlim);
+const void *sem_shared_undo(struct task_struct *tsk);
+int sem_share_undo(struct task_struct *owner);
 void set_child_subreaper(bool is);
+long do_set_mempolicy(unsigned short mode, unsigned short flags,
+		      nodemask_t *nodes);
+long do_mbind(unsigned long start, unsigned long len, unsigned short mode,
+	      unsigned short mode_flags, nodemask_t *nmask, unsigned long flags);
+int futex_hash_custom_slots(struct mm_struct *mm);
 int wait_for_vfork_done(struct task_struct *child, struct completion *vfork);
 bool security_cred_same(const struct cred *a, const struct cred *b);
 
