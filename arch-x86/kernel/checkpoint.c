@@ -215,20 +215,13 @@ void checkpoint_x86_get_thread(struct task_struct *task,
 
 	x86->xcomp_perm = READ_ONCE(leader->perm.__state_perm) &
 			  XFEATURE_MASK_USER_DYNAMIC;
-	if (READ_ONCE(leader->guest_perm.__state_perm) & XFEATURE_MASK_USER_DYNAMIC)
-		x86->why |= CHECKPOINT_X86_GUEST;
+	x86->guest_perm = READ_ONCE(leader->guest_perm.__state_perm) &
+			  XFEATURE_MASK_USER_DYNAMIC;
 #ifdef CONFIG_X86_USER_SHADOW_STACK
 	if (thread->features || thread->features_locked)
 		x86->why |= CHECKPOINT_X86_SHSTK;
 #endif
-	if (thread->iopl_emul)
-		x86->why |= CHECKPOINT_X86_IOPL;
-	if (task_spec_ssb_disable(task) || task_spec_ssb_noexec(task) ||
-	    task_spec_ib_disable(task) ||
-	    test_tsk_thread_flag(task, TIF_SPEC_L1D_FLUSH))
-		x86->why |= CHECKPOINT_X86_SPEC;
-	if (test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
-		x86->why |= CHECKPOINT_X86_DISPATCH;
+	x86->iopl = thread->iopl_emul;
 }
 
 /**
@@ -454,25 +447,27 @@ bool checkpoint_x86_xfeature(unsigned int nr, u32 *size, u32 *offset)
 /**
  * checkpoint_x86_enable_xfeatures - let the caller use dynamic xstate components
  * @perm: components that its process may use, as by ARCH_REQ_XCOMP_PERM
- * @used: those of them that it has used
+ * @guest_perm: and its virtual machines, as by ARCH_REQ_XCOMP_GUEST_PERM
+ * @used: those of @perm that it has used
  *
  * Context: the caller has not been to user mode. May sleep.
  * Return: 0 or a negative errno.
  */
-int checkpoint_x86_enable_xfeatures(u64 perm, u64 used)
+int checkpoint_x86_enable_xfeatures(u64 perm, u64 guest_perm, u64 used)
 {
 	unsigned int i;
-	int err;
+	int err = 0;
 
-	if (perm & ~XFEATURE_MASK_USER_DYNAMIC || used & ~perm)
+	if ((perm | guest_perm) & ~XFEATURE_MASK_USER_DYNAMIC || used & ~perm)
 		return -EINVAL;
-	for (i = 0; i < XFEATURE_MAX; i++) {
-		if (!(perm & BIT_ULL(i)))
-			continue;
-		err = fpu_xstate_prctl(ARCH_REQ_XCOMP_PERM, i);
-		if (err)
-			return err;
-	}
+	for (i = 0; i < XFEATURE_MAX && !err; i++)
+		if (perm & BIT_ULL(i))
+			err = fpu_xstate_prctl(ARCH_REQ_XCOMP_PERM, i);
+	for (i = 0; i < XFEATURE_MAX && !err; i++)
+		if (guest_perm & BIT_ULL(i))
+			err = fpu_xstate_prctl(ARCH_REQ_XCOMP_GUEST_PERM, i);
+	if (err)
+		return err;
 	return used ? xfd_enable_feature(used) : 0;
 }
 
@@ -501,6 +496,22 @@ int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs)
 	return 0;
 #else
 	return -EOPNOTSUPP;
+#endif
+}
+
+/**
+ * checkpoint_x86_iopl - iopl(2) for the caller
+ * @level: the level, which the caller may have already from init
+ *
+ * Context: the caller has not been to user mode.
+ * Return: 0 or what iopl(2) returns, -EOPNOTSUPP without it.
+ */
+int checkpoint_x86_iopl(unsigned int level)
+{
+#ifdef CONFIG_X86_IOPL_IOPERM
+	return ksys_iopl(level);
+#else
+	return level ? -EOPNOTSUPP : 0;
 #endif
 }
 
@@ -662,8 +673,9 @@ long arch_checkpoint_call(int nr)
  * What is restarted with the time that was left goes through
  * restart_syscall(2), a call that the task has not made, and that its seccomp
  * filters may know nothing of: they could kill it for having been frozen. So a
- * task that is confined goes on with its call from here. If a signal is
- * pending, this ends at once, and all is as with any other signal.
+ * task that is confined goes on with its call from here, and so does one whose
+ * calls are dispatched to user space (PR_SET_SYSCALL_USER_DISPATCH). If a
+ * signal is pending, this ends at once, and all is as with any other signal.
  *
  * Context: the caller is at its task-work point, and was let go.
  */
@@ -672,7 +684,9 @@ void arch_checkpoint_unpark(void)
 	struct restart_block *block = &current->restart_block;
 	struct pt_regs *regs = current_pt_regs();
 
-	if (!test_syscall_work(SECCOMP) || current->flags & PF_EXITING ||
+	if ((!test_syscall_work(SECCOMP) &&
+	     !test_syscall_work(SYSCALL_USER_DISPATCH)) ||
+	    current->flags & PF_EXITING ||
 	    syscall_get_nr(current, regs) == -1 ||
 	    syscall_get_error(current, regs) != -ERESTART_RESTARTBLOCK)
 		return;

@@ -10,9 +10,8 @@
 //! only be had for oneself (LDT, vdso, I/O ports, dynamic xstate components) a
 //! task gets while it rebuilds itself.
 //!
-//! Refused: the x32 ABI, linear address masking, shadow stacks, iopl(2),
-//! speculation controls, syscall user dispatch, a vdso that was taken apart,
-//! and on the way back a kernel with another vdso or a CPU without the xstate
+//! Refused: the x32 ABI, linear address masking, shadow stacks, a vdso that was
+//! taken apart, and on the way back a kernel with another vdso or a CPU without the xstate
 //! components in use.
 
 use crate::{
@@ -119,25 +118,6 @@ const REFUSALS: &[(u32, &str, &str, &str)] = &[
         "shadow-stack",
         "shadow stacks are on or locked, not supported yet",
         "start the job without (glibc.cpu.x86_shstk=off)",
-    ),
-    (why::IOPL, "iopl", "iopl(2) was raised", "use ioperm(2)"),
-    (
-        why::SPEC,
-        "speculation",
-        "speculation controls are set (PR_SET_SPECULATION_CTRL), not supported yet",
-        "",
-    ),
-    (
-        why::DISPATCH,
-        "syscall-dispatch",
-        "PR_SET_SYSCALL_USER_DISPATCH is in force, not supported yet",
-        "",
-    ),
-    (
-        why::GUEST,
-        "xcomp",
-        "ARCH_REQ_XCOMP_GUEST_PERM was given, not supported",
-        "",
     ),
 ];
 
@@ -309,11 +289,12 @@ pub(crate) fn checkpoint_thread(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Re
         Kind::ThreadX86,
         &wire::ThreadX86 {
             flags: flags.into(),
-            iopl: 0.into(),
+            iopl: state.iopl.into(),
             xcomp_perm: state.xcomp_perm.into(),
             cr2: state.cr2.into(),
             trap_nr: state.trap_nr.into(),
             error_code: state.error_code.into(),
+            guest_perm: state.guest_perm.into(),
         },
         &[],
     )
@@ -441,15 +422,18 @@ pub(crate) fn restart_own(rs: &mut Restart, part: &Part, newborn: &Newborn) -> R
         )
     };
 
-    let perm = find_thread(records.clone())?.xcomp_perm.get();
-    if perm != 0 {
+    let thread = find_thread(records.clone())?;
+    let (perm, guest_perm) = (thread.xcomp_perm.get(), thread.guest_perm.get());
+    if perm | guest_perm != 0 {
         let used = match find_regset(records.clone(), x86::NT_X86_XSTATE) {
             Some(area) => word(area, x86::XSAVE_HEADER)? & perm,
             None => 0,
         };
-        x86::enable_xfeatures(newborn, perm, used)
+        x86::enable_xfeatures(newborn, perm, guest_perm, used)
             .map_err(|e| fail("xcomp", "it may not use its xstate components here", e))?;
     }
+    x86::iopl(thread.iopl.get())
+        .map_err(|e| fail("iopl", "init may not raise its I/O privilege level", e))?;
     if let Some(ports) = find_regset(records, x86::NT_386_IOPERM) {
         x86::ioperm(ports).map_err(|e| fail("ioperm", "init may not use its I/O ports", e))?;
     }

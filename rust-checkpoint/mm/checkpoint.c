@@ -5,6 +5,9 @@
  */
 #include <linux/binfmts.h>
 #include <linux/checkpoint.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/ksm.h>
 #include <linux/leafops.h>
 #include <linux/membarrier.h>
 #include <linux/mm.h>
@@ -17,6 +20,7 @@
 #include <linux/pagewalk.h>
 #include <linux/pid_namespace.h>
 #include <linux/pkeys.h>
+#include <linux/prctl.h>
 #include <linux/sched/exec_state.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -296,27 +300,51 @@ int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 			   VM_HUGEPAGE | VM_NOHUGEPAGE | VM_SOFTDIRTY |		\
 			   VM_DONTEXPAND | ARCH_VM_PKEY_FLAGS)
 
+/* And those that it sets last, when the mapping has its pages. */
+#define CHECKPOINT_VM_SET_LAST (VM_MERGEABLE | VM_SEALED)
+
+/* MADV_MERGEABLE, but where that would ignore the advice, @vma can't have had it. */
+static int checkpoint_set_mergeable(struct vm_area_struct *vma)
+{
+#ifdef CONFIG_KSM
+	if (vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_DROPPABLE) ||
+	    file_is_dax(vma->vm_file))
+		return -EINVAL;
+	if (mm_flags_test(MMF_VM_MERGEABLE, vma->vm_mm))
+		return 0;
+	return __ksm_enter(vma->vm_mm);
+#else
+	return -EINVAL;
+#endif
+}
+
 /**
  * checkpoint_set_vma_flags - make a mapping of the caller what it was
  * @addr: its first address
  * @flags: its VM_* flags, VM_DONTEXPAND to keep it from merging for now
  *
  * To be called when the mapping has no pages yet, or to take back
- * VM_DONTEXPAND and nothing else. Rights can be taken, never given. A mapping
- * whose owner does not say that it can be saved, or of what is no ordinary
- * memory, is left alone: its driver may rely on the flags it has.
+ * VM_DONTEXPAND, and give it what comes last, and nothing else. Rights can be
+ * taken, never given. A mapping whose owner does not say that it can be saved,
+ * or of what is no ordinary memory, is left alone: its driver may rely on the
+ * flags it has.
  *
  * Context: may sleep, takes mmap_lock for writing.
- * Return: 0, -ENOENT, -EPERM or -EINTR.
+ * Return: 0, -ENOENT, -EPERM, -EINTR; -EINVAL, -ENOMEM where it can't be
+ * mergeable.
  */
 int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 {
 	const vm_flags_t rights = VM_ACCESS_FLAGS | VM_MAYREAD | VM_MAYWRITE |
 				  VM_MAYEXEC;
 	struct mm_struct *mm = current->mm;
+	vm_flags_t may_set = CHECKPOINT_VM_SET;
 	struct vm_area_struct *vma;
 	int err = -ENOENT;
 	vm_flags_t set;
+
+	if (!(flags & VM_DONTEXPAND))
+		may_set |= CHECKPOINT_VM_SET_LAST;
 
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
@@ -334,7 +362,13 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
 		goto out;
 
-	set = (vma->vm_flags & ~CHECKPOINT_VM_SET) | (flags & CHECKPOINT_VM_SET);
+	if (flags & may_set & VM_MERGEABLE) {
+		err = checkpoint_set_mergeable(vma);
+		if (err)
+			goto out;
+	}
+
+	set = (vma->vm_flags & ~may_set) | (flags & may_set);
 	vma_start_write(vma);
 	vm_stat_account(mm, vma->vm_flags, -(long)vma_pages(vma));
 	vm_flags_mod(vma, set, vma->vm_flags & ~set);
@@ -438,18 +472,171 @@ u32 checkpoint_vma_pkey(struct vm_area_struct *vma)
 	return vma_pkey(vma);
 }
 
-bool checkpoint_vma_has_policy(struct vm_area_struct *vma)
+/**
+ * checkpoint_vma_name - the name of a mapping (PR_SET_VMA_ANON_NAME)
+ * @vma: the mapping
+ * @buf: where it goes, without a NUL
+ * @len: how much room there is
+ *
+ * Context: mmap_lock is held.
+ * Return: its length, 0 without a name. If that is more than @len, nothing was
+ * copied.
+ */
+size_t checkpoint_vma_name(struct vm_area_struct *vma, char *buf, size_t len)
 {
-#ifdef CONFIG_NUMA
-	return vma->vm_policy;
+	size_t n = 0;
+
+#ifdef CONFIG_ANON_VMA_NAME
+	struct anon_vma_name *name = anon_vma_name(vma);
+
+	if (name) {
+		n = strlen(name->name);
+		if (n <= len)
+			memcpy(buf, name->name, n);
+	}
+#endif
+	return n;
+}
+
+/**
+ * checkpoint_set_vma_name - PR_SET_VMA_ANON_NAME for a new mapping
+ * @addr: first address of a mapping of the caller, which can't merge for now
+ * @name: its name
+ *
+ * Context: may sleep, takes mmap_lock for writing.
+ * Return: 0; -EINVAL for a name that can't be; -EBADF where there is a file;
+ * -ENOENT, -ENOMEM, -EINTR.
+ */
+int checkpoint_set_vma_name(unsigned long addr, const char *name)
+{
+#ifdef CONFIG_ANON_VMA_NAME
+	struct anon_vma_name *new, *old = NULL;
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	int err = 0;
+
+	/* As in set_anon_vma_name(), which takes it from user memory. */
+	if (strlen(name) >= 80)
+		return -EINVAL;
+	for (const char *c = name; *c; c++)
+		if (*c <= 0x1f || *c >= 0x7f || strchr("\\`$[]", *c))
+			return -EINVAL;
+	new = anon_vma_name_alloc(name);
+	if (!new)
+		return -ENOMEM;
+	if (mmap_write_lock_killable(mm)) {
+		anon_vma_name_put(new);
+		return -EINTR;
+	}
+	vma = vma_lookup(mm, addr);
+	if (!vma || vma->vm_start != addr) {
+		err = -ENOENT;
+	} else if (vma->vm_file && !vma_is_anon_shmem(vma)) {
+		err = -EBADF;
+	} else {
+		vma_start_write(vma);
+		old = anon_vma_name(vma);
+		vma->anon_name = new;
+	}
+	mmap_write_unlock(mm);
+	anon_vma_name_put(err ? new : old);
+	return err;
 #else
-	return false;
+	return -EINVAL;
 #endif
 }
 
-bool checkpoint_vma_is_named(struct vm_area_struct *vma)
+/**
+ * checkpoint_mm_settings - what prctl(2) has set for an address space
+ * @mm: the address space
+ *
+ * Return: CHECKPOINT_MM_*.
+ */
+u32 checkpoint_mm_settings(struct mm_struct *mm)
 {
-	return anon_vma_name(vma);
+	static const struct {
+		int flag;
+		u32 setting;
+	} flags[] = {
+		{ MMF_DISABLE_THP_COMPLETELY, CHECKPOINT_MM_THP_DISABLE },
+		{ MMF_DISABLE_THP_EXCEPT_ADVISED, CHECKPOINT_MM_THP_EXCEPT },
+		{ MMF_VM_MERGE_ANY, CHECKPOINT_MM_MERGE_ANY },
+		{ MMF_HAS_MDWE, CHECKPOINT_MM_MDWE },
+		{ MMF_HAS_MDWE_NO_INHERIT, CHECKPOINT_MM_MDWE_NO_INHERIT },
+	};
+	u32 settings = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (mm_flags_test(flags[i].flag, mm))
+			settings |= flags[i].setting;
+	return settings;
+}
+
+/**
+ * checkpoint_begin_mm_settings - set what mappings and pages depend on
+ * @settings: CHECKPOINT_MM_*, of which huge pages are set
+ *
+ * What init has refused for its children is not given to them, as with exec.
+ *
+ * Context: the caller has a new address space, with nothing in it.
+ * Return: 0, or -EPERM where init has other rules for memory that is executable
+ * (PR_SET_MDWE).
+ */
+int checkpoint_begin_mm_settings(u32 settings)
+{
+	const u32 mdwe = CHECKPOINT_MM_MDWE | CHECKPOINT_MM_MDWE_NO_INHERIT;
+	struct mm_struct *mm = current->mm;
+	u32 is = checkpoint_mm_settings(mm) & mdwe;
+
+	if (is && is != (settings & mdwe))
+		return -EPERM;
+	/* Set again when all mappings are there. */
+	mm_flags_clear(MMF_VM_MERGE_ANY, mm);
+	mm_flags_clear(MMF_DISABLE_THP_COMPLETELY, mm);
+	mm_flags_clear(MMF_DISABLE_THP_EXCEPT_ADVISED, mm);
+	if (settings & CHECKPOINT_MM_THP_DISABLE)
+		mm_flags_set(MMF_DISABLE_THP_COMPLETELY, mm);
+	else if (settings & CHECKPOINT_MM_THP_EXCEPT)
+		mm_flags_set(MMF_DISABLE_THP_EXCEPT_ADVISED, mm);
+	return 0;
+}
+
+/**
+ * checkpoint_end_mm_settings - set what would be in the way of mappings
+ * @settings: CHECKPOINT_MM_*, of which all but huge pages are set
+ *
+ * As PR_SET_MEMORY_MERGE and PR_SET_MDWE; which mappings are mergeable their
+ * flags say.
+ *
+ * Context: the caller has built its address space. Takes mmap_lock.
+ * Return: 0, -EINVAL, -ENOMEM or -EINTR.
+ */
+int checkpoint_end_mm_settings(u32 settings)
+{
+	struct mm_struct *mm = current->mm;
+	int err = 0;
+
+	if (settings & CHECKPOINT_MM_MERGE_ANY) {
+#ifdef CONFIG_KSM
+		if (mmap_write_lock_killable(mm))
+			return -EINTR;
+		if (!mm_flags_test(MMF_VM_MERGEABLE, mm))
+			err = __ksm_enter(mm);
+		if (!err)
+			mm_flags_set(MMF_VM_MERGE_ANY, mm);
+		mmap_write_unlock(mm);
+#else
+		err = -EINVAL;
+#endif
+	}
+	if (err || !(settings & CHECKPOINT_MM_MDWE))
+		return err;
+	if (!arch_memory_deny_write_exec_supported())
+		return -EINVAL;
+	if (settings & CHECKPOINT_MM_MDWE_NO_INHERIT)
+		mm_flags_set(MMF_HAS_MDWE_NO_INHERIT, mm);
+	mm_flags_set(MMF_HAS_MDWE, mm);
+	return 0;
 }
 
 void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
@@ -461,6 +648,33 @@ void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 				      MMF_DUMP_FILTER_MASK | MMF_TOPDOWN_MASK,
 				      (filter & MMF_DUMP_FILTER_MASK) |
 				      (topdown ? MMF_TOPDOWN_MASK : 0));
+}
+
+/**
+ * checkpoint_futex_hash - what PR_FUTEX_HASH has set for an address space
+ * @mm: the address space, whose tasks stand still
+ *
+ * Return: the number of slots and 1, 0 if it was not set.
+ */
+u32 checkpoint_futex_hash(struct mm_struct *mm)
+{
+#ifdef CONFIG_FUTEX_PRIVATE_HASH
+	return futex_hash_custom_slots(mm) + 1;
+#else
+	return 0;
+#endif
+}
+
+/**
+ * checkpoint_set_futex_hash - PR_FUTEX_HASH_SET_SLOTS
+ * @hash: what checkpoint_futex_hash() said
+ *
+ * Context: the caller has its address space for itself. May sleep.
+ * Return: as PR_FUTEX_HASH.
+ */
+int checkpoint_set_futex_hash(u32 hash)
+{
+	return hash ? futex_hash_prctl(PR_FUTEX_HASH_SET_SLOTS, hash - 1, 0) : 0;
 }
 
 /**

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Compares the members of struct task_struct and struct signal_struct with
+# Compares the members of struct task_struct, signal_struct and mm_struct with
 # Documentation/admin-guide/checkpoint-state.rst, which says of each what
 # becomes of it in a checkpoint. Prints what is missing there, and what is there
 # and no member.
@@ -25,7 +25,9 @@ members() {	# STRUCT FILE
 		$0 ~ "^struct " name " [{]" { on = 1; next }
 		!on || /^[ \t]*#/ { next }
 		/^}/ { exit }
-		{ gsub(/randomized_struct_fields_(start|end)/, ""); text = text " " $0 }
+		{ gsub(/randomized_struct_fields_(start|end)/, "") }
+		{ gsub(/____cacheline_aligned_in_smp|__randomize_layout|__aligned\(.*\)/, "") }
+		{ text = text " " $0 }
 		END {
 			n = split(text, decl, ";")
 			for (i = 1; i <= n; i++) {
@@ -37,7 +39,7 @@ members() {	# STRUCT FILE
 					k = split(part[j], word, /[ \t*]+/)
 					# "unsigned :0" is none
 					if (k > 1 || j > 1)
-						if (word[k] !~ /^(unsigned|)$/) print word[k]
+						if (word[k] !~ /^(unsigned|}|)$/) print word[k]
 				}
 			}
 		}' "$2" | sort -u
@@ -74,4 +76,5 @@ check() {	# STRUCT FILE
 }
 check task_struct include/linux/sched.h
 check signal_struct include/linux/sched/signal.h
+check mm_struct include/linux/mm_types.h
 exit $status

@@ -19,10 +19,6 @@ enum checkpoint_x86_why {
 	CHECKPOINT_X86_VDSO	= BIT(2),	/* vdso not as exec maps it */
 	CHECKPOINT_X86_MM	= BIT(3),	/* other state of the mm */
 	CHECKPOINT_X86_SHSTK	= BIT(4),	/* user shadow stack */
-	CHECKPOINT_X86_IOPL	= BIT(5),	/* iopl(2) */
-	CHECKPOINT_X86_SPEC	= BIT(6),	/* speculation controls */
-	CHECKPOINT_X86_DISPATCH	= BIT(7),	/* syscall user dispatch */
-	CHECKPOINT_X86_GUEST	= BIT(8),	/* xstate permissions of a guest */
 };
 
 /**
@@ -51,7 +47,9 @@ struct checkpoint_x86_mm {
  * @notsc: RDTSC traps
  * @nocpuid: CPUID traps
  * @breakpoints: debug registers are in use
+ * @iopl: level of iopl(2)
  * @xcomp_perm: dynamic xstate components that the process may use
+ * @guest_perm: those that its virtual machines may use
  * @cr2: address of the last page fault, for signal frames
  * @trap_nr: vector of the last exception, for signal frames
  * @error_code: its error code
@@ -63,7 +61,9 @@ struct checkpoint_x86_thread {
 	bool notsc;
 	bool nocpuid;
 	bool breakpoints;
+	u32 iopl;
 	u64 xcomp_perm;
+	u64 guest_perm;
 	u64 cr2;
 	u32 trap_nr;
 	u32 error_code;
@@ -87,8 +87,9 @@ bool checkpoint_x86_is_vdso(const struct vm_area_struct *vma);
 const struct user_regset *checkpoint_x86_regset(u32 note);
 u64 checkpoint_x86_xfeatures(void);
 bool checkpoint_x86_xfeature(unsigned int nr, u32 *size, u32 *offset);
-int checkpoint_x86_enable_xfeatures(u64 perm, u64 used);
+int checkpoint_x86_enable_xfeatures(u64 perm, u64 guest_perm, u64 used);
 int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs);
+int checkpoint_x86_iopl(unsigned int level);
 void checkpoint_x86_finish_regs(struct task_struct *task, unsigned long flags);
 void checkpoint_x86_end_syscall(struct task_struct *task);
 void checkpoint_x86_set_ax(unsigned long ax);

@@ -199,6 +199,13 @@ typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
 				   unsigned long end,
 				   enum checkpoint_pages what);
 
+/* What prctl(2) has set for an address space. */
+#define CHECKPOINT_MM_THP_DISABLE	0x01 /* PR_SET_THP_DISABLE */
+#define CHECKPOINT_MM_THP_EXCEPT	0x02 /* PR_THP_DISABLE_EXCEPT_ADVISED */
+#define CHECKPOINT_MM_MERGE_ANY		0x04 /* PR_SET_MEMORY_MERGE */
+#define CHECKPOINT_MM_MDWE		0x08 /* PR_MDWE_REFUSE_EXEC_GAIN */
+#define CHECKPOINT_MM_MDWE_NO_INHERIT	0x10 /* PR_MDWE_NO_INHERIT */
+
 /* C side of the abstractions in rust/kernel/checkpoint/. */
 int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 			  unsigned long end, checkpoint_pages_fn fn, void *arg);
@@ -216,8 +223,13 @@ struct file *checkpoint_new_shm(loff_t size, bool noreserve);
 struct page *checkpoint_shm_page(struct file *file, pgoff_t index);
 loff_t checkpoint_shm_data(struct file *file, loff_t *offset);
 u32 checkpoint_vma_pkey(struct vm_area_struct *vma);
-bool checkpoint_vma_has_policy(struct vm_area_struct *vma);
-bool checkpoint_vma_is_named(struct vm_area_struct *vma);
+size_t checkpoint_vma_name(struct vm_area_struct *vma, char *buf, size_t len);
+int checkpoint_set_vma_name(unsigned long addr, const char *name);
+u32 checkpoint_mm_settings(struct mm_struct *mm);
+u32 checkpoint_futex_hash(struct mm_struct *mm);
+int checkpoint_set_futex_hash(u32 hash);
+int checkpoint_begin_mm_settings(u32 settings);
+int checkpoint_end_mm_settings(u32 settings);
 void checkpoint_set_mm_flags(struct mm_struct *mm, u32 coredump_filter,
 			     bool topdown);
 int checkpoint_set_exe(struct mm_struct *mm, struct file *exe);
@@ -473,13 +485,9 @@ enum checkpoint_unsupported {
 	CHECKPOINT_HAS_PERF_EVENTS,
 	CHECKPOINT_HAS_UPROBES,
 	CHECKPOINT_HAS_IO_URING,
-	CHECKPOINT_HAS_USER_DISPATCH,
 	CHECKPOINT_HAS_SEM_UNDO,
 	CHECKPOINT_HAS_TTY,
-	CHECKPOINT_HAS_MEMPOLICY,
-	CHECKPOINT_HAS_SPECULATION,
 	CHECKPOINT_HAS_CORE_COOKIE,
-	CHECKPOINT_HAS_UCLAMP,
 	CHECKPOINT_HAS_PI_FUTEX,
 	CHECKPOINT_HAS_VFORK,
 	CHECKPOINT_HAS_EXIT,
@@ -510,6 +518,22 @@ int checkpoint_share_io_context(struct task_struct *owner);
 int checkpoint_own_io_context(void);
 
 /**
+ * struct checkpoint_mempolicy - a NUMA policy, as set_mempolicy(2) and mbind(2)
+ *	take it
+ * @mode: MPOL_*
+ * @flags: MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES, MPOL_F_NUMA_BALANCING
+ * @home_node: set_mempolicy_home_node(2), -1 for none
+ */
+struct checkpoint_mempolicy {
+	u32 mode;
+	u32 flags;
+	s32 home_node;
+};
+
+/* PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_L1D_FLUSH */
+#define CHECKPOINT_SPEC_CONTROLS	3
+
+/**
  * struct checkpoint_attr - state that prctl(2) and its like set
  * @oom_score_adj: /proc/PID/oom_score_adj
  * @oom_score_adj_min: the lowest that needs no capability
@@ -523,6 +547,14 @@ int checkpoint_own_io_context(void);
  * @mce_early: PR_MCE_KILL_EARLY
  * @io_flusher: PR_SET_IO_FLUSHER
  * @timer_restore_ids: PR_TIMER_CREATE_RESTORE_IDS
+ * @speculation: PR_SET_SPECULATION_CTRL, what each control is set to, as
+ *	PR_SPEC_ENABLE and its kin; 0 where tasks do not control it
+ * @dispatch: PR_SET_SYSCALL_USER_DISPATCH: PR_SYS_DISPATCH_*
+ * @dispatch_start: where its range begins
+ * @dispatch_len: how long that is
+ * @dispatch_selector: address of its selector, 0 for none
+ * @autogroup_nice: /proc/PID/autogroup, of a session leader with a group of its
+ *	own
  */
 struct checkpoint_attr {
 	short oom_score_adj;
@@ -537,16 +569,43 @@ struct checkpoint_attr {
 	bool mce_early;
 	bool io_flusher;
 	bool timer_restore_ids;
+	u8 speculation[CHECKPOINT_SPEC_CONTROLS];
+	u32 dispatch;
+	u64 dispatch_start;
+	u64 dispatch_len;
+	u64 dispatch_selector;
+	int autogroup_nice;
 };
 
 void checkpoint_get_attr(struct task_struct *task, struct checkpoint_attr *attr);
 int checkpoint_set_attr(const struct checkpoint_attr *attr, bool leader);
+int checkpoint_set_speculation(unsigned int which, u8 ctrl);
+int checkpoint_set_dispatch(const struct checkpoint_attr *attr);
+int checkpoint_autogroup_nice(struct task_struct *task);
+int checkpoint_set_autogroup_nice(int nice);
+const void *checkpoint_core_cookie(struct task_struct *task, bool *outside);
+int checkpoint_join_core_cookie(struct task_struct *owner);
+const void *checkpoint_shared_sem_undo(struct task_struct *task, bool *outside);
+int checkpoint_sem_share_undo(struct task_struct *owner);
 void checkpoint_set_pdeath_signal(int sig);
 void checkpoint_set_autoreap(bool autoreap);
 void checkpoint_get_sched(struct task_struct *task, struct sched_attr *attr);
+int checkpoint_reset_clamps(void);
 unsigned int checkpoint_nr_cpus(void);
 bool checkpoint_get_affinity(struct task_struct *task, unsigned long *bits);
 int checkpoint_set_affinity(const unsigned long *bits, unsigned int nr);
+void checkpoint_get_mempolicy(struct task_struct *task,
+			      struct checkpoint_mempolicy *out,
+			      unsigned long *nodes);
+bool checkpoint_get_vma_policy(struct vm_area_struct *vma,
+			       struct checkpoint_mempolicy *out,
+			       unsigned long *nodes);
+unsigned int checkpoint_nr_nodes(void);
+int checkpoint_set_mempolicy(const struct checkpoint_mempolicy *in,
+			     const unsigned long *nodes, unsigned int nr);
+int checkpoint_set_vma_policy(unsigned long addr, unsigned long len,
+			      const struct checkpoint_mempolicy *in,
+			      const unsigned long *nodes, unsigned int nr);
 
 /* In what credentials differ that can't be brought back. */
 enum checkpoint_cred_differs {

@@ -35,17 +35,73 @@ use crate::{
     },
     task::still,
 };
+use core::mem::size_of;
 use kernel::{
     checkpoint::attr::{
         self,
-        Attr, //
+        Attr,
+        SharedObject,
+        SPECULATION_CONTROLS, //
     },
     prelude::*,
 };
 
+/// Ids of what a task shares with others and that has no record of its own; 0 for none.
+#[derive(Default)]
+struct Shares {
+    io_context: u32,
+    sem_undo: u32,
+    core_cookie: u32,
+}
+
+/// The id of what a task shares, which is refused where it is shared with others than
+/// tasks of the job.
+fn share(
+    ctx: &mut Checkpoint,
+    class: Class,
+    object: Option<SharedObject>,
+    (kind, why, remedy): (&'static str, &'static str, &'static str),
+) -> Result<u32> {
+    let Some(object) = object else {
+        return Ok(0);
+    };
+    if object.outside {
+        ctx.report.refuse(Item {
+            object: Object::Task,
+            kind,
+            name: b"",
+            why,
+            remedy,
+        });
+    }
+    match ctx.objs.id(class, object.address)? {
+        Found::Old(id) | Found::New(id) => Ok(id),
+    }
+}
+
 /// Saves what a task has.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let confined = seccomp::checkpoint(ctx, frozen)?;
+    let sem_undo = share(
+        ctx,
+        Class::SemUndo,
+        attr::shared_sem_undo(&still(frozen)?),
+        (
+            "sem-undo",
+            "it shares semaphore operations to undo (CLONE_SYSVSEM) with init or a process outside",
+            "start the job with fork(2)",
+        ),
+    )?;
+    let core_cookie = share(
+        ctx,
+        Class::CoreCookie,
+        attr::core_cookie(&still(frozen)?),
+        (
+            "core-sched",
+            "it shares a core scheduling cookie (PR_SCHED_CORE) with a process outside",
+            "give the same cookie to init, or one to the job alone",
+        ),
+    )?;
     let io_context = match attr::shared_io(&still(frozen)?) {
         None => 0,
         Some(io) => {
@@ -63,16 +119,21 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             }
         }
     };
-    emit(ctx, frozen, &confined, io_context)
+    let shares = Shares {
+        io_context,
+        sem_undo,
+        core_cookie,
+    };
+    emit(ctx, frozen, &confined, &shares)
 }
 
 /// Saves what a process has of which the first thread has exited, by the example
 /// of another; what is a thread's own it has no more.
 pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, thread: &Frozen<'_>) -> Result {
-    emit(ctx, thread, &Confined::default(), 0)
+    emit(ctx, thread, &Confined::default(), &Shares::default())
 }
 
-fn emit(ctx: &mut Checkpoint, frozen: &Frozen<'_>, confined: &Confined, io_context: u32) -> Result {
+fn emit(ctx: &mut Checkpoint, frozen: &Frozen<'_>, confined: &Confined, shares: &Shares) -> Result {
     let task = frozen.task();
     let still = still(frozen)?;
     let attr = attr::of(&still);
@@ -88,6 +149,10 @@ fn emit(ctx: &mut Checkpoint, frozen: &Frozen<'_>, confined: &Confined, io_conte
             flags |= bit;
         }
     }
+    let mut speculation = [0; size_of::<u32>()];
+    for (to, from) in speculation.iter_mut().zip(attr.speculation) {
+        *to = from;
+    }
     ctx.emit(
         Section::Tasks,
         Kind::Attr,
@@ -101,11 +166,18 @@ fn emit(ctx: &mut Checkpoint, frozen: &Frozen<'_>, confined: &Confined, io_conte
             subreaper: u32::from(attr.subreaper).into(),
             ioprio: (attr.ioprio as u32).into(),
             oom_score_adj_min: i32::from(attr.oom_score_adj_min).into(),
-            speculation: 0.into(),
+            speculation: u32::from_le_bytes(speculation).into(),
             flags: flags.into(),
             seccomp: confined.filter.into(),
-            io_context: io_context.into(),
+            io_context: shares.io_context.into(),
             reserved: 0.into(),
+            sem_undo: shares.sem_undo.into(),
+            core_cookie: shares.core_cookie.into(),
+            autogroup_nice: attr.autogroup_nice.into(),
+            dispatch: attr.dispatch.into(),
+            dispatch_start: attr.dispatch_start.into(),
+            dispatch_len: attr.dispatch_len.into(),
+            dispatch_selector: attr.dispatch_selector.into(),
         },
         &[],
     )
@@ -130,6 +202,9 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             None => attr::own_io()?,
         },
     }
+    if !part.is_leader_gone() {
+        join(rs, &head)?;
+    }
     let attr = Attr {
         oom_score_adj: score(head.oom_score_adj.get())?,
         oom_score_adj_min: score(head.oom_score_adj_min.get())?,
@@ -143,7 +218,32 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         mce_early: flag(attr_flags::MCE_EARLY),
         io_flusher: flag(attr_flags::IO_FLUSHER),
         timer_restore_ids: flag(attr_flags::TIMER_RESTORE_IDS),
+        dispatch: head.dispatch.get(),
+        dispatch_start: head.dispatch_start.get(),
+        dispatch_len: head.dispatch_len.get(),
+        dispatch_selector: head.dispatch_selector.get(),
+        ..Default::default()
     };
+    attr::set_dispatch(&attr).map_err(|e| {
+        failed(
+            rs,
+            "syscall-dispatch",
+            "its system calls can't be dispatched to user space as they were",
+            "set the sysctl kernel.syscall_user_dispatch to 1",
+            e,
+        )
+    })?;
+    if part.task.sid == part.task.pid {
+        attr::set_autogroup_nice(head.autogroup_nice.get()).map_err(|e| {
+            failed(
+                rs,
+                "autogroup",
+                "init may not give its session the nice value it had, or sessions have none here",
+                "restart under an init with CAP_SYS_NICE, on a kernel with autogroups",
+                e,
+            )
+        })?;
+    }
     attr::set(&attr, part.is_group_leader()).map_err(|e| {
         let kind = match e {
             e if e == EACCES => "oom_score_adj",
@@ -161,6 +261,63 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             e,
         )
     })
+}
+
+fn failed(
+    rs: &mut Restart,
+    kind: &'static str,
+    why: &'static str,
+    remedy: &'static str,
+    e: Error,
+) -> Error {
+    let item = Item {
+        object: Object::Task,
+        kind,
+        name: b"",
+        why,
+        remedy,
+    };
+    rs.report.error(item, e)
+}
+
+/// Gives the current task what it shares with others, and what it has asked of
+/// speculation.
+fn join(rs: &mut Restart, head: &wire::Attr) -> Result {
+    match head.sem_undo.get() {
+        0 => (),
+        _ => {
+            let owner = rs.owner(Class::SemUndo)?;
+            attr::share_sem_undo(owner.as_ref().map(|o| &*o.task))?;
+        }
+    }
+    match head.core_cookie.get() {
+        0 => (),
+        _ => {
+            let owner = rs.owner(Class::CoreCookie)?;
+            attr::join_core_cookie(owner.as_ref().map(|o| &*o.task)).map_err(|e| {
+                failed(
+                    rs,
+                    "core-sched",
+                    "it can't get its core scheduling cookie (PR_SCHED_CORE) here",
+                    "restart on a machine with SMT, and a kernel with core scheduling",
+                    e,
+                )
+            })?;
+        }
+    }
+    let controls = head.speculation.get().to_le_bytes();
+    for (which, control) in controls.into_iter().enumerate().take(SPECULATION_CONTROLS) {
+        attr::set_speculation(which, control).map_err(|e| {
+            failed(
+                rs,
+                "speculation",
+                "its speculation can't be controlled here as it was, or init forbids it",
+                "restart on a machine and under an init with the same controls",
+                e,
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Gives the current task what its credentials have cleared.

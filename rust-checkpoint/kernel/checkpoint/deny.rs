@@ -28,7 +28,7 @@ type Refusal = (Unsupported, &'static str, &'static str, &'static str);
 
 const NS: &str = "start the job in the namespaces of its init";
 
-const REFUSALS: [Refusal; 23] = [
+const REFUSALS: [Refusal; 19] = [
     (
         Unsupported::PerfEvents,
         "perf-events",
@@ -48,16 +48,10 @@ const REFUSALS: [Refusal; 23] = [
         "",
     ),
     (
-        Unsupported::UserDispatch,
-        "user-dispatch",
-        "its system calls are dispatched to user space, not supported yet",
-        "",
-    ),
-    (
         Unsupported::SemUndo,
         "sem-undo",
-        "it has used semaphores with SEM_UNDO, not supported yet",
-        "",
+        "it has used semaphores with SEM_UNDO, and System V IPC is not saved yet",
+        "undo the operations, or do without SEM_UNDO",
     ),
     (
         Unsupported::Tty,
@@ -66,28 +60,10 @@ const REFUSALS: [Refusal; 23] = [
         "start the job without a terminal of its own",
     ),
     (
-        Unsupported::Mempolicy,
-        "mempolicy",
-        "it has a NUMA policy (set_mempolicy(2)), not supported yet",
-        "set the policy for init",
-    ),
-    (
-        Unsupported::Speculation,
-        "speculation",
-        "its speculation controls are not those of init, not supported yet",
-        "set them for init",
-    ),
-    (
         Unsupported::CoreCookie,
         "core-sched",
-        "it has a core scheduling cookie that is not the one of init",
-        "set it for init",
-    ),
-    (
-        Unsupported::Uclamp,
-        "uclamp",
-        "it has utilization clamps, not supported yet",
-        "",
+        "init has a core scheduling cookie that it has not, or it is in another pid namespace",
+        "give no cookie to init, or that of init to the task",
     ),
     (
         Unsupported::PiFutex,

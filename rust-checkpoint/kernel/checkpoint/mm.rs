@@ -12,8 +12,8 @@
 //! are there, so that the list reads as before. Pages are read straight into
 //! the new memory.
 //!
-//! Refused: device memory, hugetlb, userfaultfd, shadow stacks, NUMA policies,
-//! anonymous names, sealed and droppable mappings, guard regions.
+//! Refused: device memory, hugetlb, userfaultfd, shadow stacks, NUMA policies of
+//! shared memory, guard regions.
 
 use crate::{
     arch,
@@ -45,11 +45,13 @@ use crate::{
         Part,
         Restart, //
     },
+    sched,
 };
 use core::mem::size_of;
 use kernel::{
     bindings,
     checkpoint::{
+        attr::NumaPolicy,
         clone::Newborn,
         io::{
             HeldPage,
@@ -57,11 +59,13 @@ use kernel::{
         },
         mm::{
             self,
+            settings,
             Captured,
             Layout,
             MapRequest,
             NewMm,
-            PageRange, //
+            PageRange,
+            Settings, //
         },
         task::TaskExt,
     },
@@ -110,6 +114,17 @@ const FLAGS: &[(vm_flags_t, u64)] = &[
     (vm::NOHUGEPAGE, vma_flags::NOHUGEPAGE),
     (vm::SOFTDIRTY, vma_flags::SOFTDIRTY),
     (bindings::VM_DROPPABLE, vma_flags::DROPPABLE),
+    (vm::MERGEABLE, vma_flags::MERGEABLE),
+    (bindings::VM_SEALED, vma_flags::SEALED),
+];
+
+/// The settings of an address space, in the kernel and in the image.
+const SETTINGS: &[(u32, u32)] = &[
+    (settings::THP_DISABLE, mm_flags::THP_DISABLE),
+    (settings::THP_EXCEPT_ADVISED, mm_flags::THP_EXCEPT_ADVISED),
+    (settings::MERGE_ANY, mm_flags::MERGE_ANY),
+    (settings::MDWE, mm_flags::MDWE),
+    (settings::MDWE_NO_INHERIT, mm_flags::MDWE_NO_INHERIT),
 ];
 
 /// Flags the kernel keeps for itself and sets again as it needs them.
@@ -151,11 +166,6 @@ fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static
             "it is memory of a device",
             "close the device before the checkpoint",
         ),
-        (
-            vm::MERGEABLE,
-            "MADV_MERGEABLE is not supported yet",
-            "use MADV_UNMERGEABLE",
-        ),
     ];
     if special {
         return None;
@@ -165,13 +175,10 @@ fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static
             return Some((why, remedy));
         }
     }
-    if v.policy {
-        return Some(("it has a NUMA policy (mbind(2)), not supported yet", ""));
-    }
-    if v.named {
+    if v.policy.is_some() && v.flags & vm::MAYSHARE != 0 {
         return Some((
-            "it has a name (PR_SET_VMA_ANON_NAME), not supported yet",
-            "",
+            "it is shared and has a NUMA policy (mbind(2)), not supported yet",
+            "use set_mempolicy(2)",
         ));
     }
     if v.flags & !known() != 0 {
@@ -187,9 +194,18 @@ struct Space {
     auxv: KVec<u8>,
     ldt: KVec<u8>,
     vmas: KVVec<wire::Vma>,
+    extras: KVVec<Extra>,
     dup: Captured,
     copies: KVVec<(u64, HeldPage)>,
     runs: KVVec<Run>,
+}
+
+/// What few mappings have: a name, a NUMA policy.
+struct Extra {
+    /// Start of the mapping.
+    start: u64,
+    name: KVec<u8>,
+    policy: Option<NumaPolicy>,
 }
 
 struct Run {
@@ -366,8 +382,19 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
 
     let mut vmas = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
     let mut copies = KVVec::new();
-    for v in found {
-        if let Some(vma) = checkpoint_vma(ctx, frozen, &space, v, &mut copies)? {
+    let mut extras = KVVec::new();
+    for mut v in found {
+        let extra = Extra {
+            start: v.start as u64,
+            name: core::mem::take(&mut v.name),
+            policy: None,
+        };
+        let (vma, policy) = checkpoint_vma(ctx, frozen, &space, v, &mut copies)?;
+        let extra = Extra { policy, ..extra };
+        if !extra.name.is_empty() || extra.policy.is_some() {
+            extras.push(extra, GFP_KERNEL_ACCOUNT)?;
+        }
+        if let Some(vma) = vma {
             vmas.push(vma, GFP_KERNEL_ACCOUNT)?;
         }
     }
@@ -388,6 +415,10 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         if is {
             flags |= bit;
         }
+    }
+    let set = mm::settings(&space);
+    for (_, bit) in SETTINGS.iter().filter(|(is, _)| set.flags & is != 0) {
+        flags |= bit;
     }
     let head = wire::Mm {
         id: id.into(),
@@ -415,6 +446,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         vdso_hash: x86.vdso_hash.into(),
         pkeys: x86.pkeys.into(),
         exec_only_pkey: x86.exec_only_pkey.into(),
+        futex_hash: set.futex_hash.into(),
+        reserved: 0.into(),
     };
     let mut auxv = KVec::new();
     for word in mm::auxv(&space)? {
@@ -429,6 +462,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
             auxv,
             ldt: x86.ldt,
             vmas,
+            extras,
             dup,
             copies,
             runs: KVVec::new(),
@@ -444,7 +478,7 @@ fn checkpoint_vma(
     space: &ARef<MmWithUser>,
     v: mm::Vma<Answer>,
     copies: &mut KVVec<(u64, HeldPage)>,
-) -> Result<Option<wire::Vma>> {
+) -> Result<(Option<wire::Vma>, Option<NumaPolicy>)> {
     let object = Object::Vma(v.start);
     let answer = match v.answer.as_ref() {
         None => None,
@@ -474,7 +508,7 @@ fn checkpoint_vma(
             why,
             remedy,
         });
-        return Ok(None);
+        return Ok((None, None));
     }
 
     let file = v.file.as_ref();
@@ -492,7 +526,7 @@ fn checkpoint_vma(
     {
         copy_private(space, &v, copies)?;
     }
-    Ok(Some(wire::Vma {
+    let vma = wire::Vma {
         start: (v.start as u64).into(),
         end: (v.end as u64).into(),
         offset: ((v.pgoff as u64).wrapping_mul(PAGE_SIZE as u64)).into(),
@@ -501,7 +535,8 @@ fn checkpoint_vma(
         object: object.into(),
         pkey: v.pkey.into(),
         reserved: 0.into(),
-    }))
+    };
+    Ok((Some(vma), v.policy))
 }
 
 /// Copies the pages of a mapping that fork would leave out.
@@ -652,8 +687,17 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
         if !space.ldt.is_empty() {
             ctx.emit(Section::Mm, Kind::Ldt, &(), &[&space.ldt])?;
         }
+        let mut extras = space.extras.iter().peekable();
         for v in &space.vmas {
-            ctx.emit(Section::Mm, Kind::Vma, v, &[])?;
+            let start = v.start.get();
+            // Those of mappings that were refused are passed over.
+            while extras.next_if(|e| e.start < start).is_some() {}
+            let extra = extras.next_if(|e| e.start == start);
+            let name = extra.map_or(&[][..], |e| &e.name);
+            ctx.emit(Section::Mm, Kind::Vma, v, &[name])?;
+            if let Some(policy) = extra.and_then(|e| e.policy.as_ref()) {
+                sched::emit_policy(ctx, Section::Mm, Kind::VmaPolicy, policy)?;
+            }
         }
         emit_runs(ctx, Section::Mm, &space.runs, &mut pages.count)?;
     }
@@ -768,35 +812,10 @@ pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]
     Ok(())
 }
 
-/// What of an address space this version does not bring back, as it does not
-/// save it: the kind of report, and why.
-fn refused_mm(flags: u32) -> Option<(&'static str, &'static str)> {
-    if flags & mm_flags::THP_DISABLE != 0 {
-        return Some(("thp", "PR_SET_THP_DISABLE was in force"));
-    }
-    if flags & mm_flags::MERGE_ANY != 0 {
-        return Some(("ksm", "PR_SET_MEMORY_MERGE was in force"));
-    }
-    None
-}
-
-/// The same of a mapping with this name: why.
-fn refused_vma(mm: &wire::Mm, vma: &wire::Vma, name: &[u8]) -> Option<&'static str> {
-    const CHECKS: &[(u64, &str)] = &[
-        (vma_flags::MERGEABLE, "it was mergeable (MADV_MERGEABLE)"),
-        (vma_flags::SEALED, "it was sealed (mseal(2))"),
-    ];
-    if vma.kind.get() == vma_kind::VDSO {
-        let why = "it was one of the vdso, and the image does not say where that is";
-        return (mm.vdso.get() == 0).then_some(why);
-    }
-    if !name.is_empty() {
-        return Some("it had a name (PR_SET_VMA_ANON_NAME)");
-    }
-    CHECKS
-        .iter()
-        .find(|(bits, _)| vma.flags.get() & bits != 0)
-        .map(|(_, why)| *why)
+/// What of a mapping this version does not bring back: why.
+fn refused_vma(mm: &wire::Mm, vma: &wire::Vma) -> Option<&'static str> {
+    let why = "it was one of the vdso, and the image does not say where that is";
+    (vma.kind.get() == vma_kind::VDSO && mm.vdso.get() == 0).then_some(why)
 }
 
 fn not_supported(rs: &mut Restart, object: Object, kind: &str, why: &str) -> Error {
@@ -822,22 +841,36 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
     let head: wire::Mm = record.head().map_err(|_| EINVAL)?;
     let flags = head.flags.get();
 
-    if let Some((kind, why)) = refused_mm(flags) {
-        return Err(not_supported(rs, Object::Task, kind, why));
-    }
     arch::restart_personality(newborn, flags);
     if let Some(owner) = rs.owner(Class::Mm)? {
         return mm::share_with_current(newborn, &owner.task);
     }
     let mm = NewMm::new(newborn)?;
+    let set = Settings {
+        flags: SETTINGS
+            .iter()
+            .filter(|(_, bit)| flags & bit != 0)
+            .fold(0, |set, (is, _)| set | is),
+        futex_hash: head.futex_hash.get(),
+    };
+    mm::begin_settings(&mm, &set).map_err(|e| {
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "mdwe",
+                name: b"",
+                why: "its memory was not under the rules of PR_SET_MDWE that init has",
+                remedy: "restart under an init without",
+            },
+            e,
+        )
+    })?;
     if flags & mm_flags::BINFMT != 0 && flags & mm_flags::IA32 == 0 {
         mm::inherit_binfmt(&rs.init_mm);
     }
 
-    for record in records
-        .clone()
-        .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
-    {
+    let mut at = 0..0;
+    for record in records.clone().take_while(is_of_mm) {
         match record.kind {
             Kind::Ldt => {
                 let entries = record.array::<wire::LdtEntry>().map_err(|_| EINVAL)?;
@@ -845,12 +878,13 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
             }
             Kind::Vma => {
                 let vma: wire::Vma = record.head().map_err(|_| EINVAL)?;
-                if let Some(why) = refused_vma(&head, &vma, record.tail()) {
+                at = vma.start.get() as usize..vma.end.get() as usize;
+                if let Some(why) = refused_vma(&head, &vma) {
                     let object = Object::Vma(vma.start.get() as usize);
                     return Err(not_supported(rs, object, "mapping", why));
                 }
                 if vma.kind.get() != vma_kind::VDSO {
-                    restart_vma(rs, &mm, &vma).map_err(|e| {
+                    restart_vma(rs, &mm, &vma, record.tail()).map_err(|e| {
                         rs.report.error(
                             Item {
                                 object: Object::Vma(vma.start.get() as usize),
@@ -864,6 +898,22 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
                     })?;
                 }
             }
+            Kind::VmaPolicy => {
+                let policy = sched::policy(&record)?;
+                mm::set_policy(&mm, at.start, at.len(), &policy).map_err(|e| {
+                    rs.report.error(
+                        Item {
+                            object: Object::Vma(at.start),
+                            kind: "mapping",
+                            name: b"",
+                            why: "its NUMA policy names nodes that are not there, or may not be \
+                                  used here",
+                            remedy: "restart on a machine with these nodes, or widen the cpuset",
+                        },
+                        e,
+                    )
+                })?;
+            }
             _ => (),
         }
     }
@@ -871,15 +921,12 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
 
     let runs = records
         .clone()
-        .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
+        .take_while(is_of_mm)
         .filter(|r| r.kind == Kind::Runs);
     read_pages(rs, runs)?;
 
     // All are there: they may merge from now on, as before.
-    for record in records
-        .take_while(|r| matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::Runs))
-        .filter(|r| r.kind == Kind::Vma)
-    {
+    for record in records.take_while(is_of_mm).filter(|r| r.kind == Kind::Vma) {
         let vma: wire::Vma = record.head().map_err(|_| EINVAL)?;
         if vma.kind.get() == vma_kind::VDSO {
             continue;
@@ -928,7 +975,24 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         },
         &auxv,
         exe.as_deref(),
-    )
+    )?;
+    mm::end_settings(&mm, &set).map_err(|e| {
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "mm",
+                name: b"",
+                why: "this kernel has not what prctl(2) has set for its memory",
+                remedy: "restart with a kernel that has KSM, and private hashes for futexes",
+            },
+            e,
+        )
+    })
+}
+
+/// Whether a record belongs to the Mm record before it.
+fn is_of_mm(r: &Record<'_>) -> bool {
+    matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::VmaPolicy | Kind::Runs)
 }
 
 /// How many pages a task has present before it is its turn to read them.
@@ -977,7 +1041,7 @@ fn pkey_flags(vma: &wire::Vma) -> vm_flags_t {
     mm::pkey_flags(vma.pkey.get())
 }
 
-fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma) -> Result {
+fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma, name: &[u8]) -> Result {
     let flags = vma.flags.get();
     let shared = flags & vma_flags::MAYSHARE != 0;
     let file = match vma.kind.get() {
@@ -1036,5 +1100,9 @@ fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma) -> Result {
         mm,
         start,
         to_kernel(flags) | pkey_flags(vma) | vm::DONTEXPAND,
-    )
+    )?;
+    if name.is_empty() {
+        return Ok(());
+    }
+    mm::set_name(mm, start, name)
 }

@@ -37,9 +37,13 @@ pub(crate) enum Class {
     Socket,
     /// An eventfd.
     Eventfd,
+    /// A list of semaphore operations to undo that tasks share.
+    SemUndo,
+    /// A core scheduling cookie.
+    CoreCookie,
 }
 
-const CLASSES: usize = 13;
+const CLASSES: usize = 15;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Scheduling: policy, priority, and the CPUs a task asked for.
+//! Scheduling: policy, priority, utilization clamps, the CPUs a task asked for, and
+//! the nodes its memory comes from.
 //!
-//! Set through sched_setattr(2)'s and sched_setaffinity(2)'s own code, with the
-//! rights of init. Refused at restart: CPUs of which there is none here.
+//! Set through the own code of sched_setattr(2), sched_setaffinity(2) and
+//! set_mempolicy(2), with the rights of init. Refused at restart: CPUs of which there
+//! is none here, nodes of which one is not.
 
 use crate::{
     checkpoint::{
@@ -11,9 +13,12 @@ use crate::{
         Section, //
     },
     freeze::Frozen,
-    image::record::{
-        self as wire,
-        Kind, //
+    image::{
+        parse::Record,
+        record::{
+            self as wire,
+            Kind, //
+        },
     },
     report::{
         Item,
@@ -23,10 +28,12 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still,
 };
 use kernel::{
     checkpoint::attr::{
         self,
+        NumaPolicy,
         SchedAttr, //
     },
     prelude::*,
@@ -51,9 +58,55 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             runtime: sched.sched_runtime.into(),
             deadline: sched.sched_deadline.into(),
             period: sched.sched_period.into(),
+            util_min: sched.sched_util_min.into(),
+            util_max: sched.sched_util_max.into(),
         },
         &[&cpus],
+    )?;
+    let numa = attr::numa_policy(&still(frozen)?)?;
+    if numa.policy.mode != wire::MPOL_DEFAULT {
+        emit_policy(ctx, Section::Tasks, Kind::NumaPolicy, &numa)?;
+    }
+    Ok(())
+}
+
+/// Saves a NUMA policy as a record of this kind.
+pub(crate) fn emit_policy(
+    ctx: &mut Checkpoint,
+    section: Section,
+    kind: Kind,
+    numa: &NumaPolicy,
+) -> Result {
+    let mut nodes = KVec::new();
+    for word in &numa.nodes {
+        nodes.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL)?;
+    }
+    ctx.emit(
+        section,
+        kind,
+        &wire::NumaPolicy {
+            mode: numa.policy.mode.into(),
+            flags: numa.policy.flags.into(),
+            home_node: numa.policy.home_node.into(),
+            reserved: 0.into(),
+        },
+        &[&nodes],
     )
+}
+
+/// The NUMA policy of a record.
+pub(crate) fn policy(record: &Record<'_>) -> Result<NumaPolicy> {
+    let head: wire::NumaPolicy = record.head().map_err(|_| EINVAL)?;
+    let mut nodes = KVec::new();
+    for word in record.array::<U64>().map_err(|_| EINVAL)? {
+        nodes.push(word.get(), GFP_KERNEL)?;
+    }
+    Ok(NumaPolicy::of(
+        head.mode.get(),
+        head.flags.get(),
+        head.home_node.get(),
+        nodes,
+    ))
 }
 
 /// Has the current task scheduled as it was.
@@ -102,16 +155,35 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         sched_runtime: head.runtime.get(),
         sched_deadline: head.deadline.get(),
         sched_period: head.period.get(),
+        sched_util_min: head.util_min.get(),
+        sched_util_max: head.util_max.get(),
         ..Default::default()
     };
-    attr::set_sched(&nice)
+    attr::reset_clamps()
+        .and_then(|()| attr::set_sched(&nice))
         .and_then(|()| attr::set_sched(&is))
         .map_err(|e| {
             refused(
                 "sched",
-                "init may not schedule it as it was, or there is not the CPU time",
+                match e {
+                    e if e == EOPNOTSUPP => "this kernel has no utilization clamps",
+                    _ => "init may not schedule it as it was, or there is not the CPU time",
+                },
                 "see RLIMIT_NICE, RLIMIT_RTPRIO and CAP_SYS_NICE",
                 e,
             )
-        })
+        })?;
+
+    let numa = match part.records(&meta).find(|r| r.kind == Kind::NumaPolicy) {
+        Some(record) => policy(&record)?,
+        None => NumaPolicy::none(),
+    };
+    attr::set_numa_policy(&numa).map_err(|e| {
+        refused(
+            "mempolicy",
+            "its NUMA policy names nodes that are not there, or may not be used here",
+            "restart on a machine with these nodes, or widen the cpuset",
+            e,
+        )
+    })
 }

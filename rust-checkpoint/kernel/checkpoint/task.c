@@ -6,14 +6,12 @@
 #include <linux/alarmtimer.h>
 #include <linux/capability.h>
 #include <linux/checkpoint.h>
-#include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/futex.h>
 #include <linux/io_uring_types.h>
 #include <linux/iocontext.h>
 #include <linux/ioprio.h>
 #include <linux/ktime.h>
-#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/nsproxy.h>
@@ -25,8 +23,6 @@
 #include <linux/restart_block.h>
 #include <linux/sched.h>
 #include <linux/sched/cputime.h>
-#include <linux/sched/deadline.h>
-#include <linux/sched/prio.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/seccomp.h>
@@ -38,8 +34,6 @@
 #include <linux/tty.h>
 #include <linux/uprobes.h>
 #include <linux/wait.h>
-
-#include <uapi/linux/sched/types.h>
 
 #include "../futex/futex.h"
 
@@ -352,44 +346,20 @@ static bool has_io_uring(struct task_struct *task)
 #endif
 }
 
-static bool has_other_mempolicy(struct task_struct *task)
-{
-#ifdef CONFIG_NUMA
-	return !mpol_equal(task->mempolicy, current->mempolicy);
-#else
-	return false;
-#endif
-}
-
-static bool has_other_speculation(struct task_struct *task)
-{
-	static const unsigned long controls[] = {
-		PR_SPEC_STORE_BYPASS,
-		PR_SPEC_INDIRECT_BRANCH,
-		PR_SPEC_L1D_FLUSH,
-	};
-
-	for (int i = 0; i < ARRAY_SIZE(controls); i++)
-		if (arch_prctl_spec_ctrl_get(task, controls[i]) !=
-		    arch_prctl_spec_ctrl_get(current, controls[i]))
-			return true;
-	return false;
-}
-
+/*
+ * Whether there is a cookie that can't be made again: init has one that @task
+ * has not, or @task is where others can't be told its pid.
+ */
 static bool has_core_cookie(struct task_struct *task)
 {
 #ifdef CONFIG_SCHED_CORE
-	return task->core_cookie != current->core_cookie;
-#else
-	return false;
-#endif
-}
+	unsigned long cookie = READ_ONCE(task->core_cookie);
+	unsigned long of_init = READ_ONCE(current->core_cookie);
 
-static bool has_uclamp(struct task_struct *task)
-{
-#ifdef CONFIG_UCLAMP_TASK
-	return task->uclamp_req[UCLAMP_MIN].user_defined ||
-	       task->uclamp_req[UCLAMP_MAX].user_defined;
+	if (cookie == of_init)
+		return false;
+	return !cookie ||
+	       task_active_pid_ns(task) != task_active_pid_ns(current);
 #else
 	return false;
 #endif
@@ -521,6 +491,51 @@ int checkpoint_share_io_context(struct task_struct *owner)
 	current->io_context = ioc;
 	task_unlock(current);
 	return 0;
+#else
+	return -EINVAL;
+#endif
+}
+
+#ifdef CONFIG_SYSVIPC
+/* Whether @p is not one of the tasks that are saved: of init, or outside. */
+static bool is_outside(struct task_struct *p)
+{
+	return same_thread_group(p, current) ||
+	       !task_pid_nr_ns(p, task_active_pid_ns(current));
+}
+#endif
+
+/**
+ * checkpoint_shared_sem_undo - the undo list that a task shares (CLONE_SYSVSEM)
+ * @task: a task that stands still
+ * @outside: set to whether init, or a process outside of its namespace, has it
+ *
+ * Return: the address of the list, NULL where it shares none.
+ */
+const void *checkpoint_shared_sem_undo(struct task_struct *task, bool *outside)
+{
+	const void *list = NULL;
+
+	*outside = false;
+#ifdef CONFIG_SYSVIPC
+	struct task_struct *g, *p;
+
+	list = sem_shared_undo(task);
+	if (!list)
+		return NULL;
+	guard(rcu)();
+	for_each_process_thread(g, p)
+		if (READ_ONCE(p->sysvsem.undo_list) == list && is_outside(p))
+			*outside = true;
+#endif
+	return list;
+}
+
+/* What CLONE_SYSVSEM would have given current, see sem_share_undo(). */
+int checkpoint_sem_share_undo(struct task_struct *owner)
+{
+#ifdef CONFIG_SYSVIPC
+	return sem_share_undo(owner);
 #else
 	return -EINVAL;
 #endif
@@ -666,12 +681,8 @@ u64 checkpoint_unsupported(struct task_struct *task)
 	HAS(PERF_EVENTS, has_perf_events(task));
 	HAS(UPROBES, has_uprobes(task));
 	HAS(IO_URING, has_io_uring(task));
-	HAS(USER_DISPATCH, test_task_syscall_work(task, SYSCALL_USER_DISPATCH));
 	HAS(SEM_UNDO, sem_has_undo(task));
-	HAS(MEMPOLICY, has_other_mempolicy(task));
-	HAS(SPECULATION, has_other_speculation(task));
 	HAS(CORE_COOKIE, has_core_cookie(task));
-	HAS(UCLAMP, has_uclamp(task));
 	HAS(USER_EVENTS, has_user_events(task));
 	HAS(PI_FUTEX, !list_empty(&task->futex.pi_state_list));
 	HAS(VFORK, task->vfork_done);
@@ -1024,6 +1035,77 @@ void checkpoint_set_exit(struct task_struct *task,
 		release_task(task);
 }
 
+/* PR_GET_SPECULATION_CTRL of @task, as PR_SET_SPECULATION_CTRL takes it. */
+static u8 get_speculation(struct task_struct *task, unsigned int which)
+{
+	int ctrl = arch_prctl_spec_ctrl_get(task, which);
+
+	return ctrl > 0 && ctrl & PR_SPEC_PRCTL ? ctrl & ~PR_SPEC_PRCTL : 0;
+}
+
+/**
+ * checkpoint_set_speculation - PR_SET_SPECULATION_CTRL for current
+ * @which: PR_SPEC_STORE_BYPASS and its kin
+ * @ctrl: what checkpoint_get_attr() said
+ *
+ * What is mitigated for all, or what this CPU is not affected by, needs no
+ * mitigation by a task.
+ *
+ * Return: 0; -EINVAL where tasks do not control it, and it is not as safe as
+ * @ctrl had it; or as PR_SET_SPECULATION_CTRL: -EPERM for what init has disabled
+ * for good.
+ */
+int checkpoint_set_speculation(unsigned int which, u8 ctrl)
+{
+	/* The default of each is to do nothing. */
+	u8 usual = which == PR_SPEC_L1D_FLUSH ? PR_SPEC_DISABLE : PR_SPEC_ENABLE;
+	int is = arch_prctl_spec_ctrl_get(current, which);
+
+	if (!ctrl || get_speculation(current, which) == ctrl)
+		return 0;
+	if (is > 0 && is & PR_SPEC_PRCTL)
+		return arch_prctl_spec_ctrl_set(current, which, ctrl);
+	if (ctrl == usual)
+		return 0;
+	return which != PR_SPEC_L1D_FLUSH &&
+	       (is == PR_SPEC_NOT_AFFECTED || is == PR_SPEC_DISABLE) ? 0 : -EINVAL;
+}
+
+static void get_dispatch(struct task_struct *task, struct checkpoint_attr *attr)
+{
+#ifdef CONFIG_SYSCALL_USER_DISPATCH
+	const struct syscall_user_dispatch *sd = &task->syscall_dispatch;
+
+	if (!test_task_syscall_work(task, SYSCALL_USER_DISPATCH))
+		return;
+	attr->dispatch = PR_SYS_DISPATCH_EXCLUSIVE_ON;
+	attr->dispatch_start = sd->offset;
+	attr->dispatch_len = sd->len;
+	attr->dispatch_selector = (unsigned long)sd->selector;
+	/* Kept as what is left out of the address space, which wraps around. */
+	if (sd->offset && sd->offset + sd->len <= sd->offset) {
+		attr->dispatch = PR_SYS_DISPATCH_INCLUSIVE_ON;
+		attr->dispatch_start = sd->offset + sd->len;
+		attr->dispatch_len = -sd->len;
+	}
+#endif
+}
+
+/**
+ * checkpoint_set_dispatch - PR_SET_SYSCALL_USER_DISPATCH for current
+ * @attr: what checkpoint_get_attr() said
+ *
+ * Return: 0, -EINVAL, -EFAULT or -EPERM.
+ */
+int checkpoint_set_dispatch(const struct checkpoint_attr *attr)
+{
+	if (attr->dispatch == PR_SYS_DISPATCH_OFF)
+		return 0;
+	return set_syscall_user_dispatch(attr->dispatch, attr->dispatch_start,
+					 attr->dispatch_len,
+					 (char __user *)attr->dispatch_selector);
+}
+
 /**
  * checkpoint_get_attr - state of a task that prctl(2) and its like set
  * @task: a task that stands still
@@ -1046,7 +1128,11 @@ void checkpoint_get_attr(struct task_struct *task, struct checkpoint_attr *attr)
 		.mce_early = task->flags & PF_MCE_EARLY,
 		.io_flusher = (task->flags & IO_FLUSHER) == IO_FLUSHER,
 		.timer_restore_ids = sig->timer_create_restore_ids,
+		.autogroup_nice = checkpoint_autogroup_nice(task),
 	};
+	for (int i = 0; i < CHECKPOINT_SPEC_CONTROLS; i++)
+		attr->speculation[i] = get_speculation(task, i);
+	get_dispatch(task, attr);
 }
 
 /* As a write to /proc/self/oom_score_adj. */
@@ -1127,78 +1213,4 @@ void checkpoint_set_autoreap(bool autoreap)
 	write_lock_irq(&tasklist_lock);
 	current->signal->autoreap = autoreap;
 	write_unlock_irq(&tasklist_lock);
-}
-
-/**
- * checkpoint_get_sched - how a task is scheduled
- * @task: a task that stands still
- * @attr: filled with what sched_setattr(2) takes to get there
- */
-void checkpoint_get_sched(struct task_struct *task, struct sched_attr *attr)
-{
-	memset(attr, 0, sizeof(*attr));
-	attr->size = sizeof(*attr);
-	attr->sched_policy = task->policy;
-	attr->sched_nice = PRIO_TO_NICE(task->static_prio);
-	attr->sched_priority = task->rt_priority;
-	if (task->sched_reset_on_fork)
-		attr->sched_flags |= SCHED_FLAG_RESET_ON_FORK;
-	if (task->policy == SCHED_DEADLINE) {
-		attr->sched_runtime = task->dl.dl_runtime;
-		attr->sched_deadline = task->dl.dl_deadline;
-		attr->sched_period = task->dl.dl_period;
-		attr->sched_flags |= task->dl.flags &
-				     (SCHED_FLAG_RECLAIM | SCHED_FLAG_DL_OVERRUN);
-	} else if (task->se.custom_slice) {
-		attr->sched_runtime = task->se.slice;
-	}
-}
-
-/* CPUs there may be. */
-unsigned int checkpoint_nr_cpus(void)
-{
-	return nr_cpu_ids;
-}
-
-/**
- * checkpoint_get_affinity - the CPUs that a task asked for
- * @task: a task that stands still
- * @bits: room for checkpoint_nr_cpus() bits
- *
- * Return: false when it never did.
- */
-bool checkpoint_get_affinity(struct task_struct *task, unsigned long *bits)
-{
-	guard(raw_spinlock_irqsave)(&task->pi_lock);
-	if (!task->user_cpus_ptr)
-		return false;
-	bitmap_copy(bits, cpumask_bits(task->user_cpus_ptr), nr_cpu_ids);
-	return true;
-}
-
-/**
- * checkpoint_set_affinity - sched_setaffinity(2) for current
- * @bits: CPUs, or NULL for all that there may be
- * @nr: how many bits there are
- *
- * Return: as sched_setaffinity(2).
- */
-int checkpoint_set_affinity(const unsigned long *bits, unsigned int nr)
-{
-	cpumask_var_t mask;
-	int err;
-
-	if (!bits && !current->user_cpus_ptr)
-		return 0;
-	if (!alloc_cpumask_var(&mask, GFP_KERNEL))
-		return -ENOMEM;
-	if (bits) {
-		cpumask_clear(mask);
-		bitmap_copy(cpumask_bits(mask), bits, min(nr, nr_cpu_ids));
-	} else {
-		cpumask_copy(mask, cpu_possible_mask);
-	}
-	err = sched_setaffinity(0, mask);
-	free_cpumask_var(mask);
-	return err;
 }

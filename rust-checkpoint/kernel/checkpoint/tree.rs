@@ -149,6 +149,8 @@ struct Sources {
     files: Option<usize>,
     fs: Option<usize>,
     io: Option<usize>,
+    undo: Option<usize>,
+    cookie: Option<usize>,
 }
 
 impl Sources {
@@ -159,6 +161,8 @@ impl Sources {
             Class::FdTable => &mut self.files,
             Class::Fs => &mut self.fs,
             Class::IoContext => &mut self.io,
+            Class::SemUndo => &mut self.undo,
+            Class::CoreCookie => &mut self.cookie,
             _ => return Err(EINVAL),
         })
     }
@@ -352,7 +356,9 @@ impl Child {
             return Ok(None);
         };
         let other = self.other(Some(at)).ok_or(ESRCH)?;
-        if class == Class::IoContext {
+        // What is given out with the rights of init, at the end.
+        let last = matches!(class, Class::IoContext | Class::SemUndo | Class::CoreCookie);
+        if last {
             other.wait_done()?;
         } else {
             other.built.wait_killable().map_err(|_| EINTR)?;
@@ -851,13 +857,17 @@ fn sources(parts: &[Part], order: &[usize], meta: &Meta<'_>) -> Result<KVVec<Sou
             (Class::FdTable, 0),
             (Class::Fs, 0),
             (Class::IoContext, 0),
+            (Class::SemUndo, 0),
+            (Class::CoreCookie, 0),
         ];
         if !part.is_leader_gone() {
             let attr: wire::Attr = part.record(meta, Kind::Attr)?.head().map_err(|_| EINVAL)?;
-            let [_, _, files, fs, io] = &mut has;
+            let [_, _, files, fs, io, undo, cookie] = &mut has;
             files.1 = task.files.get();
             fs.1 = task.fs.get();
             io.1 = attr.io_context.get();
+            undo.1 = attr.sem_undo.get();
+            cookie.1 = attr.core_cookie.get();
         }
         for key in has.into_iter().filter(|(_, id)| *id != 0) {
             match first.get(&key) {

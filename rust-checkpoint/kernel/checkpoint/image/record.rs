@@ -12,7 +12,7 @@
 //! ```text
 //! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | Socket | SocketData |
 //! Group)*
-//! ((Shm | FileData) Runs?)* (Mm Ldt? Vma* Runs?)* FdTable* Fs* (Task TaskPart*)* End
+//! ((Shm | FileData) Runs?)* (Mm Ldt? (Vma VmaPolicy?)* Runs?)* FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
 //! Shared objects have an id, counted from 1 within their kind in order of
@@ -103,6 +103,10 @@ pub enum Kind {
     SocketData = 37,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
+    /// [`NumaPolicy`]; tail: the nodes, a bit each, [`U64`] words. Belongs to the Task before it.
+    NumaPolicy = 44,
+    /// [`NumaPolicy`]; tail: the nodes, as above. Belongs to the Vma before it.
+    VmaPolicy = 45,
     /// [`Group`]; tail: its numbers in the namespaces below that of the job, [`I32`] each,
     /// innermost first.
     Group = 48,
@@ -110,7 +114,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 38] = [
+    pub const ALL: [Kind; 40] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -148,6 +152,8 @@ impl Kind {
         Kind::Socket,
         Kind::SocketData,
         Kind::Fifo,
+        Kind::NumaPolicy,
+        Kind::VmaPolicy,
         Kind::Group,
     ];
 
@@ -593,6 +599,10 @@ wire! {
         pub pkeys: U32,
         /// The key of execute-only mappings, 0 for none.
         pub exec_only_pkey: U32,
+        /// What PR_FUTEX_HASH_SET_SLOTS has set, and 1; 0 if it was not called.
+        pub futex_hash: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
 
@@ -627,8 +637,14 @@ pub mod mm_flags {
     pub const MERGE_ANY: u32 = 1 << 5;
     /// Has a core-dump format for its width.
     pub const BINFMT: u32 = 1 << 6;
+    /// PR_SET_THP_DISABLE with PR_THP_DISABLE_EXCEPT_ADVISED.
+    pub const THP_EXCEPT_ADVISED: u32 = 1 << 7;
+    /// PR_SET_MDWE.
+    pub const MDWE: u32 = 1 << 8;
+    /// PR_SET_MDWE with PR_MDWE_NO_INHERIT.
+    pub const MDWE_NO_INHERIT: u32 = 1 << 9;
     /// All bits known.
-    pub const ALL: u32 = (1 << 7) - 1;
+    pub const ALL: u32 = (1 << 10) - 1;
 }
 
 wire! {
@@ -733,6 +749,35 @@ wire! {
         pub reserved: U32,
     }
 }
+
+wire! {
+    /// A NUMA policy, as set_mempolicy(2) and mbind(2) take it.
+    pub struct NumaPolicy {
+        /// MPOL_*, without flags.
+        pub mode: U32,
+        /// MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES, MPOL_F_NUMA_BALANCING.
+        pub flags: U32,
+        /// Of a mapping: set_mempolicy_home_node(2), -1 for none.
+        pub home_node: I32,
+        /// Zero.
+        pub reserved: U32,
+    }
+}
+
+/// MPOL_DEFAULT: none.
+pub const MPOL_DEFAULT: u32 = 0;
+/// MPOL_BIND.
+pub const MPOL_BIND: u32 = 2;
+/// MPOL_PREFERRED_MANY.
+pub const MPOL_PREFERRED_MANY: u32 = 5;
+/// MPOL_WEIGHTED_INTERLEAVE, the last one.
+pub const MPOL_WEIGHTED_INTERLEAVE: u32 = 6;
+/// [`NumaPolicy::flags`]: MPOL_F_STATIC_NODES.
+pub const MPOL_STATIC_NODES: u32 = 1 << 15;
+/// [`NumaPolicy::flags`]: MPOL_F_RELATIVE_NODES.
+pub const MPOL_RELATIVE_NODES: u32 = 1 << 14;
+/// [`NumaPolicy::flags`]: MPOL_F_NUMA_BALANCING.
+pub const MPOL_NUMA_BALANCING: u32 = 1 << 13;
 
 wire! {
     /// Consecutive pages whose content is in the image.
@@ -985,7 +1030,7 @@ wire! {
     pub struct ThreadX86 {
         /// [`thread_x86`].
         pub flags: U32,
-        /// Emulated I/O privilege level; 0 in this version.
+        /// Emulated I/O privilege level, iopl(2).
         pub iopl: U32,
         /// xstate components permitted by ARCH_REQ_XCOMP_PERM.
         pub xcomp_perm: U64,
@@ -995,6 +1040,8 @@ wire! {
         pub trap_nr: U32,
         /// Its error code.
         pub error_code: U32,
+        /// xstate components permitted by ARCH_REQ_XCOMP_GUEST_PERM.
+        pub guest_perm: U64,
     }
 }
 
@@ -1156,7 +1203,8 @@ wire! {
         pub ioprio: U32,
         /// Lowest oom_score_adj that needs no capability.
         pub oom_score_adj_min: I32,
-        /// PR_SPEC_* bits of the speculation controls; 0 in this version.
+        /// PR_SET_SPECULATION_CTRL, a byte for each control, the lowest for the first one:
+        /// PR_SPEC_ENABLE and its kin; 0 for what tasks did not control.
         pub speculation: U32,
         /// [`attr_flags`].
         pub flags: U32,
@@ -1167,8 +1215,30 @@ wire! {
         pub io_context: U32,
         /// Zero.
         pub reserved: U32,
+        /// The list of semaphore operations to undo (CLONE_SYSVSEM), empty, that it shares with
+        /// others: as io_context.
+        pub sem_undo: U32,
+        /// Its core scheduling cookie (PR_SCHED_CORE): as io_context. 0 for that of init, or none.
+        pub core_cookie: U32,
+        /// Nice value of the scheduling group of the session that it leads.
+        pub autogroup_nice: I32,
+        /// PR_SET_SYSCALL_USER_DISPATCH: PR_SYS_DISPATCH_*.
+        pub dispatch: U32,
+        /// Where its range begins.
+        pub dispatch_start: U64,
+        /// How long that is.
+        pub dispatch_len: U64,
+        /// Address of its selector, 0 for none.
+        pub dispatch_selector: U64,
     }
 }
+
+/// Bytes of [`Attr::speculation`] in use.
+pub const SPECULATION_CONTROLS: usize = 3;
+/// What each may be: PR_SPEC_ENABLE, _DISABLE, _FORCE_DISABLE, _DISABLE_NOEXEC.
+pub const SPECULATION_VALUES: [u8; 5] = [0, 1 << 1, 1 << 2, 1 << 3, 1 << 4];
+/// The last one of [`Attr::dispatch`]: PR_SYS_DISPATCH_INCLUSIVE_ON.
+pub const DISPATCH_INCLUSIVE: u32 = 2;
 
 /// Bits of [`Attr::flags`].
 pub mod attr_flags {
@@ -1200,7 +1270,8 @@ wire! {
         pub nice: I32,
         /// Priority of real-time policies.
         pub priority: U32,
-        /// SCHED_FLAG_RESET_ON_FORK, and those of SCHED_DEADLINE.
+        /// SCHED_FLAG_RESET_ON_FORK, those of SCHED_DEADLINE, and those that say which
+        /// utilization clamps were set.
         pub flags: U32,
         /// SCHED_DEADLINE; a slice of its own for others, 0 for none.
         pub runtime: U64,
@@ -1208,8 +1279,19 @@ wire! {
         pub deadline: U64,
         /// SCHED_DEADLINE.
         pub period: U64,
+        /// With SCHED_FLAG_UTIL_CLAMP_MIN: the lower utilization clamp, else 0.
+        pub util_min: U32,
+        /// With SCHED_FLAG_UTIL_CLAMP_MAX: the upper one, else 0.
+        pub util_max: U32,
     }
 }
+
+/// [`Sched::flags`]: SCHED_FLAG_UTIL_CLAMP_MIN.
+pub const SCHED_UTIL_MIN: u32 = 0x20;
+/// [`Sched::flags`]: SCHED_FLAG_UTIL_CLAMP_MAX.
+pub const SCHED_UTIL_MAX: u32 = 0x40;
+/// Largest utilization clamp: SCHED_CAPACITY_SCALE.
+pub const MAX_UTIL: u32 = 1024;
 
 wire! {
     /// User addresses that the kernel was told of.

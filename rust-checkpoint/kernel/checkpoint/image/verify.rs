@@ -59,6 +59,7 @@ use super::{
         Kind,
         LdtEntry,
         Mm,
+        NumaPolicy,
         Path,
         Pending,
         Pipe,
@@ -86,12 +87,23 @@ use super::{
         Usage,
         UserPtrs,
         Vma,
+        DISPATCH_INCLUSIVE,
         EVENTFD_SEMAPHORE,
         FIFO_WAITS,
         FLAGS_OF_PROCESS,
         ITIMER_ARMED,
+        MAX_UTIL,
+        MPOL_BIND,
+        MPOL_DEFAULT,
+        MPOL_NUMA_BALANCING,
+        MPOL_PREFERRED_MANY,
+        MPOL_RELATIVE_NODES,
+        MPOL_STATIC_NODES,
+        MPOL_WEIGHTED_INTERLEAVE,
         PIPE_PACKET,
         RSEQ_SLICE,
+        SCHED_UTIL_MAX,
+        SCHED_UTIL_MIN,
         SECCOMP_LOG,
         SECCOMP_WAIT_KILLABLE_RECV,
         SHM_NORESERVE,
@@ -102,7 +114,9 @@ use super::{
         SOCKET_RESET,
         SOCKET_SEQPACKET,
         SOCKET_STREAM,
-        SOCKET_UNIX, //
+        SOCKET_UNIX,
+        SPECULATION_CONTROLS,
+        SPECULATION_VALUES, //
     },
 };
 
@@ -132,6 +146,10 @@ pub const MAX_CPU_MASK: usize = 1 << 16;
 pub const MAX_OFFSET: u64 = i64::MAX as u64;
 /// Instructions of a seccomp filter: BPF_MAXINSNS.
 pub const MAX_INSNS: usize = 4096;
+/// Bytes of a set of nodes.
+pub const MAX_NODE_MASK: usize = 128;
+/// Slots of a futex hash.
+pub const MAX_FUTEX_SLOTS: u32 = 1 << 31;
 /// Protection keys.
 pub const MAX_PKEYS: u32 = 16;
 
@@ -208,6 +226,8 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         io_contexts: 0,
         eventfd_files: 0,
         deleted_timers: 0,
+        sem_undos: 0,
+        core_cookies: 0,
         sum: Summary::default(),
     };
     let mut records = meta.raw_records();
@@ -284,6 +304,8 @@ struct MmState<'a> {
     /// End of the last mapping.
     end: u64,
     ldt: bool,
+    /// A policy of the last mapping may follow.
+    may_have_policy: bool,
 }
 
 struct Verify<'a> {
@@ -304,6 +326,10 @@ struct Verify<'a> {
     eventfd_files: u32,
     /// Deleted timers of the current task whose signals have not come yet.
     deleted_timers: usize,
+    /// Lists of semaphore operations to undo that tasks share.
+    sem_undos: u32,
+    /// Core scheduling cookies.
+    core_cookies: u32,
     sum: Summary,
 }
 
@@ -330,6 +356,7 @@ impl<'a> Verify<'a> {
             Kind::Mm => self.enter(r, Stage::Mm).and_then(|()| self.mm(r, after)),
             Kind::Ldt => self.ldt(r),
             Kind::Vma => self.vma(r),
+            Kind::VmaPolicy => self.vma_policy(r),
             Kind::Runs => self.runs(r),
             Kind::FdTable => self
                 .enter(r, Stage::FdTable)
@@ -352,7 +379,8 @@ impl<'a> Verify<'a> {
             | Kind::Timers
             | Kind::DeletedTimers
             | Kind::TimerSignals
-            | Kind::TaskUsage => self.task_part(r),
+            | Kind::TaskUsage
+            | Kind::NumaPolicy => self.task_part(r),
         }
     }
 
@@ -724,6 +752,18 @@ impl<'a> Verify<'a> {
         if mm.exec_only_pkey.get() >= MAX_PKEYS {
             return Err(r.fault("impossible protection key of execute-only mappings"));
         }
+        let flags = mm.flags.get();
+        let has = |bit| flags & bit != 0;
+        if has(mm_flags::THP_DISABLE) && has(mm_flags::THP_EXCEPT_ADVISED)
+            || has(mm_flags::MDWE_NO_INHERIT) && !has(mm_flags::MDWE)
+        {
+            return Err(r.fault_with("impossible flags of an address space", flags.into()));
+        }
+        let slots = mm.futex_hash.get().saturating_sub(1);
+        if slots == 1 || slots > MAX_FUTEX_SLOTS || slots != 0 && !slots.is_power_of_two() {
+            return Err(r.fault_with("impossible size of a futex hash", slots.into()));
+        }
+        reserved(r, mm.reserved.get())?;
         if r.tail().len() > MAX_AUXV || !is_aligned(r.tail().len() as u64, 16) {
             return Err(r.fault("impossible length of an auxiliary vector"));
         }
@@ -733,7 +773,23 @@ impl<'a> Verify<'a> {
             missing: mm.vmas.get(),
             end: 0,
             ldt: false,
+            may_have_policy: false,
         });
+        Ok(())
+    }
+
+    fn vma_policy(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        match &mut self.owner {
+            Owner::Mm(mm) if mm.may_have_policy => mm.may_have_policy = false,
+            _ => return Err(out_of_order(r)),
+        }
+        let policy = numa_policy(r)?;
+        let mode = policy.mode.get();
+        let may_have_home = matches!(mode, MPOL_BIND | MPOL_PREFERRED_MANY);
+        let home = policy.home_node.get();
+        if mode == MPOL_DEFAULT || home < -1 || home >= 0 && !may_have_home {
+            return Err(r.fault("impossible policy of a mapping"));
+        }
         Ok(())
     }
 
@@ -784,6 +840,7 @@ impl<'a> Verify<'a> {
         let flags = vma.flags.get();
         bits(r, flags, vma_flags::ALL)?;
         let shared = flags & vma_flags::MAYSHARE != 0;
+        mm.may_have_policy = !shared && matches!(vma.kind.get(), vma_kind::ANON | vma_kind::FILE);
         if flags & vma_flags::SHARED != 0 && !shared {
             return Err(r.fault("mapping is shared and may not be"));
         }
@@ -793,6 +850,11 @@ impl<'a> Verify<'a> {
                 || flags & (vma_flags::LOCKED | vma_flags::LOCKONFAULT | vma_flags::GROWSDOWN) != 0)
         {
             return Err(r.fault("impossible flags of a droppable mapping"));
+        }
+        if flags & vma_flags::MERGEABLE != 0
+            && (shared || flags & vma_flags::DROPPABLE != 0 || vma.kind.get() == vma_kind::VDSO)
+        {
+            return Err(r.fault("mapping that can't be mergeable"));
         }
         let object = vma.object.get();
         match vma.kind.get() {
@@ -1005,9 +1067,15 @@ impl<'a> Verify<'a> {
                 if r.kind == Kind::Attr {
                     let attr: Attr = r.head()?;
                     refer_or_none(r, attr.seccomp.get(), self.sum.seccomps)?;
-                    // One of those before, or the next.
-                    if attr.io_context.get() > self.io_contexts {
-                        define(r, attr.io_context.get(), &mut self.io_contexts)?;
+                    for (id, count) in [
+                        (attr.io_context.get(), &mut self.io_contexts),
+                        (attr.sem_undo.get(), &mut self.sem_undos),
+                        (attr.core_cookie.get(), &mut self.core_cookies),
+                    ] {
+                        // One of those before, or the next.
+                        if id > *count {
+                            define(r, id, count)?;
+                        }
                     }
                 }
                 r.kind as u32
@@ -1118,7 +1186,7 @@ impl Room<'_> {
                         self.to = vma.end.get();
                     }
                 }
-                Kind::Ldt => {}
+                Kind::Ldt | Kind::VmaPolicy => {}
                 // The children of this address space end here.
                 _ => self.vmas = None,
             }
@@ -1163,7 +1231,9 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
         Kind::ThreadX86 => {
             let thread: ThreadX86 = r.head()?;
             bits(r, thread.flags.get().into(), thread_x86::ALL.into())?;
-            bits(r, thread.iopl.get().into(), 0)?;
+            if thread.iopl.get() > 3 {
+                return Err(r.fault_with("impossible iopl", thread.iopl.get().into()));
+            }
             no_tail(r)
         }
         Kind::Signals => {
@@ -1217,7 +1287,25 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
                 );
             }
             bits(r, attr.subreaper.get().into(), 1)?;
-            bits(r, attr.speculation.get().into(), 0)?;
+            let controls = attr.speculation.get().to_le_bytes();
+            let (known, unknown) = controls.split_at(SPECULATION_CONTROLS);
+            if known.iter().any(|c| !SPECULATION_VALUES.contains(c)) || unknown != [0] {
+                let speculation = attr.speculation.get().into();
+                return Err(r.fault_with("impossible speculation controls", speculation));
+            }
+            if !(-20..=19).contains(&attr.autogroup_nice.get()) {
+                return Err(r.fault("impossible nice value of a group"));
+            }
+            let range = [
+                attr.dispatch_start.get(),
+                attr.dispatch_len.get(),
+                attr.dispatch_selector.get(),
+            ];
+            match attr.dispatch.get() {
+                0 if range == [0; 3] => {}
+                1..=DISPATCH_INCLUSIVE => {}
+                n => return Err(r.fault_with("impossible system call dispatch", n.into())),
+            }
             let flags = attr.flags.get();
             bits(r, flags.into(), attr_flags::ALL.into())?;
             reserved(r, attr.reserved.get())?;
@@ -1234,6 +1322,14 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
             }
             if r.tail().len() > MAX_CPU_MASK || !is_aligned(r.tail().len() as u64, 8) {
                 return Err(r.fault("impossible length of a CPU mask"));
+            }
+            let flags = sched.flags.get();
+            let (min, max) = (sched.util_min.get(), sched.util_max.get());
+            if flags & SCHED_UTIL_MIN == 0 && min != 0
+                || flags & SCHED_UTIL_MAX == 0 && max != 0
+                || min.max(max) > MAX_UTIL
+            {
+                return Err(r.fault("impossible utilization clamps"));
             }
             Ok(())
         }
@@ -1264,6 +1360,13 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
                 return Err(r.fault("impossible usage of a task"));
             }
             no_tail(r)
+        }
+        Kind::NumaPolicy => {
+            let policy = numa_policy(r)?;
+            if policy.home_node.get() != -1 {
+                return Err(r.fault("task with a home node"));
+            }
+            Ok(())
         }
         Kind::UserPtrs => {
             let ptrs: UserPtrs = r.head()?;
@@ -1310,6 +1413,30 @@ fn part(r: &Record<'_>, nested: bool) -> Result<(), Fault> {
         }
         _ => Err(out_of_order(r)),
     }
+}
+
+/// Checks a NUMA policy.
+fn numa_policy(r: &Record<'_>) -> Result<NumaPolicy, Fault> {
+    let policy: NumaPolicy = r.head()?;
+    let (mode, flags) = (policy.mode.get(), policy.flags.get());
+    let absolute_or_relative = MPOL_STATIC_NODES | MPOL_RELATIVE_NODES;
+    bits(
+        r,
+        flags.into(),
+        (absolute_or_relative | MPOL_NUMA_BALANCING).into(),
+    )?;
+    let may_balance = matches!(mode, MPOL_BIND | MPOL_PREFERRED_MANY);
+    if mode > MPOL_WEIGHTED_INTERLEAVE
+        || flags & absolute_or_relative == absolute_or_relative
+        || flags & MPOL_NUMA_BALANCING != 0 && !may_balance
+    {
+        return Err(r.fault_with("impossible NUMA policy", mode.into()));
+    }
+    reserved(r, policy.reserved.get())?;
+    if r.array::<zerocopy::little_endian::U64>()?.len() * 8 > MAX_NODE_MASK {
+        return Err(r.fault("too many nodes"));
+    }
+    Ok(policy)
 }
 
 /// Whether these figures can be.

@@ -65,6 +65,80 @@ pub fn share_io(owner: &Task) -> Result {
     to_result(unsafe { bindings::checkpoint_share_io_context(owner.as_ptr()) })
 }
 
+/// Speculation controls that PR_SET_SPECULATION_CTRL knows.
+pub const SPECULATION_CONTROLS: usize = bindings::CHECKPOINT_SPEC_CONTROLS as usize;
+
+/// Sets a speculation control of the current task, with the checks of
+/// PR_SET_SPECULATION_CTRL. `ENXIO`, `EPERM`: this machine, or init, does not let it.
+#[doc(alias = "PR_SET_SPECULATION_CTRL")]
+pub fn set_speculation(which: usize, control: u8) -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_set_speculation(which as c_uint, control) })
+}
+
+/// Has system calls of the current task dispatched to user space as `attr` says, with
+/// the checks of PR_SET_SYSCALL_USER_DISPATCH.
+#[doc(alias = "PR_SET_SYSCALL_USER_DISPATCH")]
+pub fn set_dispatch(attr: &Attr) -> Result {
+    // SAFETY: called by the current task on its own behalf; it makes no system call
+    // before it is in user mode.
+    to_result(unsafe { bindings::checkpoint_set_dispatch(attr) })
+}
+
+/// Sets the nice value of the scheduling group of the session of the current task,
+/// which has made it. `EINVAL`: it has none.
+#[doc(alias = "sched_autogroup")]
+pub fn set_autogroup_nice(nice: i32) -> Result {
+    // SAFETY: called by the current task on its own behalf; may sleep.
+    to_result(unsafe { bindings::checkpoint_set_autogroup_nice(nice) })
+}
+
+/// What a task shares with others, by an address that no other one has while the
+/// task is there.
+pub struct SharedObject {
+    /// The address.
+    pub address: *const c_void,
+    /// Init, or a process outside of its namespace, has it, too.
+    pub outside: bool,
+}
+
+/// The core scheduling cookie of a task, if it is not that of init; called by init. One
+/// that init has is not taken for one that is outside.
+#[doc(alias = "PR_SCHED_CORE")]
+pub fn core_cookie(task: &Still<'_>) -> Option<SharedObject> {
+    let mut outside = false;
+    // SAFETY: the task is alive, and keeps its cookie while it stands still.
+    let address = unsafe { bindings::checkpoint_core_cookie(task.as_ptr(), &mut outside) };
+    (!address.is_null()).then_some(SharedObject { address, outside })
+}
+
+/// Gives the current task the core scheduling cookie of `owner`, or a new one, with the
+/// checks of PR_SCHED_CORE.
+pub fn join_core_cookie(owner: Option<&Task>) -> Result {
+    let owner = owner.map_or(core::ptr::null_mut(), |owner| owner.as_ptr());
+    // SAFETY: there is a reference to the owner, if any.
+    to_result(unsafe { bindings::checkpoint_join_core_cookie(owner) })
+}
+
+/// The list of semaphore operations to undo that a task shares with others
+/// (CLONE_SYSVSEM), if it does; called by its init.
+#[doc(alias = "sem_undo_list")]
+pub fn shared_sem_undo(task: &Still<'_>) -> Option<SharedObject> {
+    let mut outside = false;
+    // SAFETY: the task is alive, and keeps its list while it stands still.
+    let address = unsafe { bindings::checkpoint_shared_sem_undo(task.as_ptr(), &mut outside) };
+    (!address.is_null()).then_some(SharedObject { address, outside })
+}
+
+/// Has the current task share the list of semaphore operations to undo of `owner`, or
+/// have an empty one for others to share. `ESRCH`: that one has none any more.
+pub fn share_sem_undo(owner: Option<&Task>) -> Result {
+    let owner = owner.map_or(core::ptr::null_mut(), |owner| owner.as_ptr());
+    // SAFETY: there is a reference to the owner, if any; takes the lock which its exit
+    // takes before it takes the list away.
+    to_result(unsafe { bindings::checkpoint_sem_share_undo(owner) })
+}
+
 /// Has the current process reaped by itself when it exits (CLONE_AUTOREAP).
 pub fn set_autoreap(autoreap: bool) {
     // SAFETY: called by the current task on its own behalf.
@@ -170,6 +244,89 @@ pub fn set_sched(attr: &SchedAttr) -> Result {
     to_result(unsafe { bindings::sched_setattr(Task::current_raw(), &attr) })
 }
 
+/// A NUMA policy.
+#[doc(alias = "mempolicy")]
+pub struct NumaPolicy {
+    /// Mode, flags, home node.
+    pub policy: bindings::checkpoint_mempolicy,
+    /// The nodes, a bit each.
+    pub nodes: KVec<u64>,
+}
+
+impl NumaPolicy {
+    /// One without nodes, with room for all that there may be.
+    pub(super) fn new() -> Result<Self> {
+        // SAFETY: does not change.
+        let words = (unsafe { bindings::checkpoint_nr_nodes() } as usize).div_ceil(64);
+        Ok(Self {
+            policy: bindings::checkpoint_mempolicy::default(),
+            nodes: KVec::from_elem(0u64, words, GFP_KERNEL)?,
+        })
+    }
+
+    /// None: MPOL_DEFAULT.
+    pub fn none() -> Self {
+        Self {
+            policy: bindings::checkpoint_mempolicy {
+                home_node: bindings::NUMA_NO_NODE,
+                ..Default::default()
+            },
+            nodes: KVec::new(),
+        }
+    }
+
+    /// One of these values, which are looked at when it is set.
+    pub fn of(mode: u32, flags: u32, home_node: i32, nodes: KVec<u64>) -> Self {
+        let policy = bindings::checkpoint_mempolicy {
+            mode,
+            flags,
+            home_node,
+        };
+        Self { policy, nodes }
+    }
+
+    /// How many bits there are.
+    pub(super) fn bits(&self) -> Result<c_uint> {
+        Ok(self.nodes.len().checked_mul(64).ok_or(EINVAL)?.try_into()?)
+    }
+}
+
+/// The NUMA policy of a task that stands still.
+#[doc(alias = "set_mempolicy")]
+pub fn numa_policy(task: &Still<'_>) -> Result<NumaPolicy> {
+    let mut out = NumaPolicy::new()?;
+    // SAFETY: the task is alive, and there is room for as many bits as there are nodes.
+    unsafe {
+        bindings::checkpoint_get_mempolicy(
+            task.as_ptr(),
+            &mut out.policy,
+            out.nodes.as_mut_ptr().cast(),
+        )
+    };
+    Ok(out)
+}
+
+/// Sets it for the current task, with the checks of set_mempolicy(2). `EINVAL` also
+/// where one of the nodes is not there, or may not be used.
+pub fn set_numa_policy(policy: &NumaPolicy) -> Result {
+    // SAFETY: called by the current task on its own behalf; there are as many bits as
+    // it is told.
+    to_result(unsafe {
+        bindings::checkpoint_set_mempolicy(
+            &policy.policy,
+            policy.nodes.as_ptr().cast(),
+            policy.bits()?,
+        )
+    })
+}
+
+/// Takes utilization clamps away that the current task has from init.
+#[doc(alias = "SCHED_FLAG_UTIL_CLAMP")]
+pub fn reset_clamps() -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_reset_clamps() })
+}
+
 /// The CPUs that a task asked for, none when it never did; a bit each.
 pub fn affinity(task: &Task) -> Result<Option<KVec<u64>>> {
     // SAFETY: does not change after boot.
@@ -207,20 +364,12 @@ pub enum Unsupported {
     Uprobes = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UPROBES,
     /// io_uring(7).
     IoUring = bindings::checkpoint_unsupported_CHECKPOINT_HAS_IO_URING,
-    /// PR_SET_SYSCALL_USER_DISPATCH.
-    UserDispatch = bindings::checkpoint_unsupported_CHECKPOINT_HAS_USER_DISPATCH,
     /// semop(2) with SEM_UNDO.
     SemUndo = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SEM_UNDO,
     /// A controlling terminal that is not that of init.
     Tty = bindings::checkpoint_unsupported_CHECKPOINT_HAS_TTY,
-    /// set_mempolicy(2).
-    Mempolicy = bindings::checkpoint_unsupported_CHECKPOINT_HAS_MEMPOLICY,
-    /// PR_SET_SPECULATION_CTRL.
-    Speculation = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SPECULATION,
     /// PR_SCHED_CORE.
     CoreCookie = bindings::checkpoint_unsupported_CHECKPOINT_HAS_CORE_COOKIE,
-    /// Utilization clamps.
-    Uclamp = bindings::checkpoint_unsupported_CHECKPOINT_HAS_UCLAMP,
     /// A futex with priority inheritance that somebody waits for.
     PiFutex = bindings::checkpoint_unsupported_CHECKPOINT_HAS_PI_FUTEX,
     /// Somebody waits for it in vfork(2).
@@ -249,7 +398,7 @@ pub enum Unsupported {
     Shared = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SHARED,
 }
 
-const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 23);
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 19);
 
 /// What a task has that can't be saved; a set of [`Unsupported`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -69,7 +69,7 @@ pub enum What {
     /// A process that is the init of a new pid namespace.
     InitOfPidNs,
     /// A thread of the current process, which shares with the caller all that threads
-    /// share.
+    /// share, but for semaphore operations to undo.
     Thread,
 }
 
@@ -136,7 +136,6 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], what: What) -> Result
                 bindings::CLONE_FILES
                     | bindings::CLONE_FS
                     | bindings::CLONE_SIGHAND
-                    | bindings::CLONE_SYSVSEM
                     | bindings::CLONE_THREAD
             }
         };

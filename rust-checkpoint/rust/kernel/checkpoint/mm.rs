@@ -6,6 +6,7 @@
 //! [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
 
 use super::{
+    attr::NumaPolicy,
     clone::Newborn,
     file::for_each_data,
     io::HeldPage, //
@@ -391,10 +392,10 @@ pub struct Vma<A> {
     pub pgoff: usize,
     /// Protection key.
     pub pkey: u32,
-    /// Whether it has a private NUMA policy.
-    pub policy: bool,
-    /// Whether it has a name set by PR_SET_VMA_ANON_NAME.
-    pub named: bool,
+    /// Its own NUMA policy, if any.
+    pub policy: Option<NumaPolicy>,
+    /// Its name, as PR_SET_VMA_ANON_NAME has set it; empty without.
+    pub name: KVec<u8>,
     /// Its file.
     pub file: Option<ARef<File>>,
     /// What the hook of its owner said, none without an owner.
@@ -431,8 +432,8 @@ pub fn vmas<A>(
                     flags: (*vma).__bindgen_anon_2.vm_flags,
                     pgoff: (*vma).vm_pgoff as usize,
                     pkey: bindings::checkpoint_vma_pkey(vma),
-                    policy: bindings::checkpoint_vma_has_policy(vma),
-                    named: bindings::checkpoint_vma_is_named(vma),
+                    policy: policy_of(vma)?,
+                    name: name_of(vma)?,
                     // The position of a mapped file is not used through it.
                     file: file.map(|f| ARef::from(File::from_raw_file(f.as_ptr()))),
                     answer: None,
@@ -455,6 +456,66 @@ pub fn vmas<A>(
         at = found.end as c_ulong;
         all.push(found, GFP_KERNEL_ACCOUNT)?;
     }
+}
+
+/// Longest name of a mapping, with room to spare.
+const MAX_NAME: usize = 128;
+
+/// The name of a mapping.
+///
+/// # Safety
+///
+/// `vma` is valid and mmap_lock is held.
+unsafe fn name_of(vma: *mut bindings::vm_area_struct) -> Result<KVec<u8>> {
+    let mut buf = [0u8; MAX_NAME];
+    // SAFETY: by the requirements of this function; there is as much room as it is told.
+    let len =
+        unsafe { bindings::checkpoint_vma_name(vma, buf.as_mut_ptr().cast(), buf.len()) } as usize;
+    let mut name = KVec::new();
+    name.extend_from_slice(buf.get(..len).ok_or(EINVAL)?, GFP_KERNEL_ACCOUNT)?;
+    Ok(name)
+}
+
+/// The NUMA policy of a mapping.
+///
+/// # Safety
+///
+/// `vma` is valid and mmap_lock is held.
+unsafe fn policy_of(vma: *mut bindings::vm_area_struct) -> Result<Option<NumaPolicy>> {
+    let mut out = NumaPolicy::new()?;
+    // SAFETY: by the requirements of this function; there is room for as many bits as
+    // there are nodes.
+    let has = unsafe {
+        bindings::checkpoint_get_vma_policy(vma, &mut out.policy, out.nodes.as_mut_ptr().cast())
+    };
+    Ok(has.then_some(out))
+}
+
+/// Gives a mapping of the current task, made just now, its name, with the checks of
+/// PR_SET_VMA_ANON_NAME. `EINVAL`: it can't be one.
+pub fn set_name(_mm: &NewMm<'_>, start: usize, name: &[u8]) -> Result {
+    let mut c_name = KVec::with_capacity(name.len() + 1, GFP_KERNEL)?;
+    c_name.extend_from_slice(name, GFP_KERNEL)?;
+    c_name.push(0, GFP_KERNEL)?;
+    // SAFETY: called with no lock held, the name ends with a NUL.
+    to_result(unsafe {
+        bindings::checkpoint_set_vma_name(start as c_ulong, c_name.as_ptr().cast())
+    })
+}
+
+/// Gives a mapping of the current task, made just now, its NUMA policy, with the
+/// checks of mbind(2) and set_mempolicy_home_node(2).
+pub fn set_policy(_mm: &NewMm<'_>, start: usize, len: usize, policy: &NumaPolicy) -> Result {
+    // SAFETY: called with no lock held; there are as many bits as it is told.
+    to_result(unsafe {
+        bindings::checkpoint_set_vma_policy(
+            start as c_ulong,
+            len as c_ulong,
+            &policy.policy,
+            policy.nodes.as_ptr().cast(),
+            policy.bits()?,
+        )
+    })
 }
 
 type Hook =
@@ -555,22 +616,63 @@ pub fn layout(mm: &MmWithUser) -> Layout {
     }
 }
 
+/// What prctl(2) has set for an address space as a whole.
+pub struct Settings {
+    /// Bits of [`settings`].
+    pub flags: u32,
+    /// PR_FUTEX_HASH: slots and 1, 0 if it was not set.
+    pub futex_hash: u32,
+}
+
+/// Bits of [`Settings::flags`].
+pub mod settings {
+    use crate::bindings;
+
+    /// PR_SET_THP_DISABLE.
+    pub const THP_DISABLE: u32 = bindings::CHECKPOINT_MM_THP_DISABLE;
+    /// The same, with PR_THP_DISABLE_EXCEPT_ADVISED.
+    pub const THP_EXCEPT_ADVISED: u32 = bindings::CHECKPOINT_MM_THP_EXCEPT;
+    /// PR_SET_MEMORY_MERGE.
+    pub const MERGE_ANY: u32 = bindings::CHECKPOINT_MM_MERGE_ANY;
+    /// PR_SET_MDWE.
+    pub const MDWE: u32 = bindings::CHECKPOINT_MM_MDWE;
+    /// The same, with PR_MDWE_NO_INHERIT.
+    pub const MDWE_NO_INHERIT: u32 = bindings::CHECKPOINT_MM_MDWE_NO_INHERIT;
+}
+
+/// Those of an address space whose tasks stand still.
+pub fn settings(mm: &MmWithUser) -> Settings {
+    // SAFETY: the address space is alive; may sleep.
+    unsafe {
+        Settings {
+            flags: bindings::checkpoint_mm_settings(mm.as_raw()),
+            futex_hash: bindings::checkpoint_futex_hash(mm.as_raw()),
+        }
+    }
+}
+
+/// Gives a new address space the settings that mappings and pages depend on. `EPERM`:
+/// init has others for its children (PR_SET_MDWE).
+pub fn begin_settings(_mm: &NewMm<'_>, settings: &Settings) -> Result {
+    // SAFETY: nobody has been to user mode with the address space.
+    to_result(unsafe { bindings::checkpoint_begin_mm_settings(settings.flags) })
+}
+
+/// Gives an address space that was built the settings that would have been in the way.
+pub fn end_settings(_mm: &NewMm<'_>, settings: &Settings) -> Result {
+    // SAFETY: called with no lock held; nobody has been to user mode with the address
+    // space.
+    unsafe {
+        to_result(bindings::checkpoint_end_mm_settings(settings.flags))?;
+        to_result(bindings::checkpoint_set_futex_hash(settings.futex_hash))
+    }
+}
+
 /// What of an address space as a whole is not saved, by name.
 pub fn unsupported(mm: &MmWithUser) -> Option<(&'static str, &'static str)> {
     let raw = mm.as_raw();
     // SAFETY: as in `layout()`.
-    let flags = unsafe { bindings::__mm_flags_get_word(raw) };
-    // SAFETY: as in `layout()`.
     let ioctx_table = unsafe { read_once!((*raw).__bindgen_anon_1.ioctx_table) };
-    if flags & bindings::MMF_DISABLE_THP_MASK != 0 {
-        return Some(("thp", "PR_SET_THP_DISABLE is in force"));
-    }
-    if flags & bindings::MMF_VM_MERGE_ANY_MASK != 0 {
-        return Some(("ksm", "PR_SET_MEMORY_MERGE is in force"));
-    }
-    if flags & bindings::MMF_HAS_MDWE_MASK != 0 {
-        return Some(("mdwe", "PR_SET_MDWE is in force"));
-    }
     if !ioctx_table.is_null() {
         return Some(("aio", "an asynchronous I/O context (io_setup(2)) is open"));
     }

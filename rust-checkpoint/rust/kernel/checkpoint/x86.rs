@@ -65,14 +65,6 @@ pub mod why {
     pub const MM: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_MM;
     /// Shadow stack.
     pub const SHSTK: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_SHSTK;
-    /// iopl(2).
-    pub const IOPL: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_IOPL;
-    /// Speculation controls.
-    pub const SPEC: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_SPEC;
-    /// Syscall user dispatch.
-    pub const DISPATCH: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_DISPATCH;
-    /// xstate permissions of a virtual machine.
-    pub const GUEST: u32 = bindings::checkpoint_x86_why_CHECKPOINT_X86_GUEST;
 }
 
 impl Still<'_> {
@@ -339,10 +331,16 @@ pub fn xfeature(nr: u32) -> Option<(u32, u32)> {
 }
 
 /// Lets the process of the current task use the dynamic xstate components
-/// `perm`, and itself hold `used` of them.
-pub fn enable_xfeatures(_newborn: &Newborn, perm: u64, used: u64) -> Result {
+/// `perm`, and its virtual machines `guest_perm`, and itself hold `used` of them.
+pub fn enable_xfeatures(_newborn: &Newborn, perm: u64, guest_perm: u64, used: u64) -> Result {
     // SAFETY: the current task has not been to user mode.
-    to_result(unsafe { bindings::checkpoint_x86_enable_xfeatures(perm, used) })
+    to_result(unsafe { bindings::checkpoint_x86_enable_xfeatures(perm, guest_perm, used) })
+}
+
+/// Gives the current task this I/O privilege level, if iopl(2) would.
+pub fn iopl(level: u32) -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_x86_iopl(level) })
 }
 
 /// Lets the current task use I/O ports, if ioperm(2) would: those whose bit

@@ -9,11 +9,11 @@ use checkpoint_image::{
     emit,
     format::HEADER_LEN,
     record::{
-        attr_flags, file_kind, restart_kind, task_flags, timer_flags, vma_flags, Attr, Creds,
-        DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job, Kind,
-        LdtEntry, Mm, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run, Sched, Seccomp,
-        Shm, Sighand, Signals, Socket, SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer,
-        TimerSignal, Timers, UserPtrs, Vma,
+        attr_flags, file_kind, mm_flags, restart_kind, task_flags, timer_flags, vma_flags, Attr,
+        Creds, DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job,
+        Kind, LdtEntry, Mm, NumaPolicy, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run,
+        Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData, SocketOption, Task, TaskUsage,
+        ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
     },
 };
 use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
@@ -613,7 +613,10 @@ fn values() {
     bad::<Regset>(Kind::Regset, 1, "second register set of this kind", |x| {
         x.note = 1.into();
     });
-    bad::<ThreadX86>(Kind::ThreadX86, 0, BITS, |x| x.iopl = 3.into());
+    bad::<ThreadX86>(Kind::ThreadX86, 0, "impossible iopl", |x| {
+        x.iopl = 4.into();
+    });
+    fine(|s| s.edit::<ThreadX86>(Kind::ThreadX86, 0, |x| x.iopl = 3.into()));
     bad::<Signals>(Kind::Signals, 0, BITS, |x| x.flags = 2.into());
     bad::<Pending>(Kind::Pending, 0, BITS, |x| x.shared = 2.into());
     let second = "second record of this kind for a task";
@@ -650,6 +653,118 @@ fn values() {
         s.edit_bytes(Kind::FdTable, 0, |bytes| bytes[16 + 8] = 9);
     });
     assert_eq!(size_of::<Fd>(), 12);
+    settings();
+    numa_policies();
+}
+
+/// What prctl(2) and its like set.
+fn settings() {
+    let speculation = "impossible speculation controls";
+    // Two at a time, a flag of the answer, a control that nobody knows.
+    for value in [6, 1, 2 << 24] {
+        bad::<Attr>(Kind::Attr, 0, speculation, |x| x.speculation = value.into());
+    }
+    fine(|s| {
+        s.edit::<Attr>(Kind::Attr, 0, |x| x.speculation = 0x04_08_10.into());
+    });
+    let dispatch = "impossible system call dispatch";
+    bad::<Attr>(Kind::Attr, 0, dispatch, |x| x.dispatch = 3.into());
+    bad::<Attr>(Kind::Attr, 0, dispatch, |x| x.dispatch_len = 1.into());
+    fine(|s| {
+        s.edit::<Attr>(Kind::Attr, 0, |x| {
+            x.dispatch = 2.into();
+            x.dispatch_selector = CODE.into();
+        });
+    });
+    bad::<Attr>(Kind::Attr, 0, "impossible nice value of a group", |x| {
+        x.autogroup_nice = (-21).into();
+    });
+    bad::<Attr>(Kind::Attr, 0, NEXT, |x| x.sem_undo = 2.into());
+    bad::<Attr>(Kind::Attr, 0, NEXT, |x| x.core_cookie = 2.into());
+    fine(|s| {
+        s.edit::<Attr>(Kind::Attr, 0, |x| {
+            x.sem_undo = 1.into();
+            x.core_cookie = 1.into();
+        });
+    });
+    let clamps = "impossible utilization clamps";
+    bad::<Sched>(Kind::Sched, 0, clamps, |x| x.util_min = 1.into());
+    bad::<Sched>(Kind::Sched, 0, clamps, |x| {
+        x.flags = 0x40.into();
+        x.util_max = 1025.into();
+    });
+    fine(|s| {
+        s.edit::<Sched>(Kind::Sched, 0, |x| {
+            x.flags = 0x60.into();
+            x.util_max = 1024.into();
+        });
+    });
+    let flags = "impossible flags of an address space";
+    bad::<Mm>(Kind::Mm, 0, flags, |x| {
+        x.flags = (mm_flags::THP_DISABLE | mm_flags::THP_EXCEPT_ADVISED).into();
+    });
+    bad::<Mm>(Kind::Mm, 0, flags, |x| {
+        x.flags = mm_flags::MDWE_NO_INHERIT.into();
+    });
+    let hash = "impossible size of a futex hash";
+    for slots in [2u32, 4, 1 << 31] {
+        bad::<Mm>(Kind::Mm, 0, hash, |x| x.futex_hash = slots.into());
+    }
+    for slots in [1u32, 3, 17, (1 << 31) + 1] {
+        fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.futex_hash = slots.into()));
+    }
+    let mergeable = "mapping that can't be mergeable";
+    bad::<Vma>(Kind::Vma, 2, mergeable, |x| {
+        x.flags = (x.flags.get() | vma_flags::MERGEABLE).into();
+    });
+    fine(|s| {
+        s.edit::<Vma>(Kind::Vma, 1, |x| {
+            x.flags = (x.flags.get() | vma_flags::MERGEABLE | vma_flags::SEALED).into();
+        });
+    });
+}
+
+fn numa_policies() {
+    let policy = "impossible NUMA policy";
+    for kind in [Kind::NumaPolicy, Kind::VmaPolicy] {
+        bad::<NumaPolicy>(kind, 0, policy, |x| x.mode = 7.into());
+        bad::<NumaPolicy>(kind, 0, policy, |x| x.flags = (3 << 14).into());
+        bad::<NumaPolicy>(kind, 0, policy, |x| {
+            x.mode = 3.into();
+            x.flags = (1 << 13).into();
+        });
+        bad::<NumaPolicy>(kind, 0, BITS, |x| x.flags = 1.into());
+        refused(kind, 0, "too many nodes", |s| {
+            let mut records = Records::default();
+            let policy = NumaPolicy {
+                mode: 2.into(),
+                home_node: (-1).into(),
+                ..NumaPolicy::new_zeroed()
+            };
+            records.add(kind, &policy, &[0; 136]);
+            s.replace(kind, 0, &records.bytes);
+        });
+    }
+    bad::<NumaPolicy>(Kind::NumaPolicy, 0, "task with a home node", |x| {
+        x.home_node = 0.into();
+    });
+    let of_mapping = "impossible policy of a mapping";
+    bad::<NumaPolicy>(Kind::VmaPolicy, 0, of_mapping, |x| x.mode = 0.into());
+    bad::<NumaPolicy>(Kind::VmaPolicy, 0, of_mapping, |x| {
+        x.home_node = (-2).into();
+    });
+    bad::<NumaPolicy>(Kind::VmaPolicy, 0, of_mapping, |x| {
+        x.mode = 3.into();
+        x.home_node = 0.into();
+    });
+    fine(|s| s.edit::<NumaPolicy>(Kind::VmaPolicy, 0, |x| x.home_node = 1.into()));
+    // Two of them, and one of shared memory.
+    for at in [2, 3] {
+        refused(Kind::VmaPolicy, 1, ORDER, |s| {
+            let bytes = s.bytes_of(Kind::VmaPolicy, 0);
+            s.insert(Kind::Vma, at, &bytes);
+        });
+    }
 }
 
 #[test]

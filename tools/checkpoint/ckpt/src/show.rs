@@ -341,7 +341,7 @@ impl Shown {
                 let task = self.task(r, fs)?;
                 self.tasks.push(task);
             }
-            Kind::Sighand | Kind::Ldt | Kind::End => {}
+            Kind::Sighand | Kind::Ldt | Kind::VmaPolicy | Kind::End => {}
             _ => {
                 if let Some(task) = self.tasks.last_mut() {
                     task.add(r)?;

@@ -534,6 +534,7 @@ fn memory(r: &mut Records, heap: u32) {
     let heap_pages = u64::from(heap) + 1;
     let brk = vma(HEAP, heap_pages, vma_kind::ANON, 0, private | vf::WRITE);
     r.add(Kind::Vma, &brk, b"[heap]");
+    r.add(Kind::VmaPolicy, &policy(record::MPOL_BIND), &[3; 8]);
     let shm = vma(0x7000_0000_0000, 3, vma_kind::SHM, 1, shared);
     r.add(Kind::Vma, &shm, &[]);
     let file = vma(0x7000_0001_0000, 1, vma_kind::FILE, 2, shared);
@@ -545,6 +546,14 @@ fn memory(r: &mut Records, heap: u32) {
     r.add(Kind::Vma, &vdso, b"[vdso]");
     let runs = [run(CODE + PAGE, 1), run(HEAP, heap), run(STACK + PAGE, 1)];
     r.add(Kind::Runs, &(), runs.as_bytes());
+}
+
+fn policy(mode: u32) -> record::NumaPolicy {
+    record::NumaPolicy {
+        mode: mode.into(),
+        home_node: (-1).into(),
+        ..record::NumaPolicy::new_zeroed()
+    }
 }
 
 fn timers() -> record::Timers {
@@ -673,6 +682,8 @@ fn task(r: &mut Records) {
     };
     r.add(Kind::Attr, &attr, &[]);
     r.add(Kind::Sched, &record::Sched::new_zeroed(), &[0xff; 8]);
+    let interleave = policy(record::MPOL_WEIGHTED_INTERLEAVE);
+    r.add(Kind::NumaPolicy, &interleave, &[1; 8]);
     r.add(Kind::UserPtrs, &record::UserPtrs::new_zeroed(), &[]);
     let usage = record::TaskUsage {
         own: record::Usage {
