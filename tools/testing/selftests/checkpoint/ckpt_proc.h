@@ -169,8 +169,8 @@ static inline bool proc_nameless(const char *name)
 
 	return (len > end && !strcmp(name + len - end, deleted)) || !strncmp(name, "/SYSV", 5) ||
 	       !strncmp(name, "/memfd:", 7) || !strncmp(name, "anon_inode:", 11) ||
-	       !strncmp(name, "/anon_hugepage", 14) || !strncmp(name, "pipe:[", 6) ||
-	       !strncmp(name, "socket:[", 8);
+	       !strncmp(name, "/anon_hugepage", 14) || !strncmp(name, "[anon_shmem:", 12) ||
+	       !strncmp(name, "pipe:[", 6) || !strncmp(name, "socket:[", 8);
 }
 
 static inline void snap_maps(struct snap *s, const char *prefix, char *text)

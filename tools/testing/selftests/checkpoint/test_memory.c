@@ -28,6 +28,26 @@
 #define PR_SET_VMA		0x53564d41
 #define PR_SET_VMA_ANON_NAME	0
 #endif
+#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
+#define PR_THP_DISABLE_EXCEPT_ADVISED	(1 << 1)
+#endif
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE		65
+#define PR_GET_MDWE		66
+#define PR_MDWE_REFUSE_EXEC_GAIN	(1UL << 0)
+#endif
+#ifndef PR_MDWE_NO_INHERIT
+#define PR_MDWE_NO_INHERIT	(1UL << 1)
+#endif
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE	67
+#define PR_GET_MEMORY_MERGE	68
+#endif
+#ifndef PR_FUTEX_HASH
+#define PR_FUTEX_HASH		78
+#define PR_FUTEX_HASH_SET_SLOTS	1
+#define PR_FUTEX_HASH_GET_SLOTS	2
+#endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT		1
 #endif
@@ -469,6 +489,20 @@ SCENARIO(droppable)
 	CHECK(filled(p, 8 * PAGE, 26));
 }
 
+static int status_of_child;
+
+static int count_lines(const char *path, const char *what)
+{
+	char *text = proc_read(path, NULL), *save = NULL;
+	int n = 0;
+
+	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; l;
+	     l = strtok_r(NULL, "\n", &save))
+		n += !!strstr(l, what);
+	free(text);
+	return n;
+}
+
 /* The C library has its state in such memory. */
 SCENARIO(random_numbers)
 {
@@ -499,7 +533,7 @@ SCENARIO(advice)
 }
 
 /* Pages that the kernel may merge with those of others. */
-SCENARIO(mergeable, .refused = "\"kind\":\"mapping\"")
+SCENARIO(mergeable)
 {
 	char *p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
@@ -508,17 +542,39 @@ SCENARIO(mergeable, .refused = "\"kind\":\"mapping\"")
 	p[0] = 1;
 	job_hold();
 	CHECK_EQ(p[0], 1);
+	/* It breaks what was merged. */
+	CHECK(!madvise(p, 4 * PAGE, MADV_UNMERGEABLE));
+	CHECK_EQ(p[0], 1);
 }
 
-SCENARIO(named, .refused = "\"kind\":\"mapping\"")
+/* Nobody's name but its own, though it lies between others. */
+SCENARIO(named)
 {
 	char *p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
 	if (prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, 4 * PAGE, "a name of its own"))
 		JOB_SKIP("no names for anonymous memory");
 	p[0] = 1;
+	NEED(!prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p + PAGE, PAGE, "another"));
 	job_hold();
 	CHECK_EQ(p[0], 1);
+	CHECK_EQ(count_lines("/proc/self/maps", "[anon:a name of its own]"), 2);
+	CHECK_EQ(count_lines("/proc/self/maps", "[anon:another]"), 1);
+	/* They merge again once they have one name. */
+	CHECK(!prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, 4 * PAGE, "one"));
+	CHECK_EQ(count_lines("/proc/self/maps", "[anon:one]"), 1);
+}
+
+SCENARIO(named_and_shared)
+{
+	char *p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	if (prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, 4 * PAGE, "shared by name"))
+		JOB_SKIP("no names for shared memory");
+	p[PAGE] = 3;
+	job_hold();
+	CHECK_EQ(p[PAGE], 3);
+	CHECK_EQ(count_lines("/proc/self/maps", "shared by name"), 1);
 }
 
 SCENARIO(guard_ranges, .refused = "\"kind\":\"mapping\"")
@@ -538,15 +594,18 @@ SCENARIO(guard_ranges, .refused = "\"kind\":\"mapping\"")
 }
 
 #ifdef __x86_64__
-SCENARIO(sealed, .refused = "\"kind\":\"mapping\"")
+SCENARIO(sealed)
 {
-	char *p = map(4 * PAGE, PROT_READ, MAP_PRIVATE);
+	char *p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
+	fill(p, 4 * PAGE, 31);
+	NEED(!mprotect(p, 4 * PAGE, PROT_READ));
 	if (syscall(__NR_mseal, p, 4 * PAGE, 0))
 		JOB_SKIP("no mseal");
 	job_hold();
 	CHECK(munmap(p, 4 * PAGE) && errno == EPERM);
 	CHECK(mprotect(p, 4 * PAGE, PROT_NONE) && errno == EPERM);
+	CHECK(filled(p, 4 * PAGE, 31));
 }
 
 SCENARIO(protection_keys)
@@ -777,12 +836,128 @@ SCENARIO(not_dumpable)
 	CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
 }
 
-SCENARIO(thp_disabled, .refused = "\"kind\":\"thp\"")
+SCENARIO(thp_disabled)
 {
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		JOB_SKIP("no transparent huge pages");
 	job_hold();
 	CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
+	CHECK(!prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+}
+
+/* Not even those that were read back are huge. */
+SCENARIO(thp_but_advised)
+{
+	char *p, *q;
+
+	if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0))
+		JOB_SKIP("no transparent huge pages");
+	p = map(4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	q = map(4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	madvise(q, 4 * MIB, MADV_HUGEPAGE);
+	fill(p, 4 * MIB, 33);
+	job_hold();
+	CHECK(filled(p, 4 * MIB, 33));
+	CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1 | PR_THP_DISABLE_EXCEPT_ADVISED);
+	q[0] = 1;
+}
+
+/* Of what init disables for its children, a job that has not is not concerned. */
+static void disable_thp(struct run *run)
+{
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
+SCENARIO(thp_disabled_by_init, .dead = disable_thp)
+{
+	job_hold();
+	CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 0);
+}
+
+SCENARIO(merge_any)
+{
+	char *p, *q;
+
+	if (prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0))
+		JOB_SKIP("no KSM");
+	p = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	q = map(4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	fill(p, 4 * PAGE, 34);
+	NEED(!madvise(q, 4 * PAGE, MADV_UNMERGEABLE));
+	job_hold();
+	CHECK(filled(p, 4 * PAGE, 34));
+	CHECK_EQ(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 1);
+	CHECK(!prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0));
+	CHECK_EQ(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 0);
+}
+
+/* It has memory that it could not map any more, and keeps that. */
+static void write_xor_execute(unsigned long bits)
+{
+	char *p = map(PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE), *q;
+
+	p[0] = 1;
+	if (prctl(PR_SET_MDWE, bits, 0, 0, 0))
+		JOB_SKIP("no PR_SET_MDWE");
+	job_hold();
+	CHECK_EQ(prctl(PR_GET_MDWE, 0, 0, 0, 0), bits);
+	p[0]++;
+	CHECK_EQ(p[0], 2);
+	CHECK(mmap(NULL, PAGE, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	      MAP_FAILED && errno == EACCES);
+	q = map(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	CHECK(mprotect(q, PAGE, PROT_READ | PROT_EXEC) && errno == EACCES);
+	CHECK(prctl(PR_SET_MDWE, 0, 0, 0, 0) && errno == EPERM);
+	if (!fork())
+		_exit(prctl(PR_GET_MDWE, 0, 0, 0, 0));
+	CHECK(wait(&status_of_child) > 0);
+	CHECK_EQ(WEXITSTATUS(status_of_child), bits & PR_MDWE_NO_INHERIT ? 0 : bits);
+}
+
+SCENARIO(mdwe)
+{
+	write_xor_execute(PR_MDWE_REFUSE_EXEC_GAIN);
+}
+
+SCENARIO(mdwe_not_inherited)
+{
+	write_xor_execute(PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT);
+}
+
+static void set_mdwe(struct run *run)
+{
+	WANT(!prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0));
+}
+
+/* What init has renounced it can't give to a job. */
+SCENARIO(mdwe_of_init, .dead = set_mdwe, .restart_errno = EPERM,
+	 .restart_refused = "\"kind\":\"mdwe\"")
+{
+	job_hold();
+	CHECK_EQ(prctl(PR_GET_MDWE, 0, 0, 0, 0), 0);
+}
+
+/* As many slots for futexes as were asked for, or none of its own. */
+static void futex_hash(unsigned long slots)
+{
+	if (prctl(PR_FUTEX_HASH, PR_FUTEX_HASH_SET_SLOTS, slots, 0, 0))
+		JOB_SKIP("no private hash for futexes");
+	job_hold();
+	CHECK_EQ(prctl(PR_FUTEX_HASH, PR_FUTEX_HASH_GET_SLOTS, 0, 0, 0), slots);
+	if (slots)
+		CHECK(!prctl(PR_FUTEX_HASH, PR_FUTEX_HASH_SET_SLOTS, 2 * slots, 0, 0));
+	else
+		CHECK(prctl(PR_FUTEX_HASH, PR_FUTEX_HASH_SET_SLOTS, 64, 0, 0) && errno == EBUSY);
+}
+
+SCENARIO(futex_slots)
+{
+	futex_hash(64);
+}
+
+SCENARIO(no_futex_slots)
+{
+	futex_hash(0);
 }
 
 SCENARIO(moved_and_grown)

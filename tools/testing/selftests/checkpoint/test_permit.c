@@ -18,13 +18,15 @@
 
 /* Kinds of records, and where their fields are. */
 enum {
-	CREDS = 18, RLIMITS = 19, ATTR = 21, SCHED = 22,
+	THREAD = 15, CREDS = 18, RLIMITS = 19, ATTR = 21, SCHED = 22,
 	C_UID = 0, C_GID = 4, C_SUID = 8, C_SGID = 12, C_EUID = 16, C_EGID = 20, C_FSUID = 24,
 	C_FSGID = 28, C_SECUREBITS = 32, C_NO_NEW_PRIVS = 36, C_INHERITABLE = 40,
 	C_PERMITTED = 48, C_EFFECTIVE = 56, C_BOUNDING = 64, C_AMBIENT = 72, C_GROUPS = 80,
 	A_OOM = 8, A_IOPRIO = 36, A_OOM_MIN = 40, A_FLAGS = 48, A_IO_FLUSHER = 1 << 3,
+	A_GROUP_NICE = 72, A_DISPATCH = 76, A_SELECTOR = 96,
 	S_POLICY = 0, S_NICE = 4, S_PRIORITY = 8, S_FLAGS = 12, S_RUNTIME = 16, S_DEADLINE = 24,
-	S_PERIOD = 32,
+	S_PERIOD = 32, S_UTIL_MIN = 40, S_UTIL_MAX = 44,
+	T_IOPL = 4,
 };
 
 static int set_caps(uint64_t permitted, uint64_t effective)
@@ -230,6 +232,14 @@ INIT_TEST(asks_for_nonsense, modest)
 		  "\"kind\":\"sched\"" },
 		{ "priority of another policy", SCHED, { { S_PRIORITY, 4, 5 } }, EINVAL,
 		  "\"kind\":\"sched\"" },
+		{ "clamps that cross", SCHED,
+		  { { S_FLAGS, 4, 0x60 }, { S_UTIL_MIN, 4, 700 }, { S_UTIL_MAX, 4, 5 } }, EINVAL,
+		  "\"kind\":\"sched\"" },
+		{ "selector in the kernel", ATTR,
+		  { { A_DISPATCH, 4, 1 }, { A_SELECTOR, 8, 1ULL << 63 } }, EFAULT,
+		  "\"kind\":\"syscall-dispatch\"" },
+		{ "range of nothing", ATTR, { { A_DISPATCH, 4, 2 } }, EINVAL,
+		  "\"kind\":\"syscall-dispatch\"" },
 	};
 	gid_t group = 7;
 	struct image im;
@@ -275,6 +285,9 @@ static void user_namespace_init(struct run *run)
 		  "\"kind\":\"attr\"" },
 		{ "I/O flusher", ATTR, { { A_FLAGS, 4, A_IO_FLUSHER } }, EPERM,
 		  "\"kind\":\"attr\"" },
+		{ "nice value of the session", ATTR, { { A_GROUP_NICE, 4, -5 } }, EPERM,
+		  "\"kind\":\"autogroup\"" },
+		{ "I/O privilege", THREAD, { { T_IOPL, 4, 3 } }, EPERM, "\"kind\":\"iopl\"" },
 		{ "hard limit", RLIMITS, { { RLIMIT_MSGQUEUE * 16 + 8, 8, ~0ULL } }, EPERM,
 		  "RLIMIT_MSGQUEUE" },
 	};
