@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The clocks of a job: a time namespace of its own, in which CLOCK_MONOTONIC and CLOCK_BOOTTIME are
-//! those of whoever starts it, and, when it is restarted, go on where they stood when it was saved,
-//! also on another machine or after a reboot.
+//! The clocks of a job: a time namespace of its own, in which CLOCK_MONOTONIC and CLOCK_BOOTTIME
+//! are those of whoever starts it, and, when it is restarted, go on where they stood when it was
+//! saved, also on another machine or after a reboot.
 //!
 //! The launcher looks for where they stood; the init makes the namespace, before there is a job. It
 //! enters it, too: checkpoint(2) refuses tasks that are not in the one of their init.
@@ -91,8 +91,8 @@ const START: usize = HEADER_LEN + size_of::<RecordHeader>() + size_of::<Job>();
 
 /// An image that is to be restarted, and what it says of the clocks; nothing if it says nothing.
 ///
-/// It is only looked at: restart(2) checks it. What can't be read twice is handed on through a pipe;
-/// `wait` waits until there is something to be read from it.
+/// It is only looked at: restart(2) checks it. What can't be read twice is handed on through a
+/// pipe; `wait` waits until there is something to be read from it.
 pub fn look(
     image: BorrowedFd<'_>,
     mut wait: impl FnMut(BorrowedFd<'_>) -> Result<()>,

@@ -395,8 +395,8 @@ impl Running {
     }
 }
 
-/// Waits until there is something to be read from `fd`, or until a signal says that there is no need
-/// for it any more.
+/// Waits until there is something to be read from `fd`, or until a signal says that there is no
+/// need for it any more.
 fn wait_for(fd: BorrowedFd<'_>, signals: &SignalFd) -> Result<()> {
     loop {
         let mut fds = [
