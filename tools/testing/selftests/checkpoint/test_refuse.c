@@ -205,31 +205,6 @@ SCENARIO(time_namespace_for_children, .refused = "\"kind\":\"time-ns\"")
 
 /* What a task can have that is not saved. */
 
-SCENARIO(timer_in_pid_namespace, .tasks = 2, .any_pid = true,
-	 .refused = "\"kind\":\"posix-timers\"")
-{
-	struct sigevent ev = { .sigev_notify = SIGEV_NONE };
-	int p[2], status;
-	timer_t id;
-	pid_t pid;
-	char c;
-
-	NEED(!pipe(p));
-	pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
-	if (!pid) {
-		close(p[1]);
-		if (timer_create(CLOCK_MONOTONIC, &ev, &id))
-			_exit(1);
-		_exit(read(p[0], &c, 1) ? 2 : 3);
-	}
-	NEED(pid > 0);
-	close(p[0]);
-	sleep_ms(100);
-	job_hold();
-	close(p[1]);
-	CHECK(waitpid(pid, &status, 0) == pid && status == 3 << 8);
-}
-
 SCENARIO(aio_context, .refused = "aio")
 {
 	aio_context_t ctx = 0;

@@ -1122,7 +1122,7 @@ static void nested_timers(volatile int *stage)
 			if (*stage == 3)
 				burn(MS);
 			else
-				sleep_ms(5);
+				sleep_ms(50);
 		}
 		_exit(0);
 	}
