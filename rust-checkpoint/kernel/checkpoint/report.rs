@@ -91,8 +91,8 @@ impl Report {
     /// Adds what another one has collected.
     pub(crate) fn append(&mut self, other: Report) {
         self.refusals = self.refusals.saturating_add(other.refusals);
-        self.lost |= other.lost;
         self.put(&other.log);
+        self.lost |= other.lost;
     }
 
     /// How many refusals there are.

@@ -394,6 +394,11 @@ impl Restart {
         self.child.as_ref().ok_or(EINVAL)?.wait_for_data()
     }
 
+    /// Waits until all processes were created.
+    pub(crate) fn wait_for_processes(&self) -> Result {
+        self.child.as_ref().ok_or(EINVAL)?.wait_for_processes()
+    }
+
     /// The page data of that address space has been read.
     pub(crate) fn data_is_read(&self) -> Result {
         self.child.as_ref().ok_or(EINVAL)?.data_is_read()

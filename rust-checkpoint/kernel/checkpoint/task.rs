@@ -300,7 +300,6 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
     arch::restart_own(rs, part, newborn)?;
     files::restart_table(rs, part, newborn)?;
     fs::restart(rs, part)?;
-    signal::restart(rs, part)?;
     user_ptrs::restart(rs, part)?;
     restart_block::restart(rs, part)
 }
@@ -310,6 +309,10 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
 /// need the rights of init.
 pub(crate) fn restart_rights(rs: &mut Restart, part: &Part, _newborn: &mut Newborn) -> Result {
     if part.is_group_leader() {
+        // Not before: a signal that it does not block would keep it from creating threads.
+        if !part.is_leader_gone() {
+            signal::restart(rs, part)?;
+        }
         rlimits::restart(rs, part)?;
     }
     if !part.is_leader_gone() {

@@ -237,6 +237,10 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
             overrun: saved.overrun.get(),
             overrun_last: saved.overrun_last.get(),
         };
+        // Whose time it goes by has to be there.
+        if state.cpu_pid != 0 && state.cpu_pid != part.task.tgid.get() {
+            rs.wait_for_processes()?;
+        }
         let timer = Timer::new(&state, &rs.ns, &rs.cred).map_err(|e| {
             let (why, remedy) = if e == EOPNOTSUPP {
                 (

@@ -106,6 +106,9 @@ pub(crate) struct Job {
     end: Event,
     #[pin]
     go: Event,
+    /// There are all processes, or no more are made.
+    #[pin]
+    all_born: Event,
     aborted: Atomic<u32>,
 }
 
@@ -118,6 +121,7 @@ impl Job {
                 children <- kernel::new_mutex!(KVVec::new()),
                 end <- Event::new(),
                 go <- Event::new(),
+                all_born <- Event::new(),
                 aborted: Atomic::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -376,6 +380,12 @@ impl Child {
         self.job.go_on()
     }
 
+    /// See [`Restart::wait_for_processes`].
+    pub(crate) fn wait_for_processes(&self) -> Result {
+        self.job.all_born.wait_killable().map_err(|_| EINTR)?;
+        self.job.go_on()
+    }
+
     /// See [`Restart::data_is_read`].
     pub(crate) fn data_is_read(&self) -> Result {
         if let Some(at) = self.next {
@@ -454,13 +464,13 @@ impl Body for Child {
         if !ok {
             // It dies when init has seen why, and no other thread of its process before
             // that.
-            barrier.wait();
+            barrier.wait_idle();
             next = None;
         } else if barrier.wait_killable().is_err() {
             // Killed, and init may be setting its registers: it dies when that
             // is over.
             self.result.store(EINTR.to_errno(), Release);
-            barrier.wait();
+            barrier.wait_idle();
             next = None;
         } else if self.job.aborted.load(Acquire) != 0 {
             next = None;
@@ -686,6 +696,7 @@ impl Kids {
             if !part.is_group_leader() {
                 let leader = creator.ok_or(EINVAL)?;
                 if !leader.is_group_leader()
+                    || leader.task.children_ns != 0
                     || leader.task.tgid != part.task.tgid
                     || leader.task.mm != part.task.mm
                     || leader.task.sighand != part.task.sighand
@@ -1036,7 +1047,7 @@ impl Tree {
     }
 
     /// Creates all tasks and waits until they have rebuilt themselves.
-    fn build(&self, rs: &mut Restart) -> Result {
+    fn build(&self, job: &Job, rs: &mut Restart) -> Result {
         for holder in self.holders.iter().filter(|h| !h.is_nested()) {
             holder.create(rs)?;
         }
@@ -1050,6 +1061,7 @@ impl Tree {
                 self.check(child, rs)?;
             }
         }
+        job.all_born.happen_for_all();
         for child in self.build.iter().filter_map(|&i| self.children.get(i)) {
             child.done.wait_killable().map_err(|_| EINTR)?;
             self.check(child, rs)?;
@@ -1191,6 +1203,7 @@ impl Tree {
             child.turn.happen_for_all();
             child.built.happen_for_all();
         }
+        job.all_born.happen_for_all();
         job.end.happen_for_all();
         job.go.happen_for_all();
         for holder in &self.holders {
@@ -1231,7 +1244,7 @@ pub(crate) fn restart(rs: &mut Restart, world: Arc<World>) -> Result<u64> {
     let tree = Tree::new(&job, &meta)?;
 
     let ret = tree
-        .build(rs)
+        .build(&job, rs)
         .and_then(|()| tree.settle(&job, rs, &image, &meta));
     match ret {
         Ok(()) => {

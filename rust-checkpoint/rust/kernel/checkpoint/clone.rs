@@ -153,8 +153,9 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], what: What) -> Result
         // SAFETY: `args` is valid, and with `fn` the new task runs `start()`.
         let nr = unsafe { bindings::kernel_clone(&mut args) };
         // The last thread of a process gives up its pid a moment after the
-        // process was waited for.
-        if nr != EEXIST.to_errno() || tries == MAX_TRIES || pids.iter().any(|p| is_alive(*p)) {
+        // process was waited for. Of the numbers, the last one is the caller's namespace's.
+        let taken = || pids.last().is_some_and(|p| is_alive(*p));
+        if nr != EEXIST.to_errno() || tries == MAX_TRIES || taken() {
             break nr;
         }
         tries += 1;

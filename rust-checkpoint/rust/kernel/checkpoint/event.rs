@@ -74,6 +74,13 @@ impl Event {
         unsafe { bindings::wait_for_completion(self.inner.get()) };
     }
 
+    /// The same, for as long as somebody else needs: no sign of a hang, and no load.
+    #[doc(alias = "wait_for_completion_state")]
+    pub fn wait_idle(&self) {
+        // SAFETY: by the type invariant the completion is initialized.
+        unsafe { bindings::wait_for_completion_state(self.inner.get(), bindings::TASK_IDLE) };
+    }
+
     /// Waits for at most `jiffies`; `Ok(false)` when they ran out, an error
     /// when a fatal signal came.
     #[doc(alias = "wait_for_completion_killable_timeout")]
