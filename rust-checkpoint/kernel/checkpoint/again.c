@@ -9,7 +9,8 @@
  * where it works out when to end, checkpoint_goes_on_until() tells it.
  *
  * In the block, wait.id is the number of the call, wait.count whether it runs
- * again just now, and wait.expires the time.
+ * again just now, wait.expires the time, and wait.size whether it was noted, see
+ * checkpoint_note_for().
  */
 #include <linux/checkpoint.h>
 #include <linux/jiffies.h>
@@ -81,6 +82,7 @@ int checkpoint_go_on_until(ktime_t until, int otherwise)
 			return otherwise;
 		block->wait.id = nr;
 		block->wait.count = 0;
+		block->wait.size = 0;
 	}
 	block->wait.expires = until;
 	return set_restart_fn(block, checkpoint_restart_call);
@@ -135,6 +137,47 @@ int checkpoint_go_on_for(long left, int otherwise)
 	if (!checkpoint_goes_on_until(&until))
 		until = ktime_add_safe(ktime_get(), jiffies_to_nsecs(left + 1));
 	return checkpoint_go_on_until(until, otherwise);
+}
+
+/**
+ * checkpoint_forget - nothing is noted
+ *
+ * Called before what may call checkpoint_note_for().
+ */
+void checkpoint_forget(void)
+{
+	struct restart_block *block = &current->restart_block;
+
+	if (block->fn == checkpoint_restart_call)
+		block->wait.size = 0;
+}
+
+/**
+ * checkpoint_note_for - as checkpoint_go_on_for(), for checkpoint_go_on_noted()
+ * @left: what is left of the time-out of an interrupted system call
+ *
+ * For code that is not called by system calls alone, and that can't return
+ * errors that its callers do not know.
+ */
+void checkpoint_note_for(long left)
+{
+	if (checkpoint_go_on_for(left, 0))
+		current->restart_block.wait.size = 1;
+}
+
+/**
+ * checkpoint_go_on_noted - have an interrupted system call end as was noted
+ * @otherwise: what it returns where nothing was
+ */
+int checkpoint_go_on_noted(int otherwise)
+{
+	struct restart_block *block = &current->restart_block;
+
+	if (block->fn != checkpoint_restart_call || !block->wait.size ||
+	    !task_work_interrupted())
+		return otherwise;
+	block->wait.size = 0;
+	return -ERESTART_RESTARTBLOCK;
 }
 
 /**
