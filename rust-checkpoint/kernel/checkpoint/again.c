@@ -129,13 +129,17 @@ long checkpoint_time_left(long timeout)
 int checkpoint_go_on_for(long left, int otherwise)
 {
 	ktime_t until;
+	u64 ns;
 
 	/*
 	 * The time is set once: with each rounding it would be later. A jiffy
 	 * has begun already, which counts as one.
 	 */
-	if (!checkpoint_goes_on_until(&until))
-		until = ktime_add_safe(ktime_get(), jiffies_to_nsecs(left + 1));
+	if (!checkpoint_goes_on_until(&until)) {
+		/* jiffies_to_nsecs() is for less than what fits in an unsigned int. */
+		ns = left >= KTIME_MAX / TICK_NSEC - 1 ? KTIME_MAX : (u64)(left + 1) * TICK_NSEC;
+		until = ktime_add_safe(ktime_get(), ns);
+	}
 	return checkpoint_go_on_until(until, otherwise);
 }
 
