@@ -672,9 +672,10 @@ long arch_checkpoint_call(int nr)
  *
  * What is restarted with the time that was left goes through
  * restart_syscall(2), a call that the task has not made, and that its seccomp
- * filters may know nothing of: they could kill it for having been frozen. So a
- * task that is confined goes on with its call from here, and so does one whose
- * calls are dispatched to user space (PR_SET_SYSCALL_USER_DISPATCH). If a
+ * filters may know nothing of: they could kill it for having been frozen. Nor
+ * would a tracer or the audit see what is called. So a task that is watched goes
+ * on with its call from here, and so does one whose calls are dispatched to user
+ * space (PR_SET_SYSCALL_USER_DISPATCH). If a
  * signal is pending, this ends at once, and all is as with any other signal.
  *
  * Context: the caller is at its task-work point, and was let go.
@@ -684,7 +685,7 @@ void arch_checkpoint_unpark(void)
 	struct restart_block *block = &current->restart_block;
 	struct pt_regs *regs = current_pt_regs();
 
-	if ((!test_syscall_work(SECCOMP) &&
+	if ((!checkpoint_is_watched() &&
 	     !test_syscall_work(SYSCALL_USER_DISPATCH)) ||
 	    current->flags & PF_EXITING ||
 	    syscall_get_nr(current, regs) == -1 ||

@@ -475,6 +475,7 @@ void checkpoint_forget(void);
 void checkpoint_note_for(long left);
 int checkpoint_go_on_noted(int otherwise);
 void checkpoint_waited(void);
+bool checkpoint_is_watched(void);
 long checkpoint_restart_call(struct restart_block *block);
 long checkpoint_call_again(struct restart_block *block);
 void checkpoint_init_park(struct callback_head *work,
@@ -808,7 +809,7 @@ unsigned int arch_checkpoint_breakpoints(struct task_struct *task);
 
 /*
  * Called by a task at its task-work point when it was let go: goes on with an
- * interrupted system call if seccomp may not let it be restarted.
+ * interrupted system call where restart_syscall(2) may not be let do it.
  */
 void arch_checkpoint_unpark(void);
 

@@ -48,6 +48,19 @@ static bool asked_to_park(void)
 	return false;
 }
 
+/**
+ * checkpoint_is_watched - whether others see what the current task calls
+ *
+ * Seccomp, a tracer or the audit decide by the number and the arguments of a
+ * call, which restart_syscall(2) does not show them.
+ */
+bool checkpoint_is_watched(void)
+{
+	return READ_ONCE(current_thread_info()->syscall_work) &
+	       (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE |
+		SYSCALL_WORK_SYSCALL_EMU | SYSCALL_WORK_SYSCALL_AUDIT);
+}
+
 /* The restart block of the current task if it is in a call that goes on. */
 static struct restart_block *going_on(void)
 {
@@ -73,7 +86,7 @@ int checkpoint_go_on_until(ktime_t until, int otherwise)
 	if (!task_work_interrupted() || current->flags & (PF_KTHREAD | PF_USER_WORKER))
 		return otherwise;
 	/* See checkpoint_restart_call(): it has to come by arch_checkpoint_unpark(). */
-	if (test_syscall_work(SECCOMP) && !asked_to_park())
+	if (checkpoint_is_watched() && !asked_to_park())
 		return otherwise;
 	if (!going_on()) {
 		int nr = syscall_get_nr(current, current_pt_regs());
@@ -222,12 +235,12 @@ long checkpoint_call_again(struct restart_block *block)
  * @block: the restart block of the current task
  *
  * restart_syscall(2) may be called by anyone at any time, with other arguments
- * than the call had. Seccomp looks at these, and so a task that it confines goes
- * on before it is back in user mode, see arch_checkpoint_unpark(), or not at all.
+ * than the call had. Who watches the task looks at these, and so it goes on before
+ * it is back in user mode then, see arch_checkpoint_unpark(), or not at all.
  */
 long checkpoint_restart_call(struct restart_block *block)
 {
-	if (test_syscall_work(SECCOMP))
+	if (checkpoint_is_watched())
 		return -EINTR;
 	return checkpoint_call_again(block);
 }
