@@ -9,8 +9,8 @@
  * where it works out when to end, checkpoint_goes_on_until() tells it.
  *
  * In the block, wait.id is the number of the call, wait.count whether it runs
- * again just now, wait.expires the time, and wait.size whether it was noted, see
- * checkpoint_note_for().
+ * again just now (enum again), wait.expires the time, and wait.size whether it was
+ * noted, see checkpoint_note_for().
  */
 #include <linux/checkpoint.h>
 #include <linux/jiffies.h>
@@ -26,6 +26,13 @@
 #include <linux/thread_info.h>
 
 #include <asm/syscall.h>
+
+/* Whether the call that a restart block is for runs again. */
+enum again {
+	AGAIN_NO,
+	AGAIN_GOES_ON,
+	AGAIN_WAITED,	/* it does, but the wait that it went on with is over */
+};
 
 /* What a task does that is to stand still, the same for all. */
 static task_work_func_t park_fn;
@@ -66,7 +73,8 @@ static struct restart_block *going_on(void)
 {
 	struct restart_block *block = &current->restart_block;
 
-	return block->fn == checkpoint_restart_call && block->wait.count ? block : NULL;
+	return block->fn == checkpoint_restart_call &&
+	       block->wait.count == AGAIN_GOES_ON ? block : NULL;
 }
 
 /**
@@ -89,12 +97,16 @@ int checkpoint_go_on_until(ktime_t until, int otherwise)
 	if (checkpoint_is_watched() && !asked_to_park())
 		return otherwise;
 	if (!going_on()) {
-		int nr = syscall_get_nr(current, current_pt_regs());
+		bool waited = block->fn == checkpoint_restart_call &&
+			      block->wait.count == AGAIN_WAITED;
+		/* The registers may have that of restart_syscall(2). */
+		int nr = waited ? block->wait.id :
+				  syscall_get_nr(current, current_pt_regs());
 
 		if (!arch_checkpoint_knows_call(nr, arch_checkpoint_is_compat()))
 			return otherwise;
 		block->wait.id = nr;
-		block->wait.count = 0;
+		block->wait.count = waited ? AGAIN_WAITED : AGAIN_NO;
 		block->wait.size = 0;
 	}
 	block->wait.expires = until;
@@ -207,7 +219,7 @@ void checkpoint_waited(void)
 	struct restart_block *block = going_on();
 
 	if (block)
-		block->wait.count = 0;
+		block->wait.count = AGAIN_WAITED;
 }
 
 /* Continues a call, whoever asks for it. */
@@ -215,9 +227,10 @@ long checkpoint_call_again(struct restart_block *block)
 {
 	long ret;
 
-	block->wait.count = 1;
+	block->wait.count = AGAIN_GOES_ON;
 	ret = arch_checkpoint_call(block->wait.id);
-	checkpoint_waited();
+	if (block->fn == checkpoint_restart_call)
+		block->wait.count = AGAIN_NO;
 	switch (ret) {
 	case -ERESTARTSYS:
 	case -ERESTARTNOINTR:
