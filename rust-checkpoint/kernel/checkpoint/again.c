@@ -225,17 +225,26 @@ void checkpoint_waited(void)
 /* Continues a call, whoever asks for it. */
 long checkpoint_call_again(struct restart_block *block)
 {
+	int nr = block->wait.id;
 	long ret;
 
 	block->wait.count = AGAIN_GOES_ON;
-	ret = arch_checkpoint_call(block->wait.id);
+	ret = arch_checkpoint_call(nr);
 	if (block->fn == checkpoint_restart_call)
 		block->wait.count = AGAIN_NO;
 	switch (ret) {
 	case -ERESTARTSYS:
 	case -ERESTARTNOINTR:
-	case -ERESTARTNOHAND:
+		/*
+		 * It may be made again after a handler, whose own calls may need
+		 * the restart block: not by restart_syscall(2), then.
+		 */
+		block->fn = do_no_restart_syscall;
+		fallthrough;
 	case -ERESTART_RESTARTBLOCK:
+		syscall_set_nr(current, current_pt_regs(), nr);
+		break;
+	case -ERESTARTNOHAND:
 		break;
 	default:
 		block->fn = do_no_restart_syscall;
