@@ -691,6 +691,10 @@ void arch_checkpoint_unpark(void)
 	    syscall_get_nr(current, regs) == -1 ||
 	    syscall_get_error(current, regs) != -ERESTART_RESTARTBLOCK)
 		return;
+	/* A filter may give any error, and the block be one that nobody needs any more. */
+	if (block->fn == checkpoint_restart_call &&
+	    syscall_get_nr(current, regs) != block->wait.id)
+		return;
 
 	/* Of the work that brought it here; if there is more, that comes next. */
 	clear_notify_signal();
