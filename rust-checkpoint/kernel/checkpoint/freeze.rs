@@ -522,7 +522,13 @@ fn gone(subject: (i32, [u8; 16]), report: &mut Report, why: &'static str) -> Err
 impl Drop for Freezer<'_> {
     fn drop(&mut self) {
         for held in &self.held {
-            held.ticket.cancel();
+            // One that sleeps through the request need not act on it. Any other may be on its
+            // way, with a call that it has left for it: how that goes on where restart_syscall(2)
+            // may not do it, only the work knows. It passes through the lot once that is released,
+            // and the work owns what it needs for that, however late it comes.
+            if held.held_asleep || held.ticket.task().is_stopped() {
+                held.ticket.cancel();
+            }
             if held.held_asleep {
                 held.ticket.task().release_asleep();
             }

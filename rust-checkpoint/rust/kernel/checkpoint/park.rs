@@ -143,7 +143,9 @@ impl Ticket {
         Ok(ticket)
     }
 
-    /// Takes the request back where the task has not begun to act on it.
+    /// Takes the request back where the task has not begun to act on it. For a task that was
+    /// not woken by it: one that has left a system call for it is to come by, so that the call
+    /// goes on, and the lot is to be released for it.
     pub fn cancel(&self) {
         // SAFETY: the task is alive as long as `self`; the work belongs to it.
         if unsafe { bindings::task_work_cancel(self.task.as_ptr(), self.work.get()) } {
