@@ -536,7 +536,9 @@ fn checkpoint_vma(
         pkey: v.pkey.into(),
         reserved: 0.into(),
     };
-    Ok((Some(vma), v.policy))
+    // It has no effect on pages that are the kernel's.
+    let policy = v.policy.filter(|_| kind != vma_kind::VDSO);
+    Ok((Some(vma), policy))
 }
 
 /// Copies the pages of a mapping that fork would leave out.

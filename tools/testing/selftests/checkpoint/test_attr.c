@@ -9,6 +9,7 @@
 
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <sys/ipc.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
@@ -786,6 +787,24 @@ SCENARIO(bound_memory, .before = maps_before, .after = maps_after)
 	CHECK_EQ(node_of(p + 3 * PAGE), 1);
 	r[2 * PAGE] = 1;
 	CHECK_EQ(node_of(r + 2 * PAGE), 1);
+}
+
+/* The pages are the kernel's: the policy does nothing, and is not missed. */
+SCENARIO(bound_vdso)
+{
+	char *vdso = (char *)getauxval(AT_SYSINFO_EHDR);
+	size_t len = PAGE;
+
+	need_two_nodes();
+	if (!vdso)
+		JOB_SKIP("no vdso");
+	/* It can be bound as a whole, which is how long it is. */
+	while (len <= 16 * PAGE && bind_memory(vdso, len, BIND, 2))
+		len += PAGE;
+	NEED(len <= 16 * PAGE);
+	job_hold();
+	CHECK((char *)getauxval(AT_SYSINFO_EHDR) == vdso);
+	CHECK(!memcmp(vdso, "\177ELF", 4));
 }
 
 SCENARIO(bound_shared_memory, .refused = "is shared and has a NUMA policy")
