@@ -54,8 +54,8 @@ struct Shares {
     core_cookie: u32,
 }
 
-/// The id of what a task shares, which is refused where it is shared with others than
-/// tasks of the job.
+/// The id of what a task shares, which is refused, with the first task that has it, where
+/// it is shared with others than tasks of the job.
 fn share(
     ctx: &mut Checkpoint,
     class: Class,
@@ -65,7 +65,12 @@ fn share(
     let Some(object) = object else {
         return Ok(0);
     };
-    if object.outside {
+    let id = match ctx.objs.id(class, object.address)? {
+        Found::Old(id) => return Ok(id),
+        Found::New(id) => id,
+    };
+    // Not for each task that has it: all threads of a process share one list.
+    if object.is_outside() {
         ctx.report.refuse(Item {
             object: Object::Task,
             kind,
@@ -74,9 +79,7 @@ fn share(
             remedy,
         });
     }
-    match ctx.objs.id(class, object.address)? {
-        Found::Old(id) | Found::New(id) => Ok(id),
-    }
+    Ok(id)
 }
 
 /// Saves what a task has.

@@ -26,29 +26,42 @@
 /**
  * checkpoint_core_cookie - the core scheduling cookie of a task (PR_SCHED_CORE)
  * @task: a task that stands still
- * @outside: set to whether a process outside of the namespace of init has it
  *
  * Return: the address that tells it from others, NULL where it is that of init,
  * which is inherited, or none.
  */
-const void *checkpoint_core_cookie(struct task_struct *task, bool *outside)
+const void *checkpoint_core_cookie(struct task_struct *task)
 {
-	unsigned long cookie = 0;
+#ifdef CONFIG_SCHED_CORE
+	unsigned long cookie = READ_ONCE(task->core_cookie);
 
-	*outside = false;
+	if (cookie != READ_ONCE(current->core_cookie))
+		return (const void *)cookie;
+#endif
+	return NULL;
+}
+
+/**
+ * checkpoint_core_cookie_outside - whether others than the job have a cookie
+ * @cookie: what checkpoint_core_cookie() has returned for a task that has it yet
+ *
+ * Looks at all tasks there are, so ask once for each.
+ *
+ * Return: whether a process outside of the namespace of init has it.
+ */
+bool checkpoint_core_cookie_outside(const void *cookie)
+{
 #ifdef CONFIG_SCHED_CORE
 	struct pid_namespace *ns = task_active_pid_ns(current);
 	struct task_struct *g, *p;
 
-	cookie = READ_ONCE(task->core_cookie);
-	if (!cookie || cookie == READ_ONCE(current->core_cookie))
-		return NULL;
 	guard(rcu)();
 	for_each_process_thread(g, p)
-		if (READ_ONCE(p->core_cookie) == cookie && !task_pid_nr_ns(p, ns))
-			*outside = true;
+		if (READ_ONCE(p->core_cookie) == (unsigned long)cookie &&
+		    !task_pid_nr_ns(p, ns))
+			return true;
 #endif
-	return (const void *)cookie;
+	return false;
 }
 
 /**

@@ -508,27 +508,37 @@ static bool is_outside(struct task_struct *p)
 /**
  * checkpoint_shared_sem_undo - the undo list that a task shares (CLONE_SYSVSEM)
  * @task: a task that stands still
- * @outside: set to whether init, or a process outside of its namespace, has it
  *
  * Return: the address of the list, NULL where it shares none.
  */
-const void *checkpoint_shared_sem_undo(struct task_struct *task, bool *outside)
+const void *checkpoint_shared_sem_undo(struct task_struct *task)
 {
-	const void *list = NULL;
+#ifdef CONFIG_SYSVIPC
+	return sem_shared_undo(task);
+#else
+	return NULL;
+#endif
+}
 
-	*outside = false;
+/**
+ * checkpoint_sem_undo_outside - whether others than the job have an undo list
+ * @list: what checkpoint_shared_sem_undo() has returned for a task that has it yet
+ *
+ * Looks at all tasks there are, and all threads share a list: ask once for each.
+ *
+ * Return: whether init, or a process outside of its namespace, has it.
+ */
+bool checkpoint_sem_undo_outside(const void *list)
+{
 #ifdef CONFIG_SYSVIPC
 	struct task_struct *g, *p;
 
-	list = sem_shared_undo(task);
-	if (!list)
-		return NULL;
 	guard(rcu)();
 	for_each_process_thread(g, p)
 		if (READ_ONCE(p->sysvsem.undo_list) == list && is_outside(p))
-			*outside = true;
+			return true;
 #endif
-	return list;
+	return false;
 }
 
 /* What CLONE_SYSVSEM would have given current, see sem_share_undo(). */

@@ -98,18 +98,32 @@ pub fn set_autogroup_nice(nice: i32) -> Result {
 pub struct SharedObject {
     /// The address.
     pub address: *const c_void,
-    /// Init, or a process outside of its namespace, has it, too.
-    pub outside: bool,
+    outside: unsafe extern "C" fn(*const c_void) -> bool,
+}
+
+impl SharedObject {
+    fn new(
+        address: *const c_void,
+        outside: unsafe extern "C" fn(*const c_void) -> bool,
+    ) -> Option<Self> {
+        (!address.is_null()).then_some(Self { address, outside })
+    }
+
+    /// Whether others than tasks of the job have it, too; called by init. To be asked
+    /// once for each object, for it looks at all tasks of the machine.
+    pub fn is_outside(&self) -> bool {
+        // SAFETY: the address is only compared with what tasks have, under RCU.
+        unsafe { (self.outside)(self.address) }
+    }
 }
 
 /// The core scheduling cookie of a task, if it is not that of init; called by init. One
 /// that init has is not taken for one that is outside.
 #[doc(alias = "PR_SCHED_CORE")]
 pub fn core_cookie(task: &Still<'_>) -> Option<SharedObject> {
-    let mut outside = false;
     // SAFETY: the task is alive, and keeps its cookie while it stands still.
-    let address = unsafe { bindings::checkpoint_core_cookie(task.as_ptr(), &mut outside) };
-    (!address.is_null()).then_some(SharedObject { address, outside })
+    let address = unsafe { bindings::checkpoint_core_cookie(task.as_ptr()) };
+    SharedObject::new(address, bindings::checkpoint_core_cookie_outside)
 }
 
 /// Gives the current task the core scheduling cookie of `owner`, or a new one, with the
@@ -124,10 +138,9 @@ pub fn join_core_cookie(owner: Option<&Task>) -> Result {
 /// (CLONE_SYSVSEM), if it does; called by its init.
 #[doc(alias = "sem_undo_list")]
 pub fn shared_sem_undo(task: &Still<'_>) -> Option<SharedObject> {
-    let mut outside = false;
     // SAFETY: the task is alive, and keeps its list while it stands still.
-    let address = unsafe { bindings::checkpoint_shared_sem_undo(task.as_ptr(), &mut outside) };
-    (!address.is_null()).then_some(SharedObject { address, outside })
+    let address = unsafe { bindings::checkpoint_shared_sem_undo(task.as_ptr()) };
+    SharedObject::new(address, bindings::checkpoint_sem_undo_outside)
 }
 
 /// Has the current task share the list of semaphore operations to undo of `owner`, or
