@@ -172,17 +172,27 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
                 "see RLIMIT_NICE, RLIMIT_RTPRIO and CAP_SYS_NICE",
                 e,
             )
-        })?;
+        })
+}
 
+/// Has the current task get its memory from the nodes it had it from: before there are
+/// pages, or objects of the kernel, that are its own.
+pub(crate) fn restart_nodes(rs: &mut Restart, part: &Part) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta();
     let numa = match part.records(&meta).find(|r| r.kind == Kind::NumaPolicy) {
         Some(record) => policy(&record)?,
         None => NumaPolicy::none(),
     };
     attr::set_numa_policy(&numa).map_err(|e| {
-        refused(
-            "mempolicy",
-            "its NUMA policy names nodes that are not there, or may not be used here",
-            "restart on a machine with these nodes, or widen the cpuset",
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "mempolicy",
+                name: b"",
+                why: "its NUMA policy names nodes that are not there, or may not be used here",
+                remedy: "restart on a machine with these nodes, or widen the cpuset",
+            },
             e,
         )
     })

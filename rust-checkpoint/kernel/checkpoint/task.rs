@@ -261,6 +261,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
 /// Rebuilds what is a thread's own in the current one, which was created sharing
 /// all with its leader.
 pub(crate) fn restart_thread(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> Result {
+    sched::restart_nodes(rs, part)?;
     arch::restart_own(rs, part, newborn)?;
     files::restart_table(rs, part, newborn)?;
     fs::restart(rs, part)?;
@@ -289,6 +290,10 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
             },
             ENOTTY,
         ));
+    }
+    if !part.is_leader_gone() {
+        // Its pages are read into these.
+        sched::restart_nodes(rs, part)?;
     }
     mm::restart(rs, part, newborn)?;
     task::set_comm(&part.task.comm);
