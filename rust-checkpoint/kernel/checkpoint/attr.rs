@@ -290,7 +290,15 @@ fn join(rs: &mut Restart, head: &wire::Attr) -> Result {
         0 => (),
         _ => {
             let owner = rs.owner(Class::SemUndo)?;
-            attr::share_sem_undo(owner.as_ref().map(|o| &*o.task))?;
+            attr::share_sem_undo(owner.as_ref().map(|o| &*o.task)).map_err(|e| {
+                failed(
+                    rs,
+                    "sem-undo",
+                    "it can't share semaphore operations to undo (CLONE_SYSVSEM) again",
+                    "",
+                    e,
+                )
+            })?;
         }
     }
     match head.core_cookie.get() {
