@@ -935,7 +935,21 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         }
         let (start, end) = (vma.start.get() as usize, vma.end.get() as usize);
         let flags = vma.flags.get();
-        mm::set_flags(&mm, start, to_kernel(flags) | pkey_flags(&vma))?;
+        mm::set_flags(&mm, start, to_kernel(flags) | pkey_flags(&vma)).map_err(|e| {
+            rs.report.error(
+                Item {
+                    object: Object::Vma(start),
+                    kind: "mapping",
+                    name: b"",
+                    why: "could not be made mergeable or sealed as it was",
+                    remedy: match e {
+                        e if e == EINVAL => "restart with a kernel that has KSM",
+                        _ => "",
+                    },
+                },
+                e,
+            )
+        })?;
         if flags & vma_flags::LOCKED != 0 && flags & vma_flags::LOCKONFAULT == 0 {
             mm::lock(start, end - start)?;
         }
@@ -979,13 +993,22 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         exe.as_deref(),
     )?;
     mm::end_settings(&mm, &set).map_err(|e| {
+        let (why, remedy) = match e {
+            e if e == ENOMEM || e == EINTR => {
+                ("what prctl(2) has set for its memory could not be set", "")
+            }
+            _ => (
+                "this kernel has not what prctl(2) has set for its memory",
+                "restart with a kernel that has KSM, and private hashes for futexes",
+            ),
+        };
         rs.report.error(
             Item {
                 object: Object::Task,
                 kind: "mm",
                 name: b"",
-                why: "this kernel has not what prctl(2) has set for its memory",
-                remedy: "restart with a kernel that has KSM, and private hashes for futexes",
+                why,
+                remedy,
             },
             e,
         )
