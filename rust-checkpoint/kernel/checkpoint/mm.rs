@@ -168,7 +168,12 @@ fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static
         ),
     ];
     if special {
-        return None;
+        // Where the kernel seals what it maps, it does so again.
+        let sealed = v.flags & bindings::VM_SEALED != 0 && !cfg!(CONFIG_MSEAL_SYSTEM_MAPPINGS);
+        return sealed.then_some((
+            "it is the kernel's (vdso) and sealed (mseal(2)), not supported yet",
+            "do not seal it, or use a kernel with CONFIG_MSEAL_SYSTEM_MAPPINGS",
+        ));
     }
     for (bits, why, remedy) in CHECKS {
         if v.flags & bits != 0 {
