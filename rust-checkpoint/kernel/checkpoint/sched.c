@@ -66,21 +66,16 @@ bool checkpoint_core_cookie_outside(const void *cookie)
 
 /**
  * checkpoint_join_core_cookie - give current a core scheduling cookie
- * @owner: a task that has it, or NULL for a new one
+ * @owner: a task of the same restart that has it, or NULL for a new one
  *
- * Return: as PR_SCHED_CORE; -ESRCH if @owner has exited.
+ * Return: as PR_SCHED_CORE, but for the right to look into @owner.
  */
 int checkpoint_join_core_cookie(struct task_struct *owner)
 {
 #ifdef CONFIG_SCHED_CORE
-	pid_t pid;
-
 	if (!owner)
 		return sched_core_share_pid(PR_SCHED_CORE_CREATE, 0, PIDTYPE_PID, 0);
-	pid = task_pid_vnr(owner);
-	if (!pid)
-		return -ESRCH;
-	return sched_core_share_pid(PR_SCHED_CORE_SHARE_FROM, pid, PIDTYPE_PID, 0);
+	return sched_core_share_from(owner);
 #else
 	return -ENODEV;
 #endif

@@ -126,8 +126,8 @@ pub fn core_cookie(task: &Still<'_>) -> Option<SharedObject> {
     SharedObject::new(address, bindings::checkpoint_core_cookie_outside)
 }
 
-/// Gives the current task the core scheduling cookie of `owner`, or a new one, with the
-/// checks of PR_SCHED_CORE.
+/// Gives the current task the core scheduling cookie of `owner`, which came with the same
+/// restart, or a new one, as PR_SCHED_CORE.
 pub fn join_core_cookie(owner: Option<&Task>) -> Result {
     let owner = owner.map_or(core::ptr::null_mut(), |owner| owner.as_ptr());
     // SAFETY: there is a reference to the owner, if any.
