@@ -54,6 +54,12 @@ int posix_timer_delete_id(timer_t timer_id);
 int rseq_restore(struct rseq __user *rseq, u32 rseq_len, u32 sig, bool slice);
 int do_prlimit(struct task_struct *tsk, unsigned int resource,
 	       struct rlimit *new_rlim, struct rlimit *old_rlim);
+#ifdef CONFIG_SCHED_AUTOGROUP
+void sched_autogroup_join(struct task_struct *p, struct task_struct *leader);
+#else
+static inline void sched_autogroup_join(struct task_struct *p,
+					struct task_struct *leader) { }
+#endif
 int sched_core_share_from(struct task_struct *owner);
 const void *sem_shared_undo(struct task_struct *tsk);
 int sem_share_undo(struct task_struct *owner);

@@ -73,6 +73,7 @@ void checkpoint_set_exit_signal(struct task_struct *task, int sig,
 int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 {
 	struct pid *pids[PIDTYPE_MAX] = { 0 };
+	struct task_struct *leader = NULL;
 	struct pid *pid;
 	int err = 0;
 
@@ -85,6 +86,7 @@ int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 		if (!pid || !pid_task(pid, PIDTYPE_TGID)) {
 			err = -ESRCH;
 		} else if (task_session(task) != pid) {
+			leader = get_task_struct(pid_task(pid, PIDTYPE_TGID));
 			proc_clear_tty(task);
 			change_pid(pids, task, PIDTYPE_SID, pid);
 		}
@@ -98,6 +100,10 @@ int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 	}
 	write_unlock_irq(&tasklist_lock);
 	free_pids(pids);
+	if (leader) {
+		sched_autogroup_join(task, leader);
+		put_task_struct(leader);
+	}
 	return err;
 }
 
