@@ -1433,7 +1433,7 @@ fn numa_policy(r: &Record<'_>) -> Result<NumaPolicy, Fault> {
         return Err(r.fault_with("impossible NUMA policy", mode.into()));
     }
     reserved(r, policy.reserved.get())?;
-    if r.array::<zerocopy::little_endian::U64>()?.len() * 8 > MAX_NODE_MASK {
+    if r.array::<zerocopy::little_endian::U64>()?.len() > MAX_NODE_MASK / 8 {
         return Err(r.fault("too many nodes"));
     }
     Ok(policy)
