@@ -38,7 +38,7 @@ while read -r program; do
 	esac
 	# Long-running ones only when they are asked for.
 	case $name in
-	test_stress* | test_faults*) [[ " ${only[*]-} " == *" $name "* ]] || continue ;;
+	test_stress* | test_faults* | test_hammer*) [[ " ${only[*]-} " == *" $name "* ]] || continue ;;
 	esac
 	if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then
 		continue

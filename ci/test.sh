@@ -68,6 +68,7 @@ gate() {
 	stage series ci/check-series.sh
 	stage guest ci/test-guest.sh
 	stage clocks ci/test-clocks.sh
+	stage hammer GUEST_STAGE=hammer GUEST_TEST_JOBS=1 ci/test-guest.sh test_hammer test_hammer_32
 	stage real ci/test-real.sh
 	AREA=one-task COMPAT='' peer
 	AREA=one-task COMPAT=y peer
