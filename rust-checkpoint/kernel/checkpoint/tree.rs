@@ -452,6 +452,8 @@ impl Body for Child {
             }
             ret
         });
+        // Whoever is being killed gets no memory either, for one: that is not why.
+        let ret = ret.map_err(|e| if fatal_signal_pending() { EINTR } else { e });
         let ok = ret.is_ok();
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);
