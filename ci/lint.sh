@@ -72,13 +72,17 @@ format() {	# check|fix
 		cargo fmt --manifest-path tools/checkpoint/Cargo.toml --all -- -l "${only_check[@]}"
 }
 
-# A warning is ours if it points at a new file. clippy has to be of the compiler's own release, so
-# it comes from where that came from.
-objects() {
-	local own more obj package
+# clippy has to be of the compiler's own release, so it comes from where that came from.
+clippy() {
+	local package
 	toolchain
 	package=$(dpkg -S "$RUSTC" 2>/dev/null | cut -d: -f1)
 	[[ ! $package ]] || ci/deps.sh "${package/rustc/rust}-clippy"
+}
+
+# A warning is ours if it points at a new file.
+objects() {
+	local own more obj
 	mapfile -t own < <(ci/kernel-src.sh overlay | cut -f1 | grep -E '^(arch|kernel|mm|fs|rust)/.*\.(c|rs)$')
 	mapfile -t more < <(printf '%s\n' "${own[@]}" | grep -v '^kernel/checkpoint/\|^rust/' | sed -n 's/\.c$/.o/p')
 	obj=$cache/obj-$(basename "$(ci/kernel-src.sh path)" | sed 's/^linux-//')-lint
@@ -96,6 +100,7 @@ case $mode in
 --fix)	format fix; exit ;;
 --objects)
 	if [[ ! $(series_entries) ]]; then result "$stage" 0 0 1; exit; fi
+	clippy	# not in the check: that it is installed is nothing wrong
 	check 'clippy and W=1' objects ;;
 '')
 	check 'licence lines' spdx
