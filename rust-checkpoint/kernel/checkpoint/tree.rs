@@ -275,6 +275,23 @@ impl Child {
         Ok(())
     }
 
+    /// What a task that is being killed reports.
+    fn killed(&self) -> Report {
+        let mut report = Report::new("restart");
+        report.subject(self.subject());
+        report.error(
+            Item {
+                object: Object::Task,
+                kind: "signal",
+                name: b"",
+                why: "was killed while it was created again",
+                remedy: "try again",
+            },
+            EINTR,
+        );
+        report
+    }
+
     /// Its children that are processes, or its threads.
     fn kids(&self, threads: bool) -> Result<KVVec<Arc<Child>>> {
         let children = self.job.children.lock();
@@ -446,14 +463,16 @@ impl Body for Child {
         self.own.populate(task.into());
         let ret = self.job.world().and_then(|world| {
             let mut rs = Restart::of_task(world, self.clone());
-            let ret = self.build(&mut rs, newborn);
-            if ret.is_err() {
+            self.build(&mut rs, newborn).map_err(|mut e| {
+                // Whoever is being killed gets no memory either, for one: that is not why.
+                if fatal_signal_pending() {
+                    rs.report = self.killed();
+                    e = EINTR;
+                }
                 *self.report.lock() = Some(rs.report);
-            }
-            ret
+                e
+            })
         });
-        // Whoever is being killed gets no memory either, for one: that is not why.
-        let ret = ret.map_err(|e| if fatal_signal_pending() { EINTR } else { e });
         let ok = ret.is_ok();
         self.result
             .store(ret.err().map_or(0, |e| e.to_errno()), Release);
@@ -471,6 +490,7 @@ impl Body for Child {
         } else if barrier.wait_killable().is_err() {
             // Killed, and init may be setting its registers: it dies when that
             // is over.
+            *self.report.lock() = Some(self.killed());
             self.result.store(EINTR.to_errno(), Release);
             barrier.wait_idle();
             next = None;
@@ -1093,7 +1113,7 @@ impl Tree {
                 }
                 relax();
             }
-            child.result()?;
+            self.check(child, rs)?;
             rs.report.subject(Some((child.pid(), part.task.comm)));
             if !part.is_dead() {
                 // Who waits in vfork(2) comes back with the pid of the child.
