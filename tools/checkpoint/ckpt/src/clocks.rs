@@ -19,6 +19,7 @@ use checkpoint_image::{
     record::{Job, Kind},
 };
 use rustix::{
+    event::{poll, PollFd, PollFlags},
     fs::SeekFrom,
     io::Errno,
     pipe::{pipe_with, PipeFlags},
@@ -124,8 +125,26 @@ pub fn look(
     }
 }
 
+/// Reads from what may be in non-blocking mode, which is also that of whoever else has it.
+struct Patient(File);
+
+impl io::Read for Patient {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+                    // Interrupted or not, it is looked at again.
+                    let _ = poll(&mut fds, None);
+                }
+                read => return read,
+            }
+        }
+    }
+}
+
 /// A pipe that an image comes from, of which `start` was read from `rest` already.
-fn hand_on(start: Vec<u8>, mut rest: File) -> Result<OwnedFd> {
+fn hand_on(start: Vec<u8>, rest: File) -> Result<OwnedFd> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     // What stands behind the image is not for restart(2).
     let left = match Header::read_from_prefix(&start) {
@@ -138,7 +157,7 @@ fn hand_on(start: Vec<u8>, mut rest: File) -> Result<OwnedFd> {
         // If it ends too early, restart(2) says so.
         let _ = to
             .write_all(&start)
-            .and_then(|()| io::copy(&mut (&mut rest).take(left), &mut to));
+            .and_then(|()| io::copy(&mut Patient(rest).take(left), &mut to));
     })?;
     Ok(read)
 }
@@ -155,7 +174,7 @@ fn said(start: &[u8]) -> Option<Clocks> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{thread, time::Duration};
 
     use checkpoint_sample::Sample;
 
@@ -172,12 +191,18 @@ mod tests {
     /// What restart(2) reads of `image` in a stream, in which something follows it; and the clocks.
     fn through_a_pipe(image: &[u8]) -> (Vec<u8>, Option<Clocks>) {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        // As a shell may have left it.
+        rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK).unwrap();
         let bytes = [image, b"behind"].concat();
         let writer = thread::spawn(move || {
             // In pieces, of which the first is not enough to tell.
             let (first, rest) = bytes.split_at(bytes.len().min(100));
+            let (second, rest) = rest.split_at(rest.len().min(1000));
             let mut to = File::from(write);
-            let _ = to.write_all(first).and_then(|()| to.write_all(rest));
+            for piece in [first, second, rest] {
+                let _ = to.write_all(piece);
+                thread::sleep(Duration::from_millis(20));
+            }
         });
         let (fd, clocks) = look(read.as_fd(), |_| Ok(())).unwrap();
         let mut got = Vec::new();

@@ -417,6 +417,7 @@ fn wait_for(fd: BorrowedFd<'_>, signals: &SignalFd) -> Result<()> {
                     return Err(anyhow!("interrupted"));
                 }
                 libc::SIGCHLD => return Err(anyhow!("its init has ended")),
+                libc::SIGTSTP => sys::kill(std::process::id() as i32, libc::SIGSTOP)?,
                 _ => {}
             }
         }
