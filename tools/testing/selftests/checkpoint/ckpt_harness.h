@@ -237,6 +237,23 @@ static inline void job_waits(void)
 		job_end();						\
 } while (0)
 
+/* Memory, zeroed, that all processes of the job have in common. */
+static inline void *job_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	NEED(p != MAP_FAILED);
+	return p;
+}
+
+/* Until another task of the job has set it to at least so much. */
+static inline void job_wait_for(volatile int *at, int value)
+{
+	for (int i = 0; i < 10000 && *at < value; i++)
+		sleep_ms(1);
+	NEED(*at >= value);
+}
+
 #define JOB_SKIP(...) do {						\
 	job.skipped = 1;						\
 	job_say(__VA_ARGS__);						\

@@ -42,22 +42,6 @@ struct common {
 	volatile unsigned long long ids[8];
 };
 
-static struct common *common(void)
-{
-	struct common *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	NEED(c != MAP_FAILED);
-	return c;
-}
-
-static void wait_for(volatile int *at, int value)
-{
-	for (int i = 0; i < 10000 && *at < value; i++)
-		sleep_ms(1);
-	NEED(*at >= value);
-}
-
 static void reap(pid_t pid, int want)
 {
 	int status = -1;
@@ -150,9 +134,9 @@ SCENARIO(one_thread_speculates_less, .tasks = 2)
 
 	need_control(PR_SPEC_STORE_BYPASS);
 	need_control(PR_SPEC_INDIRECT_BRANCH);
-	shared = common();
+	shared = job_shared(sizeof(struct common));
 	NEED(!pthread_create(&t, NULL, speculates_less, NULL));
-	wait_for(&shared->ready, 1);
+	job_wait_for(&shared->ready, 1);
 	job_hold();
 	shared->go = 1;
 	pthread_join(t, NULL);
@@ -323,10 +307,10 @@ SCENARIO(one_thread_dispatches, .tasks = 2)
 {
 	pthread_t t;
 
-	shared = common();
+	shared = job_shared(sizeof(struct common));
 	handle_dispatch();
 	NEED(!pthread_create(&t, NULL, undispatched, NULL));
-	wait_for(&shared->ready, 1);
+	job_wait_for(&shared->ready, 1);
 	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_EXCLUSIVE_ON, 0, 0, &selector))
 		JOB_SKIP("system calls can't be dispatched to user space");
 	job_hold();
@@ -476,7 +460,7 @@ static void cookies_from_outside(struct run *run)
 SCENARIO(core_cookies, .tasks = 4, .before = cookies_from_outside,
 	 .after = cookies_from_outside)
 {
-	struct common *c = common();
+	struct common *c = job_shared(sizeof(struct common));
 	pid_t none = child(c), other, same;
 
 	if (prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD, 0)) {
@@ -487,7 +471,7 @@ SCENARIO(core_cookies, .tasks = 4, .before = cookies_from_outside,
 	}
 	same = child(c);
 	other = child(c);
-	wait_for(&c->ready, 3);
+	job_wait_for(&c->ready, 3);
 	NEED(!prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, other, PR_SCHED_CORE_SCOPE_THREAD, 0));
 	job_hold();
 	CHECK(cookie_of(0));
@@ -521,7 +505,7 @@ static void group_from_outside(struct run *run)
 SCENARIO(scheduling_group, .tasks = 2, .before = group_from_outside,
 	 .after = group_from_outside)
 {
-	struct common *c = common();
+	struct common *c = job_shared(sizeof(struct common));
 	int fd = open("/proc/self/autogroup", O_WRONLY);
 	char path[64];
 	pid_t pid;
@@ -531,7 +515,7 @@ SCENARIO(scheduling_group, .tasks = 2, .before = group_from_outside,
 	NEED(write(fd, "7", 1) == 1);
 	close(fd);
 	pid = child(c);
-	wait_for(&c->ready, 1);
+	job_wait_for(&c->ready, 1);
 	job_hold();
 	CHECK_EQ(group_nice("/proc/self/autogroup"), 7);
 	snprintf(path, sizeof(path), "/proc/%d/autogroup", pid);
@@ -717,9 +701,9 @@ SCENARIO(one_thread_is_bound, .tasks = 2)
 	pthread_t t;
 
 	need_two_nodes();
-	shared = common();
+	shared = job_shared(sizeof(struct common));
 	NEED(!pthread_create(&t, NULL, bound, NULL));
-	wait_for(&shared->ready, 1);
+	job_wait_for(&shared->ready, 1);
 	job_hold();
 	check_policy(NULL, DEFAULT, 0);
 	shared->go = 1;
@@ -878,9 +862,9 @@ SCENARIO(iopl_of_one_thread, .tasks = 3)
 	pid_t pid;
 
 	raise_or_skip(3);
-	shared = common();
+	shared = job_shared(sizeof(struct common));
 	NEED(!pthread_create(&t, NULL, without, NULL));
-	wait_for(&shared->ready, 1);
+	job_wait_for(&shared->ready, 1);
 	pid = fork();
 	if (!pid) {
 		syscall(SYS_iopl, 0);
@@ -889,7 +873,7 @@ SCENARIO(iopl_of_one_thread, .tasks = 3)
 			sleep_ms(1);
 		_exit(may_use_port());
 	}
-	wait_for(&shared->ready, 2);
+	job_wait_for(&shared->ready, 2);
 	job_hold();
 	shared->go = 1;
 	pthread_join(t, NULL);
@@ -988,10 +972,10 @@ static void new_semaphore(struct common *c)
 
 SCENARIO(shared_undo, .tasks = 2)
 {
-	struct common *c = common();
+	struct common *c = job_shared(sizeof(struct common));
 	pid_t pid = sharer(c, CLONE_SYSVSEM);
 
-	wait_for(&c->ready, 1);
+	job_wait_for(&c->ready, 1);
 	job_hold();
 	new_semaphore(c);
 	c->go = 1;
@@ -1005,10 +989,10 @@ SCENARIO(shared_undo, .tasks = 2)
 
 SCENARIO(undo_of_its_own, .tasks = 2)
 {
-	struct common *c = common();
+	struct common *c = job_shared(sizeof(struct common));
 	pid_t pid = sharer(c, 0);
 
-	wait_for(&c->ready, 1);
+	job_wait_for(&c->ready, 1);
 	job_hold();
 	new_semaphore(c);
 	c->go = 1;
@@ -1033,10 +1017,10 @@ SCENARIO(undo_of_threads, .tasks = 3)
 {
 	pthread_t t[2];
 
-	shared = common();
+	shared = job_shared(sizeof(struct common));
 	for (long i = 0; i < 2; i++)
 		NEED(!pthread_create(&t[i], NULL, adds, (void *)i));
-	wait_for(&shared->ready, 2);
+	job_wait_for(&shared->ready, 2);
 	job_hold();
 	new_semaphore(shared);
 	shared->go = 1;

@@ -274,8 +274,7 @@ SCENARIO(io_priority)
 /* One context of two processes (CLONE_IO): what one sets, both have. */
 SCENARIO(io_context_shared, .tasks = 2)
 {
-	volatile int *go = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile int *go = job_shared(4096);
 	const int kcmp_io = 5;
 	int status;
 	pid_t pid;

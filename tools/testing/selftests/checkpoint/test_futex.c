@@ -28,8 +28,8 @@ static struct common {
 
 static void make_common(void)
 {
-	c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	NEED(c != MAP_FAILED && !pthread_mutexattr_init(&c->attr));
+	c = job_shared(sizeof(*c));
+	NEED(!pthread_mutexattr_init(&c->attr));
 }
 
 static void make_mutex(bool pi, bool robust, bool shared)
@@ -48,9 +48,7 @@ static void make_mutex(bool pi, bool robust, bool shared)
 /* Until it is at least so many: they are about to wait, give them a moment to. */
 static void wait_for(volatile int *at, int value)
 {
-	for (int i = 0; i < 5000 && *at < value; i++)
-		sleep_ms(1);
-	NEED(*at >= value);
+	job_wait_for(at, value);
 	sleep_ms(20);
 }
 

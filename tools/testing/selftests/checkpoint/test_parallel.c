@@ -142,9 +142,7 @@ JOB(crowd, .tasks = TASKS)
 	pid_t pids[OF_MAIN], branches[BRANCHES];
 	unsigned long beats;
 
-	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
-	NEED(board != MAP_FAILED);
+	board = job_shared(sizeof(*board));
 	for (int i = 0; i < BRANCHES; i++) {
 		branches[i] = fork();
 		NEED(branches[i] >= 0);

@@ -328,8 +328,7 @@ JOB(storm, .tasks = -1, .no_plain = true)
 {
 	struct self me;
 
-	sky = mmap(NULL, sizeof(*sky), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	NEED(sky != MAP_FAILED);
+	sky = job_shared(sizeof(*sky));
 	sky->want = job.word[0] ?: (uint64_t)atol(getenv("CKPT_STORM") ?: "40");
 	job.word[1] = (unsigned long)sky;
 	born(&me, 20111115);

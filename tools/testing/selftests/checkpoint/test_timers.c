@@ -807,13 +807,11 @@ SCENARIO(timer_made_by_a_thread, .tasks = 2)
 /* A process measures the CPU time of another one. */
 SCENARIO(timer_of_another_process, .tasks = 2)
 {
-	volatile int *works = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				   -1, 0);
+	volatile int *works = job_shared(4096);
 	clockid_t clock;
 	pid_t child;
 	int id;
 
-	NEED(works != MAP_FAILED);
 	catch(SIGRTMIN);
 	child = fork();
 	NEED(child >= 0);
@@ -1167,13 +1165,11 @@ static void nested_timers(volatile int *stage, volatile int *line)
 /* The numbers of tasks that it knows are not those of the job. */
 SCENARIO(timers_in_a_pid_namespace, .tasks = 4, .may_differ = { " ns/pid" })
 {
-	volatile int *stage = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				   -1, 0);
+	volatile int *stage = job_shared(4096);
 	volatile int *line = stage + 1;
 	pid_t pid, ended = 0;
 	int status;
 
-	NEED(stage != MAP_FAILED);
 	pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
 	NEED(pid >= 0);
 	if (!pid)
