@@ -183,7 +183,7 @@ int checkpoint_new_mm(struct user_namespace *user_ns)
 	sched_mm_cid_before_execve(current);
 	err = exec_install_mm(mm, user_ns, &old);
 	if (err) {
-		sched_mm_cid_after_execve(current);
+		/* Without user mode no CID is needed. */
 		mmput(mm);
 		return err;
 	}
@@ -206,12 +206,14 @@ int checkpoint_new_mm(struct user_namespace *user_ns)
  * As CLONE_VM would have it.
  *
  * Context: process context of a task that shares its mm with its parent.
- * Return: 0, or -ESRCH if @owner has exited.
+ * Return: 0, or -ESRCH if @owner has exited; then the caller must not go to
+ * user mode.
  */
 int checkpoint_share_mm(struct task_struct *owner)
 {
 	struct mm_struct *old = current->mm, *mm = get_task_mm(owner);
 	struct task_exec_state *state = NULL;
+	int err;
 
 	if (!mm)
 		return -ESRCH;
@@ -246,12 +248,42 @@ int checkpoint_share_mm(struct task_struct *owner)
 	up_write(&current->signal->exec_update_lock);
 	put_task_exec_state(state);
 	exec_mm_put_old(old);
-	sched_mm_cid_after_execve(current);
+	err = sched_mm_cid_join();
+	if (err)
+		return err;
 
 	/* As in copy_oom_score_adj(): who sets it looks for the others, too. */
 	mutex_lock(&oom_adj_mutex);
 	mm_flags_set(MMF_MULTIPROCESS, mm);
 	mutex_unlock(&oom_adj_mutex);
+	return 0;
+}
+
+/**
+ * checkpoint_unshare_exec_state - give the calling task a dumpability of its own
+ *
+ * It goes with the address space, and is shared with those who share that. What
+ * a task does to its credentials changes it, also for them.
+ *
+ * Context: process context of a task that shares its mm with its parent.
+ * Return: 0 or -ENOMEM.
+ */
+int checkpoint_unshare_exec_state(void)
+{
+	struct task_exec_state *state, *own;
+
+	/* Only the task itself replaces it. */
+	state = rcu_dereference_protected(current->exec_state, true);
+	own = alloc_task_exec_state(state->user_ns);
+	if (!own)
+		return -ENOMEM;
+	own->dumpable = READ_ONCE(state->dumpable);
+	down_write(&current->signal->exec_update_lock);
+	task_lock(current);
+	state = task_exec_state_replace(current, own);
+	task_unlock(current);
+	up_write(&current->signal->exec_update_lock);
+	put_task_exec_state(state);
 	return 0;
 }
 

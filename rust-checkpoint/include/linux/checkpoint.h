@@ -61,6 +61,14 @@ static inline void sched_autogroup_join(struct task_struct *p,
 					struct task_struct *leader) { }
 #endif
 int sched_core_share_from(struct task_struct *owner);
+#ifdef CONFIG_SCHED_MM_CID
+int sched_mm_cid_join(void);
+#else
+static inline int sched_mm_cid_join(void)
+{
+	return 0;
+}
+#endif
 const void *sem_shared_undo(struct task_struct *tsk);
 int sem_share_undo(struct task_struct *owner);
 void set_child_subreaper(bool is);
@@ -221,6 +229,7 @@ void checkpoint_set_exit_signal(struct task_struct *task, int sig,
 				bool parent_changed);
 int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid);
 int checkpoint_new_mm(struct user_namespace *user_ns);
+int checkpoint_unshare_exec_state(void);
 int checkpoint_share_mm(struct task_struct *owner);
 int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 		    unsigned long prot, unsigned long flags,
