@@ -28,6 +28,7 @@ use kernel::{
         RLIMITS, //
     },
     prelude::*,
+    task::Task,
 };
 use zerocopy::IntoBytes;
 
@@ -44,7 +45,15 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     ctx.emit(Section::Tasks, Kind::Rlimits, &(), &[&tail])
 }
 
-/// Sets the limits of the current process.
+fn from_wire(limit: &wire::Rlimit) -> Rlimit {
+    Rlimit {
+        rlim_cur: limit.cur.get() as usize,
+        rlim_max: limit.max.get() as usize,
+    }
+}
+
+/// Sets the limits of the current process. It may have more than some of them allow: those are
+/// only raised, see [`finish`].
 pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
     let image = rs.image.clone();
     let meta = image.meta();
@@ -52,16 +61,18 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         .record(&meta, Kind::Rlimits)?
         .array::<wire::Rlimit>()
         .map_err(|_| EINVAL)?;
+    let own = attr::rlimits(current!());
     for (resource, limit) in limits.iter().enumerate() {
-        let limit = Rlimit {
-            rlim_cur: limit.cur.get() as usize,
-            rlim_max: limit.max.get() as usize,
-        };
+        let mut limit = from_wire(limit);
+        if let Some(own) = own.get(resource).filter(|_| attr::is_for_later(resource)) {
+            limit.rlim_cur = limit.rlim_cur.max(own.rlim_cur);
+            limit.rlim_max = limit.rlim_max.max(own.rlim_max);
+        }
         // One that a later kernel has: without a limit, it is not missed.
         if resource >= RLIMITS && limit.rlim_cur == usize::MAX {
             continue;
         }
-        attr::set_rlimit(resource, &limit).map_err(|e| {
+        attr::set_rlimit(current!(), resource, &limit).map_err(|e| {
             rs.report.error(
                 Item {
                     object: Object::Task,
@@ -76,6 +87,20 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
                 e,
             )
         })?;
+    }
+    Ok(())
+}
+
+/// Lowers those limits of a process that has not been to user mode which [`restart`] has left as
+/// high as those of init; called by init.
+pub(crate) fn finish(rs: &Restart, part: &Part, task: &Task) -> Result {
+    let meta = rs.image.meta();
+    let record = part.record(&meta, Kind::Rlimits)?;
+    let limits = record.array::<wire::Rlimit>().map_err(|_| EINVAL)?;
+    for (resource, limit) in limits.iter().enumerate().take(RLIMITS) {
+        if attr::is_for_later(resource) {
+            attr::set_rlimit(task, resource, &from_wire(limit))?;
+        }
     }
     Ok(())
 }

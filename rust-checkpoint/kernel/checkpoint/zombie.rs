@@ -52,6 +52,7 @@ use crate::{
 };
 use kernel::{
     checkpoint::{
+        attr::unshare_dumpable,
         clone::{
             self,
             Newborn, //
@@ -144,8 +145,9 @@ pub(crate) fn checkpoint_leader(
     rlimits::checkpoint(ctx, thread)?;
     attr::checkpoint_of_process(ctx, thread)?;
     usage::checkpoint(ctx, task, leader.pids().tgid)?;
-    timers::checkpoint(ctx, thread)?;
-    process_signal::checkpoint_of_process(ctx, thread)
+    let posix = timers::posix(ctx, thread)?;
+    let itimers = process_signal::checkpoint_of_process(ctx, thread)?;
+    timers::checkpoint(ctx, posix, itimers)
 }
 
 /// Saves a zombie.
@@ -159,7 +161,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, zombie: &Zombie) -> Result {
 }
 
 /// Has the current task be what the zombie was that it becomes.
-pub(crate) fn restart(rs: &mut Restart, part: &Part, _newborn: &mut Newborn) -> Result {
+pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> Result {
+    unshare_dumpable(newborn)?;
     if part.task.sid == part.task.pid {
         clone::new_session()?;
     }

@@ -43,6 +43,7 @@
 #include <linux/syscalls.h>
 #include <linux/xxhash.h>
 #include <uapi/linux/checkpoint.h>
+#include <uapi/linux/prctl.h>
 #include <uapi/linux/sched/types.h>
 #include <uapi/linux/wait.h>
 
@@ -50,6 +51,7 @@
 
 const unsigned int RUST_CONST_HELPER_SECURE_ALL_BITS = SECURE_ALL_BITS;
 const unsigned int RUST_CONST_HELPER_SECURE_ALL_LOCKS = SECURE_ALL_LOCKS;
+const unsigned int RUST_CONST_HELPER_SECURE_ALL_UNPRIVILEGED = SECURE_ALL_UNPRIVILEGED;
 const unsigned int RUST_CONST_HELPER_TASK_ANY_SLEEP =
 	TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE | __TASK_STOPPED;
 const fmode_t RUST_CONST_HELPER_FMODE_BACKING = FMODE_BACKING;

@@ -6,7 +6,7 @@
 //! C headers: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h),
 //! [`include/linux/sched/exec_state.h`](srctree/include/linux/sched/exec_state.h)
 
-use super::task::Still;
+use super::{clone::Newborn, task::Still};
 use crate::{
     bindings,
     error::to_result,
@@ -185,14 +185,30 @@ pub fn dumpable(task: &Task) -> u32 {
 
 /// Sets it for the current task, which has an address space of its own; after
 /// its credentials, which change it.
-pub fn set_dumpable(dumpable: u32) -> Result {
-    if dumpable > bindings::task_dumpable_TASK_DUMPABLE_ROOT {
+///
+/// That root is to have the core dump is for the system to say (fs.suid_dumpable), not for
+/// prctl(2): where this one does not, nobody has it.
+pub fn set_dumpable(mut dumpable: u32) -> Result {
+    let root = bindings::task_dumpable_TASK_DUMPABLE_ROOT;
+    if dumpable > root {
         return Err(EINVAL);
+    }
+    // SAFETY: a scalar that lives as long as the kernel; it may change at any time.
+    let of_system = unsafe { (&raw const bindings::suid_dumpable).read_volatile() };
+    if dumpable == root && of_system != root as c_int {
+        dumpable = bindings::task_dumpable_TASK_DUMPABLE_OFF;
     }
     // SAFETY: called by the current task on its own behalf, with a value that
     // there is.
     unsafe { bindings::task_exec_state_set_dumpable(dumpable) };
     Ok(())
+}
+
+/// Gives the current task a dumpability of its own, which its credentials change: one that
+/// gets no address space has that of init.
+pub fn unshare_dumpable(_newborn: &Newborn) -> Result {
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::checkpoint_unshare_exec_state() })
 }
 
 /// Resource limits there are.
@@ -218,19 +234,24 @@ pub fn rlimits(task: &Task) -> [Rlimit; RLIMITS] {
     limits
 }
 
-/// Sets a limit of the current process, with the checks of prlimit(2).
+/// Whether others of what a process has been given is held against a limit when it is set
+/// again, such as a priority.
+pub fn is_for_later(resource: usize) -> bool {
+    matches!(
+        resource as u32,
+        bindings::RLIMIT_SIGPENDING | bindings::RLIMIT_NICE | bindings::RLIMIT_RTPRIO
+    )
+}
+
+/// Sets a limit of the process of a task, the caller's own or one that has not been to user
+/// mode, with the checks of prlimit(2).
 #[doc(alias = "do_prlimit")]
-pub fn set_rlimit(resource: usize, limit: &Rlimit) -> Result {
+pub fn set_rlimit(task: &Task, resource: usize, limit: &Rlimit) -> Result {
     let mut limit = *limit;
     let resource = c_uint::try_from(resource).map_err(|_| EINVAL)?;
-    // SAFETY: called by the current task on its own behalf; the limit is valid.
+    // SAFETY: the task is alive, and so is its signal structure; the limit is valid.
     to_result(unsafe {
-        bindings::do_prlimit(
-            Task::current_raw(),
-            resource,
-            &mut limit,
-            core::ptr::null_mut(),
-        )
+        bindings::do_prlimit(task.as_ptr(), resource, &mut limit, core::ptr::null_mut())
     })
 }
 

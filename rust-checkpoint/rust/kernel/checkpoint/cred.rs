@@ -425,10 +425,13 @@ impl NewCreds {
             if securebits != (*old).securebits {
                 let locks = bindings::SECURE_ALL_LOCKS;
                 let was = (*old).securebits;
+                // PR_SET_KEEPCAPS, which is for all, as are those about execve(2).
+                let free = bindings::SECURE_ALL_UNPRIVILEGED;
+                let free = free | free << 1 | 1 << bindings::SECURE_KEEP_CAPS;
                 if ((was & locks) >> 1) & (was ^ securebits) != 0
                     || was & locks & !securebits != 0
                     || securebits & !(locks | bindings::SECURE_ALL_BITS) != 0
-                    || !may_setpcap()
+                    || ((was ^ securebits) & !free != 0 && !may_setpcap())
                 {
                     return Err(EPERM);
                 }

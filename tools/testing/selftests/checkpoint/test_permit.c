@@ -22,7 +22,7 @@ enum {
 	C_UID = 0, C_GID = 4, C_SUID = 8, C_SGID = 12, C_EUID = 16, C_EGID = 20, C_FSUID = 24,
 	C_FSGID = 28, C_SECUREBITS = 32, C_NO_NEW_PRIVS = 36, C_INHERITABLE = 40,
 	C_PERMITTED = 48, C_EFFECTIVE = 56, C_BOUNDING = 64, C_AMBIENT = 72, C_GROUPS = 80,
-	A_OOM = 8, A_IOPRIO = 36, A_OOM_MIN = 40, A_FLAGS = 48, A_IO_FLUSHER = 1 << 3,
+	A_OOM = 8, A_DUMPABLE = 12, A_IOPRIO = 36, A_OOM_MIN = 40, A_FLAGS = 48, A_IO_FLUSHER = 1 << 3,
 	A_GROUP_NICE = 72, A_DISPATCH = 76, A_SELECTOR = 96,
 	S_POLICY = 0, S_NICE = 4, S_PRIORITY = 8, S_FLAGS = 12, S_RUNTIME = 16, S_DEADLINE = 24,
 	S_PERIOD = 32, S_UTIL_MIN = 40, S_UTIL_MAX = 44,
@@ -45,8 +45,11 @@ static int set_caps(uint64_t permitted, uint64_t effective)
 JOB(modest)
 {
 	NEED(!set_caps(0, 0));
+	/* A secure bit that is for everyone to set. */
+	NEED(!prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
 	job_hold();
 	CHECK_EQ(getuid(), 0);
+	CHECK_EQ(prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0), 1);
 	CHECK_EQ(getgroups(0, NULL), 1);
 	CHECK(setpriority(PRIO_PROCESS, 0, -1) && (errno == EACCES || errno == EPERM));
 }
@@ -251,6 +254,71 @@ INIT_TEST(may_not_restart, modest)
 	WANT_ERR(call_restart(run, fd, 0), EPERM);
 	WANT(alone());
 	WANT(!set_caps(CAP(41) - 1, CAP(41) - 1));
+	restart_untouched(run, &im);
+	job_finish(run);
+}
+
+JOB(core_for_root)
+{
+	NEED(prctl(PR_GET_DUMPABLE) == 1);
+	job_hold();
+	CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
+}
+
+/*
+ * That a core dump belongs to root, wherever it is written, is for the system to say. Nobody can
+ * ask for it.
+ */
+INIT_TEST(asks_for_core_for_root, core_for_root)
+{
+	struct image im = load_job(run, NULL);
+	char *of_system = proc_read("/proc/sys/fs/suid_dumpable", NULL);
+	unsigned char *attr = record(&im, ATTR, 0);
+
+	if (WANT(attr) && WANT(of_system && *of_system == '0')) {
+		put32(attr + A_DUMPABLE, 2);
+		restart_untouched(run, &im);
+		job_finish(run);
+	}
+	free(of_system);
+}
+
+JOB(zombie_of_a_user, .tasks = 2)
+{
+	siginfo_t info;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000) ? 1 : 3);
+	NEED(pid > 0 && !waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+	job_hold();
+	CHECK(waitpid(pid, &status, 0) == pid && status == 3 << 8);
+}
+
+/* What its tasks do to their credentials is nothing to init. */
+INIT_TEST(init_stays_dumpable, zombie_of_a_user)
+{
+	struct image im = load_job(run, NULL);
+	unsigned char *creds = record(&im, CREDS, 0);
+
+	WANT_EQ(prctl(PR_GET_DUMPABLE), 1);
+	restart_untouched(run, &im);
+	WANT_EQ(prctl(PR_GET_DUMPABLE), 1);
+	kill_all(run);
+	/* Nor where it fails in the end. */
+	if (WANT(creds)) {
+		uint32_t was = get32(creds + C_SECUREBITS);
+		int fd;
+
+		put32(creds + C_SECUREBITS, 1U << 31);
+		seal(&im);
+		fd = scratch_file(im.b, im.len);
+		WANT_ERR(call_restart(run, fd, 0), EPERM);
+		close(fd);
+		WANT_EQ(prctl(PR_GET_DUMPABLE), 1);
+		put32(creds + C_SECUREBITS, was);
+	}
 	restart_untouched(run, &im);
 	job_finish(run);
 }
