@@ -9,6 +9,7 @@
 //! Signals of timers are saved with their timers ([`crate::timers`]).
 
 use crate::{
+    arch,
     checkpoint::{
         Checkpoint,
         Section, //
@@ -51,7 +52,8 @@ use kernel::{
             SIGINFO_LEN,
             SIGNALS, //
         },
-        task::TaskExt, //
+        task::TaskExt,
+        timer::Itimers, //
     },
     prelude::*,
 };
@@ -126,6 +128,9 @@ pub(crate) fn restart_actions(rs: &mut Restart, part: &Part, newborn: &Newborn) 
             sigaction_flags::X32 => Abi::X32,
             _ => return Err(EINVAL),
         };
+        if abi == Abi::Ia32 && !arch::has_ia32() {
+            return Err(EOPNOTSUPP);
+        }
         let action = Action {
             handler: saved.handler.get() as usize,
             flags: (flags & !sigaction_flags::ALL) as usize,
@@ -138,8 +143,9 @@ pub(crate) fn restart_actions(rs: &mut Restart, part: &Part, newborn: &Newborn) 
     signal::set_actions(&actions)
 }
 
-/// Saves masks, alternate stack and the signals pending for a task.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+/// Saves masks, alternate stack and the signals pending for a task. For one that leads its
+/// process, returns the timers of that as they were then.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<Option<Itimers>> {
     let lock = SigLock::lock(frozen.task())?;
     let masks = lock.masks();
     let stack = lock.alt_stack();
@@ -163,17 +169,26 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     )?;
     let mut of_timers = OfTimers::default();
     checkpoint_queue(ctx, frozen, Queue::Private, &mut of_timers)?;
+    let mut itimers = None;
     if frozen.task().is_group_leader() {
-        checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
+        itimers = Some(checkpoint_queue(
+            ctx,
+            frozen,
+            Queue::Shared,
+            &mut of_timers,
+        )?);
     }
-    of_timers.emit(ctx)
+    of_timers.emit(ctx)?;
+    Ok(itimers)
 }
 
-/// Saves the signals pending for the process of a task.
-pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+/// Saves the signals pending for the process of a task. Returns the timers of that as they
+/// were then.
+pub(crate) fn checkpoint_of_process(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<Itimers> {
     let mut of_timers = OfTimers::default();
-    checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
-    of_timers.emit(ctx)
+    let itimers = checkpoint_queue(ctx, frozen, Queue::Shared, &mut of_timers)?;
+    of_timers.emit(ctx)?;
+    Ok(itimers)
 }
 
 /// Signals of timers that are pending.
@@ -236,13 +251,13 @@ fn checkpoint_queue(
     frozen: &Frozen<'_>,
     queue: Queue,
     of_timers: &mut OfTimers,
-) -> Result {
+) -> Result<Itimers> {
     let mut infos: KVVec<Siginfo> = KVVec::new();
     let first = (of_timers.signals.len(), of_timers.deleted.len());
     let shared = u32::from(queue == Queue::Shared);
     // Signals may come at any time: there is room when none came while it was
     // made.
-    let set = loop {
+    let (set, itimers) = loop {
         let lock = SigLock::lock(frozen.task())?;
         let (mut count, mut timers) = (0, 0);
         lock.for_each_pending(queue, |_, timer| match timer {
@@ -262,14 +277,14 @@ fn checkpoint_queue(
                 }
             });
             ret?;
-            break lock.pending_set(queue);
+            break (lock.pending_set(queue), lock.itimers());
         }
         drop(lock);
         infos.reserve(count, GFP_KERNEL_ACCOUNT)?;
         of_timers.reserve(timers)?;
     };
     if set == 0 {
-        return Ok(());
+        return Ok(itimers);
     }
     let mut tail = KVVec::with_capacity(infos.len() * SIGINFO_LEN, GFP_KERNEL_ACCOUNT)?;
     for Siginfo(bytes) in &infos {
@@ -284,7 +299,8 @@ fn checkpoint_queue(
             set: set.into(),
         },
         &[&tail],
-    )
+    )?;
+    Ok(itimers)
 }
 
 /// Sets masks and alternate stack of the current task.

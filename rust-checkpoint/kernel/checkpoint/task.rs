@@ -243,10 +243,11 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         },
     )?;
     arch::checkpoint_thread(ctx, frozen)?;
-    if task.is_group_leader() {
-        timers::checkpoint(ctx, frozen)?;
+    let posix = task.is_group_leader().then(|| timers::posix(ctx, frozen));
+    let itimers = signal::checkpoint(ctx, frozen)?;
+    if let (Some(posix), Some(itimers)) = (posix.transpose()?, itimers) {
+        timers::checkpoint(ctx, posix, itimers)?;
     }
-    signal::checkpoint(ctx, frozen)?;
     creds::checkpoint(ctx, task)?;
     if task.is_group_leader() {
         rlimits::checkpoint(ctx, frozen)?;

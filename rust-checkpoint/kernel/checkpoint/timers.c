@@ -479,15 +479,16 @@ void checkpoint_arm_timer(struct k_itimer *timer, const struct checkpoint_timer 
  * checkpoint_get_itimers - timers of setitimer(2)
  * @task: a task of the process, all of which stand still
  * @out: filled, by ITIMER_*
+ *
+ * Context: siglock is held, as by who looks for the signals of these timers: one
+ * that expires meanwhile is armed, or its signal is pending.
  */
 void checkpoint_get_itimers(struct task_struct *task, struct checkpoint_itimer *out)
 {
 	struct signal_struct *sig = task->signal;
-	unsigned long flags;
 
+	lockdep_assert_held(&task->sighand->siglock);
 	memset(out, 0, CHECKPOINT_ITIMERS * sizeof(*out));
-	if (!lock_task_sighand(task, &flags))
-		return;
 	out[ITIMER_REAL].armed = hrtimer_active(&sig->real_timer);
 	out[ITIMER_REAL].expires = ktime_to_ns(hrtimer_get_expires(&sig->real_timer));
 	out[ITIMER_REAL].interval = ktime_to_ns(sig->it_real_incr);
@@ -499,7 +500,6 @@ void checkpoint_get_itimers(struct task_struct *task, struct checkpoint_itimer *
 		if (out[i].armed)
 			out[i].expires = sig->it[which].expires - sample_group(which, task);
 	}
-	unlock_task_sighand(task, &flags);
 }
 
 /**

@@ -88,19 +88,32 @@ pub(crate) struct Made {
     queued: Cell<bool>,
 }
 
-/// Saves the timers of a process.
-pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
+/// The POSIX timers of a process, before its signals were saved: one whose signal came
+/// meanwhile expires again.
+pub(crate) struct Posix {
+    timers: KVVec<u8>,
+    next_id: i32,
+}
+
+/// Looks at the POSIX timers of a process.
+pub(crate) fn posix(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<Posix> {
     let task = still(frozen)?;
-    let itimers = timer::itimers(&task);
-    let mut tail = KVVec::new();
+    let mut timers = KVVec::new();
     for state in timer::all(&task)? {
         if let Some(timer) = to_wire(ctx, &state) {
-            tail.extend_from_slice(timer.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+            timers.extend_from_slice(timer.as_bytes(), GFP_KERNEL_ACCOUNT)?;
         }
     }
     let next_id = timer::next_id(&task);
+    Ok(Posix { timers, next_id })
+}
+
+/// Saves the timers of a process: those of setitimer(2) as they were when its signals were
+/// saved.
+pub(crate) fn checkpoint(ctx: &mut Checkpoint, posix: Posix, itimers: Itimers) -> Result {
+    let Posix { timers, next_id } = posix;
     let set = itimers.iter().any(|t| t.armed || t.interval != 0);
-    if tail.is_empty() && next_id == 0 && !set {
+    if timers.is_empty() && next_id == 0 && !set {
         return Ok(());
     }
     let [real, virt, prof] = itimers.map(|itimer| wire::Itimer {
@@ -120,7 +133,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
         next_id: next_id.into(),
         reserved: 0.into(),
     };
-    ctx.emit(Section::Tasks, Kind::Timers, &head, &[&tail])
+    ctx.emit(Section::Tasks, Kind::Timers, &head, &[&timers])
 }
 
 /// What the image says of a timer, if it can be saved.

@@ -11,8 +11,10 @@
 use super::{
     attr,
     clone::Newborn,
+    task::fatal_signal_pending,
     timer::{
         self,
+        Itimers,
         State,
         Timer, //
     },
@@ -267,6 +269,15 @@ impl<'a> SigLock<'a> {
         }
     }
 
+    /// The timers of setitimer(2) of the process. What was pending while this lock is held
+    /// is what those have sent that are not armed.
+    pub fn itimers(&self) -> Itimers {
+        let mut itimers = Itimers::default();
+        // SAFETY: the task is alive, the lock is held, and there is room for all.
+        unsafe { bindings::checkpoint_get_itimers(self.task.as_ptr(), itimers.as_mut_ptr()) };
+        itimers
+    }
+
     /// The alternate stack.
     pub fn alt_stack(&self) -> AltStack {
         let t = self.task.as_ptr();
@@ -294,6 +305,7 @@ impl<'a> SigLock<'a> {
             Queue::Shared => bindings::pid_type_PIDTYPE_TGID,
         };
         let t = self.task.as_ptr();
+        let pending = self.pending(queue);
         let mut ret = Ok(());
         // SAFETY: by the type invariant the lock is held that protects all of
         // this, and the task is the current one. `info` is a valid siginfo: it
@@ -308,9 +320,11 @@ impl<'a> SigLock<'a> {
                     (&raw mut kernel).cast::<u8>(),
                     size_of::<bindings::kernel_siginfo_t>(),
                 );
+                let newest = (*pending).list.prev;
                 let e = bindings::send_signal_locked(info.signal() as c_int, &mut kernel, t, kind);
-                if e != 0 {
-                    ret = Err(Error::from_errno(e));
+                // Without memory or room for it the signal is sent, but not what is known of it.
+                if e != 0 || (*pending).list.prev == newest {
+                    ret = Err(if e != 0 { Error::from_errno(e) } else { EAGAIN });
                     break;
                 }
             }
@@ -529,8 +543,19 @@ pub fn set_alt_stack(stack: &AltStack) -> Result {
     Ok(())
 }
 
-/// How many signals are queued before interrupts are let in.
+/// How many signals are queued before interrupts are let in, if each is offered to one task.
 const QUEUED_AT_ONCE: usize = 256;
+
+/// How many threads the current process has, at least one.
+fn thread_count() -> usize {
+    // SAFETY: the signal structure of the current task is there; the field is a scalar and
+    // aligned.
+    let threads = unsafe {
+        let signal = (*Task::current_raw()).signal;
+        (&raw const (*signal).nr_threads).read_volatile()
+    };
+    usize::try_from(threads).unwrap_or(1).max(1)
+}
 
 /// The signal of a timer that was pending.
 pub struct TimerSignal<'a> {
@@ -584,8 +609,16 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64, of_timers: &[TimerSignal
     if realtime.count() > limit {
         return Err(EAGAIN);
     }
+    // For one of the process all threads may be asked.
+    let threads = match queue {
+        Queue::Private => 1,
+        Queue::Shared => thread_count(),
+    };
     let send = |infos: &[Siginfo]| -> Result {
-        for infos in infos.chunks(QUEUED_AT_ONCE) {
+        for infos in infos.chunks((QUEUED_AT_ONCE / threads).max(1)) {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
             let lock = SigLock::lock(current)?;
             lock.send_blocked(queue, infos)?;
         }

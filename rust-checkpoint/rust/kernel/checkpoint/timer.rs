@@ -138,14 +138,6 @@ pub const ITIMERS: usize = bindings::CHECKPOINT_ITIMERS as usize;
 #[doc(alias = "checkpoint_itimer")]
 pub type Itimers = [bindings::checkpoint_itimer; ITIMERS];
 
-/// Those of the process of a task, all of whose tasks stand still.
-pub fn itimers(task: &Still<'_>) -> Itimers {
-    let mut itimers = Itimers::default();
-    // SAFETY: the task is alive, and there is room for all.
-    unsafe { bindings::checkpoint_get_itimers(task.as_ptr(), itimers.as_mut_ptr()) };
-    itimers
-}
-
 /// Has those of a process go on that has not been to user mode. Does nothing to one that
 /// has exited.
 pub fn arm_itimers(task: &Task, itimers: &Itimers) {

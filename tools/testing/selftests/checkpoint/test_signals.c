@@ -183,6 +183,29 @@ SCENARIO(pending_order)
 	CHECK(pick(SIGRTMIN + 5, &got) < 0 && errno == EAGAIN);
 }
 
+/* More than could be queued again: the limit came later. */
+SCENARIO(pending_above_limit)
+{
+	struct rlimit few = { 2, 2 }, now;
+	union sigval v;
+	int got = 0;
+
+	block(SIGRTMIN + 5);
+	for (int i = 0; i < 8; i++) {
+		v.sival_int = i;
+		NEED(!sigqueue(getpid(), SIGRTMIN + 5, v));
+	}
+	NEED(!setrlimit(RLIMIT_SIGPENDING, &few));
+	job_hold();
+	CHECK(!getrlimit(RLIMIT_SIGPENDING, &now) && now.rlim_cur == 2 && now.rlim_max == 2);
+	for (int i = 0; i < 8; i++) {
+		CHECK_EQ(pick(SIGRTMIN + 5, &got), SIGRTMIN + 5);
+		if (!CHECK_EQ(got, i))
+			break;
+	}
+	CHECK(pick(SIGRTMIN + 5, &got) < 0 && errno == EAGAIN);
+}
+
 /* To the thread and to the process: two queues. */
 SCENARIO(pending_for_thread)
 {
