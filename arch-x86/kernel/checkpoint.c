@@ -21,7 +21,6 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
-#include <linux/seccomp.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
 #include <linux/vdso_datastore.h>
@@ -203,6 +202,8 @@ void checkpoint_x86_get_thread(struct task_struct *task,
 	x86->compat_syscall = task->thread_info.status & TS_COMPAT;
 	x86->notsc = test_tsk_thread_flag(task, TIF_NOTSC);
 	x86->nocpuid = test_tsk_thread_flag(task, TIF_NOCPUID);
+	x86->ospke = cpu_feature_enabled(X86_FEATURE_OSPKE);
+	x86->pkru = thread->pkru;
 	x86->cr2 = thread->cr2;
 	x86->trap_nr = thread->trap_nr;
 	x86->error_code = thread->error_code;
@@ -229,7 +230,7 @@ void checkpoint_x86_get_thread(struct task_struct *task,
  * @task: a task that was created for restart(2)
  * @x86: what checkpoint_x86_get_thread() said
  *
- * The flags change the CPU when the task is switched to.
+ * That CPUID traps comes to the CPU when the task is switched to.
  *
  * Context: @task stands still and has not been to user mode.
  * Return: 0, or -EOPNOTSUPP when this machine can't make CPUID trap.
@@ -237,15 +238,9 @@ void checkpoint_x86_get_thread(struct task_struct *task,
 int checkpoint_x86_set_thread(struct task_struct *task,
 			      const struct checkpoint_x86_thread *x86)
 {
-	struct seccomp_filter *filter;
-
 	if (x86->nocpuid && !boot_cpu_has(X86_FEATURE_CPUID_FAULT))
 		return -EOPNOTSUPP;
 
-	/* Strict mode takes the time stamp counter away, too. */
-	update_tsk_thread_flag(task, TIF_NOTSC, x86->notsc ||
-			       checkpoint_get_seccomp(task, &filter) ==
-			       SECCOMP_MODE_STRICT);
 	update_tsk_thread_flag(task, TIF_NOCPUID, x86->nocpuid);
 	/* Says how the result of the system call is to be understood. */
 	task->thread_info.status &= ~(TS_COMPAT | TS_I386_REGS_POKED);
@@ -500,6 +495,18 @@ int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs)
 }
 
 /**
+ * checkpoint_x86_init_pkru - the rights that execve(2) gives to protection keys
+ * @pkru: set to them
+ *
+ * Return: whether there are protection keys.
+ */
+bool checkpoint_x86_init_pkru(u32 *pkru)
+{
+	*pkru = pkru_get_init_value();
+	return cpu_feature_enabled(X86_FEATURE_OSPKE);
+}
+
+/**
  * checkpoint_x86_iopl - iopl(2) for the caller
  * @level: the level, which the caller may have already from init
  *
@@ -509,7 +516,12 @@ int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs)
 int checkpoint_x86_iopl(unsigned int level)
 {
 #ifdef CONFIG_X86_IOPL_IOPERM
-	return ksys_iopl(level);
+	int err = ksys_iopl(level);
+
+	/* It may have the level of init, but not the bitmap that goes with it. */
+	if (!err && current->thread.iopl_emul == 3)
+		set_thread_flag(TIF_IO_BITMAP);
+	return err;
 #else
 	return level ? -EOPNOTSUPP : 0;
 #endif
@@ -630,6 +642,8 @@ static const struct again *find_call(int nr, bool compat)
 {
 	const struct again *call = calls;
 
+	if (compat && !ia32_enabled())
+		return NULL;
 #ifdef CONFIG_IA32_EMULATION
 	if (compat)
 		call = calls_ia32;

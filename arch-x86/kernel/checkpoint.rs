@@ -70,6 +70,8 @@ use zerocopy::{
     IntoBytes, //
 };
 
+pub(crate) use x86::has_ia32;
+
 /// What x86 says of an address space.
 #[derive(Default)]
 pub(crate) struct MmX86 {
@@ -231,6 +233,20 @@ fn checkpoint_xstate(ctx: &mut Checkpoint, area: &[u8]) -> Result {
     Ok(())
 }
 
+/// Says in an XSAVE area what the rights to protection keys are. Elsewhere what an area does not
+/// mention is as a program finds it; of these it would be all rights.
+fn set_pkru(area: &mut [u8], pkru: u32) -> Result {
+    let (_, at) = x86::xfeature(x86::XFEATURE_PKRU).ok_or(EINVAL)?;
+    let used = word(area, x86::XSAVE_HEADER)? | 1 << x86::XFEATURE_PKRU;
+    let mut put = |at: usize, bytes: &[u8]| {
+        area.get_mut(at..at.saturating_add(bytes.len()))
+            .map(|to| to.copy_from_slice(bytes))
+            .ok_or(EINVAL)
+    };
+    put(x86::XSAVE_HEADER, &used.to_le_bytes())?;
+    put(at as usize, &pkru.to_le_bytes())
+}
+
 /// Saves the registers of a task that stands still. Called by init.
 pub(crate) fn checkpoint_thread(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let task = still(frozen)?;
@@ -243,7 +259,13 @@ pub(crate) fn checkpoint_thread(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Re
     let regs = task.regset(x86::NT_PRSTATUS)?.ok_or(EINVAL)?;
     emit_regset(ctx, x86::NT_PRSTATUS, &regs)?;
     match task.regset(x86::NT_X86_XSTATE)? {
-        Some(area) => checkpoint_xstate(ctx, &area)?,
+        Some(mut area) => {
+            // One that comes from execve(2) has them in its CPU only.
+            if state.ospke {
+                set_pkru(&mut area, state.pkru)?;
+            }
+            checkpoint_xstate(ctx, &area)?;
+        }
         None => {
             if let Some(area) = task.regset(x86::NT_PRFPREG)? {
                 emit_regset(ctx, x86::NT_PRFPREG, &area)?;
@@ -423,6 +445,14 @@ pub(crate) fn restart_own(rs: &mut Restart, part: &Part, newborn: &Newborn) -> R
     };
 
     let thread = find_thread(records.clone())?;
+    let compat = thread.flags.get() & (thread_x86::COMPAT_SYSCALL | thread_x86::ADDR32);
+    if compat != 0 && !x86::has_ia32() {
+        return Err(fail(
+            "ia32",
+            "this kernel runs no ia32 programs",
+            EOPNOTSUPP,
+        ));
+    }
     let (perm, guest_perm) = (thread.xcomp_perm.get(), thread.guest_perm.get());
     if perm | guest_perm != 0 {
         let used = match find_regset(records.clone(), x86::NT_X86_XSTATE) {
@@ -437,7 +467,8 @@ pub(crate) fn restart_own(rs: &mut Restart, part: &Part, newborn: &Newborn) -> R
     if let Some(ports) = find_regset(records, x86::NT_386_IOPERM) {
         x86::ioperm(ports).map_err(|e| fail("ioperm", "init may not use its I/O ports", e))?;
     }
-    Ok(())
+    // Not by init: it changes the CPU where the flag of a task changes as it runs.
+    x86::trap_tsc(thread.flags.get() & thread_x86::NOTSC != 0)
 }
 
 /// An XSAVE area as this machine has it, from one as another machine had it.
@@ -463,6 +494,11 @@ fn translate_xstate(area: &[u8], layout: &[u8], len: usize) -> Result<KVVec<u8>>
             .ok_or(EINVAL)?
             .copy_from_slice(from);
     }
+    if let Some(pkru) = x86::initial_pkru() {
+        if word(&out, x86::XSAVE_HEADER)? & (1 << x86::XFEATURE_PKRU) == 0 {
+            set_pkru(&mut out, pkru)?;
+        }
+    }
     Ok(out)
 }
 
@@ -476,8 +512,8 @@ pub(crate) fn restart_thread<'a>(
     result: Option<u64>,
 ) -> Result<u64> {
     // SAFETY: the task waits at the barrier, its last sleep before user mode or
-    // its exit, until the caller opens it; the caller waited until it was off
-    // its CPU.
+    // its exit, until the caller opens it, whatever signals come; the caller waited
+    // until it was off its CPU.
     let task = unsafe { Still::new(task) }?;
     let mut fail = |kind, why, remedy, e| {
         report.error(
@@ -544,22 +580,22 @@ pub(crate) fn restart_thread<'a>(
 
     if let Some(record) = records.clone().find(|r| r.kind == Kind::DebugRegs) {
         let debug: wire::DebugRegs = record.head().map_err(|_| EINVAL)?;
-        debug
-            .addr
-            .iter()
-            .enumerate()
-            .filter(|(_, addr)| addr.get() != 0)
-            .try_for_each(|(n, addr)| task.set_debug_register(n, addr.get()))
-            .and_then(|()| task.set_debug_register(6, debug.dr6.get()))
-            .and_then(|()| task.set_debug_register(7, debug.dr7.get()))
-            .map_err(|e| fail("breakpoints", "a breakpoint could not be set again", "", e))?;
+        let set = || -> Result {
+            for (n, addr) in debug.addr.iter().enumerate() {
+                if addr.get() != 0 {
+                    task.set_debug_register(n, addr.get())?;
+                }
+            }
+            task.set_debug_register(6, debug.dr6.get())?;
+            task.set_debug_register(7, debug.dr7.get())
+        };
+        set().map_err(|e| fail("breakpoints", "a breakpoint could not be set again", "", e))?;
     }
 
     let thread = find_thread(records)?;
     let flags = thread.flags.get();
     task.set_thread(&ThreadState {
         compat_syscall: flags & thread_x86::COMPAT_SYSCALL != 0,
-        notsc: flags & thread_x86::NOTSC != 0,
         nocpuid: flags & thread_x86::NOCPUID != 0,
         cr2: thread.cr2.get(),
         trap_nr: thread.trap_nr.get(),

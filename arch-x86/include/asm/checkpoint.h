@@ -53,6 +53,8 @@ struct checkpoint_x86_mm {
  * @cr2: address of the last page fault, for signal frames
  * @trap_nr: vector of the last exception, for signal frames
  * @error_code: its error code
+ * @ospke: there are protection keys
+ * @pkru: its rights to them
  */
 struct checkpoint_x86_thread {
 	u32 why;
@@ -67,6 +69,8 @@ struct checkpoint_x86_thread {
 	u64 cr2;
 	u32 trap_nr;
 	u32 error_code;
+	bool ospke;
+	u32 pkru;
 };
 
 void checkpoint_x86_get_mm(struct mm_struct *mm, struct task_struct *task,
@@ -89,6 +93,7 @@ u64 checkpoint_x86_xfeatures(void);
 bool checkpoint_x86_xfeature(unsigned int nr, u32 *size, u32 *offset);
 int checkpoint_x86_enable_xfeatures(u64 perm, u64 guest_perm, u64 used);
 int checkpoint_x86_ioperm(const unsigned long *bitmap, unsigned int longs);
+bool checkpoint_x86_init_pkru(u32 *pkru);
 int checkpoint_x86_iopl(unsigned int level);
 void checkpoint_x86_finish_regs(struct task_struct *task, unsigned long flags);
 void checkpoint_x86_end_syscall(struct task_struct *task);

@@ -43,6 +43,8 @@ pub const XSAVE_HEADER: usize = size_of::<bindings::fxregs_state>();
 pub const XSAVE_EXTENDED: usize = XSAVE_HEADER + size_of::<bindings::xstate_header>();
 /// Number of the first component that is not a legacy one.
 pub const XFEATURE_EXTENDED: u32 = bindings::xfeature_XFEATURE_YMM;
+/// The one with the rights to protection keys.
+pub const XFEATURE_PKRU: u32 = bindings::xfeature_XFEATURE_PKRU;
 /// Debug registers that hold an address.
 pub const BREAKPOINTS: usize = bindings::HBP_NUM as usize;
 
@@ -337,6 +339,14 @@ pub fn enable_xfeatures(_newborn: &Newborn, perm: u64, guest_perm: u64, used: u6
     to_result(unsafe { bindings::checkpoint_x86_enable_xfeatures(perm, guest_perm, used) })
 }
 
+/// The rights to protection keys of a program that has done nothing about them, where there are
+/// keys.
+pub fn initial_pkru() -> Option<u32> {
+    let mut pkru = 0;
+    // SAFETY: `pkru` is valid for writes.
+    unsafe { bindings::checkpoint_x86_init_pkru(&mut pkru) }.then_some(pkru)
+}
+
 /// Gives the current task this I/O privilege level, if iopl(2) would.
 pub fn iopl(level: u32) -> Result {
     // SAFETY: called by the current task on its own behalf.
@@ -353,6 +363,18 @@ pub fn ioperm(bitmap: &[u8]) -> Result {
     }
     // SAFETY: `words` has as many words as is said; ports are checked.
     to_result(unsafe { bindings::checkpoint_x86_ioperm(words.as_ptr(), words.len() as c_uint) })
+}
+
+/// Has RDTSC of the current task trap, or not.
+#[doc(alias = "PR_SET_TSC")]
+pub fn trap_tsc(on: bool) -> Result {
+    let mode = if on {
+        bindings::PR_TSC_SIGSEGV
+    } else {
+        bindings::PR_TSC_ENABLE
+    };
+    // SAFETY: called by the current task on its own behalf.
+    to_result(unsafe { bindings::set_tsc_mode(mode) })
 }
 
 /// Sets the register of the current task that holds the result of a system

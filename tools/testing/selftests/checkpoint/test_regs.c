@@ -4,6 +4,7 @@
  * it has when it goes on.
  */
 #include "ckpt_harness.h"
+#include "ckpt_image.h"
 
 #include <asm/ldt.h>
 #include <cpuid.h>
@@ -327,6 +328,46 @@ SCENARIO(pkru)
 	if (!(xcr0() & 0x200))
 		JOB_SKIP("no protection keys");
 	xstate(0x203);
+}
+
+static uint32_t rights_to_keys(void)
+{
+	uint32_t a, d;
+
+	asm volatile("rdpkru" : "=a"(a), "=d"(d) : "c"(0));
+	return a;
+}
+
+JOB(initial_rights_to_keys)
+{
+	uint32_t was;
+
+	if (!(xcr0() & 0x200))
+		JOB_SKIP("no protection keys");
+	was = rights_to_keys();
+	job_hold();
+	CHECK_EQ(rights_to_keys(), was);
+}
+
+/* An image that does not say what they are, from a machine without keys. */
+INIT_TEST(pkru_not_saved, initial_rights_to_keys)
+{
+	enum { REGSET = 13, XSTATE = 0x202, HEAD = 8, XSTATE_BV = 512 };
+	struct image im = load_job(run, NULL);
+	unsigned char *set = NULL;
+	int fd;
+
+	for (int i = 0; (set = record(&im, REGSET, i)) && get32(set) != XSTATE; i++)
+		;
+	if (set && get64(set + HEAD + XSTATE_BV) & 0x200) {
+		put64(set + HEAD + XSTATE_BV, get64(set + HEAD + XSTATE_BV) & ~0x200ULL);
+		seal(&im);
+	}
+	fd = scratch_file(im.b, im.len);
+	if (!WANT_ERR(call_restart(run, fd, 0), 0))
+		say_log(run, LOG_PATH);
+	close(fd);
+	job_finish(run);
 }
 
 SCENARIO(amx)
