@@ -25,6 +25,7 @@ use kernel::{
         task::{
             clocks,
             fatal_signal_pending,
+            Patience,
             Pids,
             TaskExt,
             TasksIn,
@@ -353,8 +354,9 @@ impl<'a> Freezer<'a> {
                 return Err(interrupted(report));
             }
             // On its way to sleep: registers are saved when it is off its CPU.
+            let mut patience = Patience::default();
             while held.is_still() && !held.ticket.task().wait_inactive() {
-                kernel::checkpoint::task::relax();
+                patience.relax();
                 if fatal_signal_pending() {
                     return Err(interrupted(report));
                 }

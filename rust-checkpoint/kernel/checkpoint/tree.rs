@@ -43,6 +43,7 @@ use crate::{
         Restart,
         World, //
     },
+    rlimits,
     sockets,
     task,
     timers,
@@ -66,11 +67,11 @@ use kernel::{
         },
         event::Event,
         file::new_table_for_current,
-        park,
+        park::Planned,
         task::{
             fatal_signal_pending,
-            relax,
             sync_cpu_timers,
+            Patience,
             TaskExt, //
         },
     },
@@ -436,8 +437,23 @@ impl Child {
         })
     }
 
-    /// What follows the barrier, for one that goes to user mode.
-    fn leave(self: &Arc<Self>, newborn: &mut Newborn, kid: Option<&Child>) -> Result {
+    /// The last of what it does for the restart.
+    fn last_work(self: &Arc<Self>) -> Result<Planned<impl FnOnce() + Send + 'static>> {
+        let me = self.clone();
+        // Also run by a task that dies on the way.
+        Planned::new(move || {
+            arch::set_syscall_register(me.ax.load(Acquire));
+            me.gone.happen_for_all();
+        })
+    }
+
+    /// What follows the barrier, for one that goes to user mode. Fails where it is killed.
+    fn leave(
+        self: &Arc<Self>,
+        newborn: &mut Newborn,
+        kid: Option<&Child>,
+        last: Planned<impl FnOnce() + Send + 'static>,
+    ) -> Result {
         // Nothing before this point was visible, everything after it is.
         let rs = Restart::of_task(self.job.world()?, self.clone());
         task::release(&rs, &self.part)?;
@@ -446,12 +462,7 @@ impl Child {
             Some(kid) => self.wait_in_vfork(newborn, kid)?,
             None => self.wait_attached(),
         }
-        let me = self.clone();
-        // Also run by a task that dies on the way.
-        park::at_task_work_point(move || {
-            arch::set_syscall_register(me.ax.load(Acquire));
-            me.gone.happen_for_all();
-        })
+        last.queue()
     }
 }
 
@@ -473,33 +484,28 @@ impl Body for Child {
                 e
             })
         });
+        let ret = ret.and_then(|()| self.last_work());
         let ok = ret.is_ok();
         self.result
-            .store(ret.err().map_or(0, |e| e.to_errno()), Release);
+            .store(ret.as_ref().err().map_or(0, |e| e.to_errno()), Release);
         self.born.happen_for_all();
         self.done.happen_for_all();
         let (barrier, mut next) = match self.part.is_dead() {
             true => (&self.job.end, None),
             false => (&self.job.go, Some(Next::UserMode)),
         };
-        if !ok {
-            // It dies when init has seen why, and no other thread of its process before
-            // that.
-            barrier.wait_idle();
-            next = None;
-        } else if barrier.wait_killable().is_err() {
-            // Killed, and init may be setting its registers: it dies when that
-            // is over.
-            *self.report.lock() = Some(self.killed());
-            self.result.store(EINTR.to_errno(), Release);
-            barrier.wait_idle();
-            next = None;
-        } else if self.job.aborted.load(Acquire) != 0 {
+        // Not killably: init sets the registers of one that stands still, and looks itself
+        // whether it was killed. One that has failed dies when init has seen why, and no other
+        // thread of its process before that.
+        barrier.wait_idle();
+        if !ok || self.job.aborted.load(Acquire) != 0 {
             next = None;
         } else if self.part.is_leader_gone() {
             next = Some(Next::Exit);
-        } else if next.is_some() && self.leave(newborn, kid.as_deref()).is_err() {
-            next = None;
+        } else if let (Some(_), Ok(last)) = (next, ret) {
+            if self.leave(newborn, kid.as_deref(), last).is_err() {
+                next = None;
+            }
         }
         if next != Some(Next::UserMode) {
             // Whoever waits for somebody that dies must not miss it.
@@ -1107,13 +1113,17 @@ impl Tree {
         for child in self.in_order() {
             let part = &child.part;
             let task = child.task.as_ref().ok_or(ESRCH)?;
+            let mut patience = Patience::default();
             while !task.wait_inactive() {
                 if task.is_exiting() || fatal_signal_pending() {
                     return Err(EINTR);
                 }
-                relax();
+                patience.relax();
             }
-            self.check(child, rs)?;
+            if task.is_killed() {
+                rs.report.append(child.killed());
+                return Err(EINTR);
+            }
             rs.report.subject(Some((child.pid(), part.task.comm)));
             if !part.is_dead() {
                 // Who waits in vfork(2) comes back with the pid of the child.
@@ -1147,7 +1157,6 @@ impl Tree {
             // Up to its last context switch it uses something. Should another
             // thread of init wait for it, it is found missing below.
             task.wait_gone();
-            child.result()?;
             if child.part.is_zombie() {
                 // Not before: whoever leaves a group may orphan it.
                 set_groups(task, child.part.task.pgid.get(), child.part.task.sid.get())?;
@@ -1177,6 +1186,7 @@ impl Tree {
                 usage::finish(rs, &child.part, task)?;
             }
             if !child.part.is_zombie() {
+                rlimits::finish(rs, &child.part, task)?;
                 sync_cpu_timers(task);
                 timers::release_itimers(rs, &child.part, task)?;
             }
@@ -1219,6 +1229,18 @@ impl Tree {
             if let Some(task) = child.task.as_ref() {
                 child.born.wait();
                 task.kill();
+            }
+        }
+        // Nobody is made any more, and nobody exits yet: not to send init a signal for each of
+        // those whose parents exit before them.
+        for child in self.in_order().filter(|c| c.part.is_group_leader()) {
+            if let Some(task) = child.task.as_ref() {
+                let _ = set_parent(task, current!());
+            }
+        }
+        for holder in self.holders.iter().filter(|h| h.is_nested()) {
+            if let Some(task) = holder.task.as_ref() {
+                let _ = set_parent(task, current!());
             }
         }
         for child in &self.children {

@@ -238,7 +238,6 @@ unsafe extern "C" fn run(work: *mut bindings::callback_head) {
     unsafe { bindings::arch_checkpoint_unpark() };
 }
 
-/// Something the current task does at its task-work point.
 #[repr(C)]
 struct Later<F> {
     // The first field, so that its address is that of the whole.
@@ -246,42 +245,49 @@ struct Later<F> {
     f: F,
 }
 
-/// Has the current task call `f` when it gets to its task-work point on the
-/// way to user mode. `ESRCH` when it is exiting.
-pub fn at_task_work_point<F: FnOnce() + Send + 'static>(f: F) -> Result {
-    /// # Safety
-    ///
-    /// Called once by the task-work code, with the work of a `Later<F>`.
-    unsafe extern "C" fn call<F: FnOnce()>(work: *mut bindings::callback_head) {
-        // SAFETY: `work` is the first field of the `Later<F>` made below.
-        let later = unsafe { KBox::from_raw(work.cast::<Later<F>>()) };
-        (KBox::into_inner(later).f)();
-        // SAFETY: called by the current task at its task-work point.
-        unsafe { bindings::arch_checkpoint_unpark() };
-    }
+/// Something the current task will do at its task-work point: all that it takes is there.
+pub struct Planned<F>(KBox<Later<F>>);
 
-    let later = KBox::new(
-        Later {
+impl<F: FnOnce() + Send + 'static> Planned<F> {
+    /// Plans to call `f`.
+    pub fn new(f: F) -> Result<Self> {
+        let later = Later {
             work: Opaque::uninit(),
             f,
-        },
-        GFP_KERNEL_ACCOUNT,
-    )?;
-    let raw = KBox::into_raw(later);
-    // SAFETY: the work is not on any list and stays valid until it ran, which
-    // frees it.
-    let ret = unsafe {
-        bindings::init_task_work(raw.cast(), Some(call::<F>));
-        bindings::task_work_add(
-            Task::current_raw(),
-            raw.cast(),
-            bindings::task_work_notify_mode_TWA_SIGNAL,
-        )
-    };
-    if ret != 0 {
-        // SAFETY: the work was not queued.
-        drop(unsafe { KBox::from_raw(raw) });
-        return Err(Error::from_errno(ret));
+        };
+        Ok(Self(KBox::new(later, GFP_KERNEL_ACCOUNT)?))
     }
-    Ok(())
+
+    /// Has the current task do it when it gets to its task-work point on the way to user
+    /// mode. `ESRCH` when it is exiting.
+    pub fn queue(self) -> Result {
+        /// # Safety
+        ///
+        /// Called once by the task-work code, with the work of a `Later<F>`.
+        unsafe extern "C" fn call<F: FnOnce()>(work: *mut bindings::callback_head) {
+            // SAFETY: `work` is the first field of the `Later<F>` made in `new()`.
+            let later = unsafe { KBox::from_raw(work.cast::<Later<F>>()) };
+            (KBox::into_inner(later).f)();
+            // SAFETY: called by the current task at its task-work point.
+            unsafe { bindings::arch_checkpoint_unpark() };
+        }
+
+        let raw = KBox::into_raw(self.0);
+        // SAFETY: the work is not on any list and stays valid until it ran, which
+        // frees it.
+        let ret = unsafe {
+            bindings::init_task_work(raw.cast(), Some(call::<F>));
+            bindings::task_work_add(
+                Task::current_raw(),
+                raw.cast(),
+                bindings::task_work_notify_mode_TWA_SIGNAL,
+            )
+        };
+        if ret != 0 {
+            // SAFETY: the work was not queued.
+            drop(unsafe { KBox::from_raw(raw) });
+            return Err(Error::from_errno(ret));
+        }
+        Ok(())
+    }
 }

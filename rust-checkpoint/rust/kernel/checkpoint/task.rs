@@ -411,21 +411,21 @@ impl TaskExt for Task {
     }
 
     fn wait_exited(&self) -> Result {
-        let mut tries = 0;
+        let mut patience = Patience::default();
         while read_once!(self, exit_state) == 0 {
             if fatal_signal_pending() {
                 return Err(EINTR);
             }
-            relax_more(&mut tries);
+            patience.relax();
         }
         Ok(())
     }
 
     fn wait_gone(&self) {
-        let mut tries = 0;
+        let mut patience = Patience::default();
         // SAFETY: the task is alive. It is in that state from its last steps on.
         while unsafe { bindings::wait_task_inactive(self.as_ptr(), bindings::TASK_DEAD) } == 0 {
-            relax_more(&mut tries);
+            patience.relax();
         }
     }
 
@@ -567,19 +567,21 @@ impl Clocks {
     }
 }
 
-/// Lets others run while something short is waited for.
-pub fn relax() {
-    // SAFETY: called where it is allowed to sleep.
-    unsafe { bindings::yield_() };
-}
+/// Lets others run while something short is waited for: first without sleeping. One with a
+/// real-time policy would keep others from its CPU by that.
+#[derive(Default)]
+pub struct Patience(u32);
 
-/// [`relax`], and sleeps where that has not helped.
-fn relax_more(tries: &mut u32) {
-    if *tries < 100 {
-        *tries += 1;
-        relax();
-    } else {
-        wait_a_tick();
+impl Patience {
+    /// Lets others run once.
+    pub fn relax(&mut self) {
+        if self.0 < 100 {
+            self.0 += 1;
+            // SAFETY: called where it is allowed to sleep.
+            unsafe { bindings::yield_() };
+        } else {
+            wait_a_tick();
+        }
     }
 }
 
