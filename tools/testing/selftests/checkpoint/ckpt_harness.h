@@ -238,7 +238,7 @@ static inline void job_waits(void)
 } while (0)
 
 /* Memory, zeroed, that all processes of the job have in common. */
-static inline void *job_shared(size_t len)
+static inline void *common_memory(size_t len)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -247,7 +247,7 @@ static inline void *job_shared(size_t len)
 }
 
 /* Until another task of the job has set it to at least so much. */
-static inline void job_wait_for(volatile int *at, int value)
+static inline void await_count(volatile int *at, int value)
 {
 	for (int i = 0; i < 10000 && *at < value; i++)
 		sleep_ms(1);

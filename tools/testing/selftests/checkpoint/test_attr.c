@@ -134,9 +134,9 @@ SCENARIO(one_thread_speculates_less, .tasks = 2)
 
 	need_control(PR_SPEC_STORE_BYPASS);
 	need_control(PR_SPEC_INDIRECT_BRANCH);
-	shared = job_shared(sizeof(struct common));
+	shared = common_memory(sizeof(struct common));
 	NEED(!pthread_create(&t, NULL, speculates_less, NULL));
-	job_wait_for(&shared->ready, 1);
+	await_count(&shared->ready, 1);
 	job_hold();
 	shared->go = 1;
 	pthread_join(t, NULL);
@@ -307,10 +307,10 @@ SCENARIO(one_thread_dispatches, .tasks = 2)
 {
 	pthread_t t;
 
-	shared = job_shared(sizeof(struct common));
+	shared = common_memory(sizeof(struct common));
 	handle_dispatch();
 	NEED(!pthread_create(&t, NULL, undispatched, NULL));
-	job_wait_for(&shared->ready, 1);
+	await_count(&shared->ready, 1);
 	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_EXCLUSIVE_ON, 0, 0, &selector))
 		JOB_SKIP("system calls can't be dispatched to user space");
 	job_hold();
@@ -460,7 +460,7 @@ static void cookies_from_outside(struct run *run)
 SCENARIO(core_cookies, .tasks = 4, .before = cookies_from_outside,
 	 .after = cookies_from_outside)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t none = child(c), other, same;
 
 	if (prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD, 0)) {
@@ -471,7 +471,7 @@ SCENARIO(core_cookies, .tasks = 4, .before = cookies_from_outside,
 	}
 	same = child(c);
 	other = child(c);
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	NEED(!prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, other, PR_SCHED_CORE_SCOPE_THREAD, 0));
 	job_hold();
 	CHECK(cookie_of(0));
@@ -505,7 +505,7 @@ static void group_from_outside(struct run *run)
 SCENARIO(scheduling_group, .tasks = 2, .before = group_from_outside,
 	 .after = group_from_outside)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	int fd = open("/proc/self/autogroup", O_WRONLY);
 	char path[64];
 	pid_t pid;
@@ -515,7 +515,7 @@ SCENARIO(scheduling_group, .tasks = 2, .before = group_from_outside,
 	NEED(write(fd, "7", 1) == 1);
 	close(fd);
 	pid = child(c);
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job_hold();
 	CHECK_EQ(group_nice("/proc/self/autogroup"), 7);
 	snprintf(path, sizeof(path), "/proc/%d/autogroup", pid);
@@ -701,9 +701,9 @@ SCENARIO(one_thread_is_bound, .tasks = 2)
 	pthread_t t;
 
 	need_two_nodes();
-	shared = job_shared(sizeof(struct common));
+	shared = common_memory(sizeof(struct common));
 	NEED(!pthread_create(&t, NULL, bound, NULL));
-	job_wait_for(&shared->ready, 1);
+	await_count(&shared->ready, 1);
 	job_hold();
 	check_policy(NULL, DEFAULT, 0);
 	shared->go = 1;
@@ -862,9 +862,9 @@ SCENARIO(iopl_of_one_thread, .tasks = 3)
 	pid_t pid;
 
 	raise_or_skip(3);
-	shared = job_shared(sizeof(struct common));
+	shared = common_memory(sizeof(struct common));
 	NEED(!pthread_create(&t, NULL, without, NULL));
-	job_wait_for(&shared->ready, 1);
+	await_count(&shared->ready, 1);
 	pid = fork();
 	if (!pid) {
 		syscall(SYS_iopl, 0);
@@ -873,7 +873,7 @@ SCENARIO(iopl_of_one_thread, .tasks = 3)
 			sleep_ms(1);
 		_exit(may_use_port());
 	}
-	job_wait_for(&shared->ready, 2);
+	await_count(&shared->ready, 2);
 	job_hold();
 	shared->go = 1;
 	pthread_join(t, NULL);
@@ -972,10 +972,10 @@ static void new_semaphore(struct common *c)
 
 SCENARIO(shared_undo, .tasks = 2)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t pid = sharer(c, CLONE_SYSVSEM);
 
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job_hold();
 	new_semaphore(c);
 	c->go = 1;
@@ -989,10 +989,10 @@ SCENARIO(shared_undo, .tasks = 2)
 
 SCENARIO(undo_of_its_own, .tasks = 2)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t pid = sharer(c, 0);
 
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job_hold();
 	new_semaphore(c);
 	c->go = 1;
@@ -1017,10 +1017,10 @@ SCENARIO(undo_of_threads, .tasks = 3)
 {
 	pthread_t t[2];
 
-	shared = job_shared(sizeof(struct common));
+	shared = common_memory(sizeof(struct common));
 	for (long i = 0; i < 2; i++)
 		NEED(!pthread_create(&t[i], NULL, adds, (void *)i));
-	job_wait_for(&shared->ready, 2);
+	await_count(&shared->ready, 2);
 	job_hold();
 	new_semaphore(shared);
 	shared->go = 1;

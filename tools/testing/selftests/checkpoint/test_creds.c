@@ -274,7 +274,7 @@ SCENARIO(io_priority)
 /* One context of two processes (CLONE_IO): what one sets, both have. */
 SCENARIO(io_context_shared, .tasks = 2)
 {
-	volatile int *go = job_shared(4096);
+	volatile int *go = common_memory(4096);
 	const int kcmp_io = 5;
 	int status;
 	pid_t pid;

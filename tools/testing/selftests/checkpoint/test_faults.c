@@ -37,7 +37,7 @@ struct common {
 
 JOB(family, .tasks = 7, .no_plain = true)
 {
-	struct common *c = job_shared(sizeof(*c));
+	struct common *c = common_memory(sizeof(*c));
 	char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = open("f", O_RDWR | O_CREAT, 0600), pipes[2], status;
 	long was[2];

@@ -28,7 +28,7 @@ static struct common {
 
 static void make_common(void)
 {
-	c = job_shared(sizeof(*c));
+	c = common_memory(sizeof(*c));
 	NEED(!pthread_mutexattr_init(&c->attr));
 }
 
@@ -48,7 +48,7 @@ static void make_mutex(bool pi, bool robust, bool shared)
 /* Until it is at least so many: they are about to wait, give them a moment to. */
 static void wait_for(volatile int *at, int value)
 {
-	job_wait_for(at, value);
+	await_count(at, value);
 	sleep_ms(20);
 }
 

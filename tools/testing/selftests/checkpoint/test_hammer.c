@@ -1076,7 +1076,7 @@ static void __attribute__((noreturn)) work(const struct call *c, struct cell *ce
 
 static void start(const struct call *calls)
 {
-	board = job_shared(sizeof(*board));
+	board = common_memory(sizeof(*board));
 	board->long_ms = atoi(getenv("CKPT_HAMMER_MS") ?: "1500") / 3;
 	syscall(NR_FUTEX, &board->lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
 	if (calls == files) {

@@ -29,7 +29,7 @@ struct common {
 
 static struct common *common(void)
 {
-	struct common *c = job_shared(sizeof(*c));
+	struct common *c = common_memory(sizeof(*c));
 
 	NEED(!pipe(c->pipe));
 	return c;
@@ -251,7 +251,7 @@ SCENARIO(killer, .tasks = 3)
 		syscall(SYS_getpid);
 		syscall(SYS_exit_group, 7);
 	}
-	job_wait_for(&c->ready, 2);
+	await_count(&c->ready, 2);
 	job_hold();
 	c->go = 1;
 	CHECK(read(c->pipe[0], &b, 1) == 1 && b == 'x');
@@ -287,7 +287,7 @@ SCENARIO(no_restart_syscall, .tasks = 2)
 			syscall(SYS_exit_group, 4);
 		syscall(SYS_exit_group, 7);
 	}
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	sleep_ms(5);
 	job_hold();
 	CHECK(!waitpid(pid, NULL, WNOHANG));
@@ -324,7 +324,7 @@ SCENARIO(strict, .tasks = 4)
 	reads = strict_child(c, true, true);
 	spins = strict_child(c, false, true);
 	dies = strict_child(c, false, false);
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	job_hold();
 	CHECK(!waitpid(-1, NULL, WNOHANG));
 	c->go = 1;
@@ -379,7 +379,7 @@ SCENARIO(inherited, .tasks = 4)
 		c->results[7] = error_of(SYS_getpgid);
 		_exit(0);
 	}
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	job_hold();
 	c->go = 1;
 	reap(pid, 0);
@@ -416,7 +416,7 @@ SCENARIO(threads_in_step, .tasks = 4)
 	confine_or_skip();
 	for (int i = 0; i < 3; i++)
 		NEED(!pthread_create(&t[i], NULL, thread, NULL));
-	job_wait_for(&shared->ready, 3);
+	await_count(&shared->ready, 3);
 	job_hold();
 	CHECK_EQ(load(SYS_getsid, SECCOMP_RET_ERRNO | ENOTTY, SECCOMP_FILTER_FLAG_TSYNC), 0);
 	shared->go = 1;
@@ -434,7 +434,7 @@ SCENARIO(threads_synchronised, .tasks = 4)
 	shared = common();
 	for (int i = 0; i < 3; i++)
 		NEED(!pthread_create(&t[i], NULL, thread, NULL));
-	job_wait_for(&shared->ready, 3);
+	await_count(&shared->ready, 3);
 	if (load(SYS_getppid, SECCOMP_RET_ERRNO | EDOM, SECCOMP_FILTER_FLAG_TSYNC))
 		JOB_SKIP("no seccomp filters");
 	job_hold();
@@ -453,9 +453,9 @@ SCENARIO(threads_apart, .tasks = 3)
 	shared = common();
 	confine_or_skip();
 	NEED(!pthread_create(&t[0], NULL, thread, NULL));
-	job_wait_for(&shared->ready, 1);
+	await_count(&shared->ready, 1);
 	NEED(!pthread_create(&t[1], NULL, thread, shared));
-	job_wait_for(&shared->ready, 2);
+	await_count(&shared->ready, 2);
 	NEED(!shared->results[15]);
 	job_hold();
 	/* It names the thread that is not in step. */
@@ -484,7 +484,7 @@ SCENARIO(thread_without, .tasks = 2)
 
 	shared = common();
 	NEED(!pthread_create(&t, NULL, free_thread, NULL));
-	job_wait_for(&shared->ready, 1);
+	await_count(&shared->ready, 1);
 	confine_or_skip();
 	job_hold();
 	shared->go = 1;

@@ -328,7 +328,7 @@ JOB(storm, .tasks = -1, .no_plain = true)
 {
 	struct self me;
 
-	sky = job_shared(sizeof(*sky));
+	sky = common_memory(sizeof(*sky));
 	sky->want = job.word[0] ?: (uint64_t)atol(getenv("CKPT_STORM") ?: "40");
 	job.word[1] = (unsigned long)sky;
 	born(&me, 20111115);

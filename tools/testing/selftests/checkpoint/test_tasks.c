@@ -33,7 +33,7 @@ static void reap(pid_t pid, int want)
 
 SCENARIO(child, .tasks = 2)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	int mine = 1;
 	pid_t pid = fork();
 
@@ -45,7 +45,7 @@ SCENARIO(child, .tasks = 2)
 		c->results[2] = getpid();
 		_exit(9);
 	}
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job_hold();
 	CHECK(!waitpid(pid, NULL, WNOHANG));
 	c->stop = 1;
@@ -79,11 +79,11 @@ static void tree(struct common *c, int depth, int *nr)
 
 SCENARIO(tree, .tasks = 13)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	int nr = 0, status, n = 0;
 
 	tree(c, 1, &nr);
-	job_wait_for(&c->ready, 12);
+	await_count(&c->ready, 12);
 	job_hold();
 	c->stop = 1;
 	while (waitpid(-1, &status, 0) > 0) {
@@ -98,7 +98,7 @@ SCENARIO(tree, .tasks = 13)
 /* A child whose parent is gone is init's. */
 SCENARIO(orphan, .tasks = 2, .orphans = 1)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -115,17 +115,17 @@ SCENARIO(orphan, .tasks = 2, .orphans = 1)
 		_exit(0);
 	}
 	reap(pid, 0);
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job_hold();
 	c->stop = 1;
-	job_wait_for(&c->ready, 2);
+	await_count(&c->ready, 2);
 	CHECK_EQ(c->results[0], 1);
 	CHECK_EQ(c->results[1], getpid());
 }
 
 SCENARIO(groups_and_sessions, .tasks = 4)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t pid[3];
 
 	for (int i = 0; i < 3; i++) {
@@ -141,7 +141,7 @@ SCENARIO(groups_and_sessions, .tasks = 4)
 			_exit(0);
 		}
 	}
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	job_hold();
 	c->stop = 1;
 	for (int i = 0; i < 3; i++)
@@ -156,7 +156,7 @@ SCENARIO(groups_and_sessions, .tasks = 4)
 
 SCENARIO(exec_and_setpgid, .tasks = 3)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t forked = fork(), execed;
 
 	if (!forked) {
@@ -168,7 +168,7 @@ SCENARIO(exec_and_setpgid, .tasks = 3)
 		execl("/bin/sleep", "sleep", "1000", NULL);
 		_exit(1);
 	}
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	/* Until it sleeps: before that it is busy with its libraries. */
 	for (int i = 0; i < 5000; i++) {
 		char path[64], *exe = NULL, *call;
@@ -200,7 +200,7 @@ SCENARIO(exec_and_setpgid, .tasks = 3)
 /* What fork gives both: an open file description with one position. */
 SCENARIO(shared_position, .tasks = 2)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	int fd = open("f", O_RDWR | O_CREAT, 0600), own;
 	pid_t pid;
 
@@ -214,7 +214,7 @@ SCENARIO(shared_position, .tasks = 2)
 		lseek(own, 3, SEEK_SET);
 		_exit(0);
 	}
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job_hold();
 	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 2);
 	c->stop = 1;
@@ -226,7 +226,7 @@ SCENARIO(shared_position, .tasks = 2)
 /* Copy-on-write: each has its own, whoever wrote before and after. */
 SCENARIO(forked_memory, .tasks = 4)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	size_t len = 4 << 20;
 	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pid_t pid[3];
@@ -245,7 +245,7 @@ SCENARIO(forked_memory, .tasks = 4)
 		}
 	}
 	c->text[0] = p[8 << 12];
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	job_hold();
 	c->stop = 1;
 	for (int i = 0; i < 3; i++) {
@@ -266,7 +266,7 @@ static void tell(struct run *run)
 
 SCENARIO(waits_for_child, .tasks = 2, .release = tell)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	int status;
 	pid_t pid = fork();
 
@@ -276,7 +276,7 @@ SCENARIO(waits_for_child, .tasks = 2, .release = tell)
 			sleep_ms(1);
 		_exit(3);
 	}
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	job.word[0] = (unsigned long)&c->stop;
 	job_waits();
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -286,7 +286,7 @@ SCENARIO(waits_for_child, .tasks = 2, .release = tell)
 
 SCENARIO(stopped_child, .tasks = 2)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	int status;
 	pid_t pid = fork();
 
@@ -295,7 +295,7 @@ SCENARIO(stopped_child, .tasks = 2)
 		raise(SIGSTOP);
 		_exit(4);
 	}
-	job_wait_for(&c->ready, 1);
+	await_count(&c->ready, 1);
 	CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
 	job_hold();
 	CHECK(waitpid(pid, &status, WNOHANG | WUNTRACED) == 0);
@@ -329,7 +329,7 @@ SCENARIO(threads, .tasks = 9)
 
 	for (long i = 0; i < 8; i++)
 		NEED(!pthread_create(&t[i], NULL, work, (void *)i));
-	job_wait_for(&threads_ready, 8);
+	await_count(&threads_ready, 8);
 	job_hold();
 	for (int i = 0; i < 8; i++)
 		was[i] = runs[i];
@@ -377,7 +377,7 @@ SCENARIO(threads_in_futex, .tasks = 3)
 
 	for (long i = 0; i < 2; i++)
 		NEED(!pthread_create(&t[i], NULL, take_turns, (void *)i));
-	job_wait_for(&threads_ready, 1);
+	await_count(&threads_ready, 1);
 	job_hold();
 	threads_stop = 1;
 	CHECK(!pthread_join(t[0], NULL) && !pthread_join(t[1], NULL));
@@ -420,12 +420,12 @@ static void *special(void *arg)
 
 SCENARIO(thread_state, .tasks = 2)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	sigset_t mask;
 	pthread_t t;
 
 	NEED(!pthread_create(&t, NULL, special, c));
-	job_wait_for(&threads_ready, 1);
+	await_count(&threads_ready, 1);
 	job_hold();
 	threads_stop = 1;
 	CHECK(!pthread_join(t, NULL));
@@ -440,7 +440,7 @@ SCENARIO(thread_state, .tasks = 2)
 /* Processes with threads, which fork again. */
 SCENARIO(threads_in_children, .tasks = 10)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t pid[3];
 
 	for (int i = 0; i < 3; i++) {
@@ -458,7 +458,7 @@ SCENARIO(threads_in_children, .tasks = 10)
 			_exit(0);
 		}
 	}
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	job_hold();
 	c->stop = 1;
 	for (int i = 0; i < 3; i++) {
@@ -487,7 +487,7 @@ SCENARIO(robust_mutex, .tasks = 2)
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
 	pthread_mutex_init(&m, &attr);
 	NEED(!pthread_create(&t, NULL, die_with_lock, &m));
-	job_wait_for(&threads_ready, 1);
+	await_count(&threads_ready, 1);
 	job_hold();
 	threads_stop = 1;
 	CHECK(!pthread_join(t, NULL));
@@ -537,7 +537,7 @@ static int shared_child(void *arg)
 static void share(int flags)
 {
 	static char stack[65536] __attribute__((aligned(16)));
-	struct shared_with with = { .c = job_shared(sizeof(struct common)), .kind = flags };
+	struct shared_with with = { .c = common_memory(sizeof(struct common)), .kind = flags };
 	struct sigaction action;
 	char cwd[64];
 	pid_t pid;
@@ -545,7 +545,7 @@ static void share(int flags)
 	with.fd = open("/dev/null", O_RDONLY);
 	pid = clone(shared_child, stack + sizeof(stack), flags | SIGCHLD, &with);
 	NEED(pid > 0);
-	job_wait_for(&with.c->ready, 1);
+	await_count(&with.c->ready, 1);
 	job_hold();
 	with.c->stop = 1;
 	reap(pid, 0);
@@ -589,7 +589,7 @@ SCENARIO(shares_all, .tasks = 2)
 /* Brothers share, and their father, who created both, does not. */
 SCENARIO(brothers, .tasks = 4)
 {
-	struct common *c = job_shared(sizeof(struct common));
+	struct common *c = common_memory(sizeof(struct common));
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -606,7 +606,7 @@ SCENARIO(brothers, .tasks = 4)
 		c->results[2] = fcntl(with.fd, F_GETFD);
 		_exit(5);
 	}
-	job_wait_for(&c->ready, 3);
+	await_count(&c->ready, 3);
 	job_hold();
 	c->stop = 1;
 	reap(pid, 5 << 8);
@@ -643,7 +643,7 @@ SCENARIO(thread_with_its_own, .tasks = 2)
 	void *what;
 
 	NEED(fd >= 0 && !pthread_create(&t, NULL, own_things, &fd));
-	job_wait_for(&threads_ready, 1);
+	await_count(&threads_ready, 1);
 	job_hold();
 	threads_stop = 1;
 	CHECK(!pthread_join(t, &what));

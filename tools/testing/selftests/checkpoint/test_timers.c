@@ -807,7 +807,7 @@ SCENARIO(timer_made_by_a_thread, .tasks = 2)
 /* A process measures the CPU time of another one. */
 SCENARIO(timer_of_another_process, .tasks = 2)
 {
-	volatile int *works = job_shared(4096);
+	volatile int *works = common_memory(4096);
 	clockid_t clock;
 	pid_t child;
 	int id;
@@ -1165,7 +1165,7 @@ static void nested_timers(volatile int *stage, volatile int *line)
 /* The numbers of tasks that it knows are not those of the job. */
 SCENARIO(timers_in_a_pid_namespace, .tasks = 4, .may_differ = { " ns/pid" })
 {
-	volatile int *stage = job_shared(4096);
+	volatile int *stage = common_memory(4096);
 	volatile int *line = stage + 1;
 	pid_t pid, ended = 0;
 	int status;
