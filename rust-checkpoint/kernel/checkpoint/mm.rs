@@ -1025,7 +1025,7 @@ fn is_of_mm(r: &Record<'_>) -> bool {
     matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::VmaPolicy | Kind::Runs)
 }
 
-/// How many pages a task has present before it is its turn to read them.
+/// How many pages a task holds before it is its turn to read them.
 const AHEAD: u64 = 4 * BATCH as u64;
 
 /// Reads the pages of the current address space, when it is its turn.
@@ -1043,23 +1043,27 @@ fn read_pages<'a>(rs: &Restart, runs: impl Iterator<Item = Record<'a>> + Clone) 
     // To make them present takes as long as to read them, and can be done out of turn.
     // Not all of a large one: many would be, at the same time, before they are needed.
     let mut left = AHEAD;
-    let mut batch = KVec::new();
+    let mut ahead = KVec::new();
     each(&mut |start, pages| {
-        let mut done = 0;
-        while done < pages.min(left) {
-            let n = (pages.min(left) - done).min(BATCH as u64) as usize;
-            mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, &mut batch)?;
-            batch.clear();
-            done += n as u64;
+        let n = pages.min(left);
+        left -= n;
+        match n {
+            0 => Ok(()),
+            n => mm::hold_current_for_write(start, n as usize, &mut ahead),
         }
-        left -= done;
-        Ok(())
     })?;
 
     rs.wait_for_data()?;
     let mut data = rs.data.lock();
+    // Small runs, of which there are many, are read together.
+    data.read_pages(&ahead)?;
+    drop(ahead);
+    let mut left = AHEAD;
     each(&mut |start, pages| {
-        data.read_run(pages, |done, n, batch| {
+        let n = pages.min(left);
+        left -= n;
+        let start = start + n as usize * PAGE_SIZE;
+        data.read_run(pages - n, |done, n, batch| {
             mm::hold_current_for_write(start + done as usize * PAGE_SIZE, n, batch)
         })
     })?;

@@ -171,26 +171,39 @@ impl Data {
     ) -> Result {
         let mut done = 0;
         while done < pages {
+            let n = (pages - done).min((BATCH - self.in_chunk) as u64) as usize;
+            let mut batch = core::mem::take(&mut self.batch);
+            fill(done, n, &mut batch)?;
+            if batch.len() != n {
+                return Err(EINVAL);
+            }
+            self.read_pages(&batch)?;
+            take(done, &batch)?;
+            batch.clear();
+            self.batch = batch;
+            done += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads the next `pages.len()` pages into them.
+    pub(crate) fn read_pages(&mut self, mut pages: &[HeldPage]) -> Result {
+        while !pages.is_empty() {
             if fatal_signal_pending() {
                 return Err(EINTR);
             }
-            let n = (pages - done).min((BATCH - self.in_chunk) as u64) as usize;
-            fill(done, n, &mut self.batch)?;
-            if self.batch.len() != n {
-                return Err(EINVAL);
-            }
-            self.stream.read_pages(&self.batch)?;
-            for page in &self.batch {
+            let n = pages.len().min(BATCH - self.in_chunk);
+            let (now, later) = pages.split_at_checked(n).ok_or(EINVAL)?;
+            self.stream.read_pages(now)?;
+            for page in now {
                 self.hash.update_page(page);
             }
-            take(done, &self.batch)?;
-            self.batch.clear();
             self.in_chunk += n;
             self.left = self.left.checked_sub(n as u64).ok_or(EINVAL)?;
-            done += n as u64;
             if self.in_chunk == BATCH || self.left == 0 {
                 self.end_chunk()?;
             }
+            pages = later;
         }
         Ok(())
     }
