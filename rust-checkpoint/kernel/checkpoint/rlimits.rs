@@ -72,34 +72,39 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         if resource >= RLIMITS && limit.rlim_cur == usize::MAX {
             continue;
         }
-        attr::set_rlimit(current!(), resource, &limit).map_err(|e| {
-            rs.report.error(
-                Item {
-                    object: Object::Task,
-                    kind: "rlimit",
-                    name: name(resource),
-                    why: match e {
-                        e if e == EPERM => "init may not give it so high a limit",
-                        _ => "the limit could not be set",
-                    },
-                    remedy: "raise the hard limit of init",
-                },
-                e,
-            )
-        })?;
+        set(rs, current!(), resource, &limit)?;
     }
     Ok(())
 }
 
+fn set(rs: &mut Restart, task: &Task, resource: usize, limit: &Rlimit) -> Result {
+    attr::set_rlimit(task, resource, limit).map_err(|e| {
+        rs.report.error(
+            Item {
+                object: Object::Task,
+                kind: "rlimit",
+                name: name(resource),
+                why: match e {
+                    e if e == EPERM => "init may not give it so high a limit",
+                    _ => "the limit could not be set",
+                },
+                remedy: "raise the hard limit of init",
+            },
+            e,
+        )
+    })
+}
+
 /// Lowers those limits of a process that has not been to user mode which [`restart`] has left as
 /// high as those of init; called by init.
-pub(crate) fn finish(rs: &Restart, part: &Part, task: &Task) -> Result {
-    let meta = rs.image.meta();
+pub(crate) fn finish(rs: &mut Restart, part: &Part, task: &Task) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta();
     let record = part.record(&meta, Kind::Rlimits)?;
     let limits = record.array::<wire::Rlimit>().map_err(|_| EINVAL)?;
     for (resource, limit) in limits.iter().enumerate().take(RLIMITS) {
         if attr::is_for_later(resource) {
-            attr::set_rlimit(task, resource, &from_wire(limit))?;
+            set(rs, task, resource, &from_wire(limit))?;
         }
     }
     Ok(())

@@ -1132,6 +1132,7 @@ impl Tree {
                 child.ax.store(ax, Release);
             }
             if part.is_group_leader() && !part.is_zombie() {
+                rlimits::finish(rs, part, task)?;
                 set_groups(task, part.task.pgid.get(), part.task.sid.get())?;
             }
         }
@@ -1186,7 +1187,6 @@ impl Tree {
                 usage::finish(rs, &child.part, task)?;
             }
             if !child.part.is_zombie() {
-                rlimits::finish(rs, &child.part, task)?;
                 sync_cpu_timers(task);
                 timers::release_itimers(rs, &child.part, task)?;
             }
@@ -1232,14 +1232,13 @@ impl Tree {
             }
         }
         // Nobody is made any more, and nobody exits yet: not to send init a signal for each of
-        // those whose parents exit before them.
-        for child in self.in_order().filter(|c| c.part.is_group_leader()) {
-            if let Some(task) = child.task.as_ref() {
-                let _ = set_parent(task, current!());
-            }
-        }
-        for holder in self.holders.iter().filter(|h| h.is_nested()) {
-            if let Some(task) = holder.task.as_ref() {
+        // those whose parents exit before them. If init is being killed it reaps nobody.
+        let leaders = self.in_order().filter(|c| c.part.is_group_leader());
+        let leaders = leaders.filter_map(|child| child.task.as_ref());
+        let holders = self.holders.iter().filter(|h| h.is_nested());
+        let holders = holders.filter_map(|holder| holder.task.as_ref());
+        if !fatal_signal_pending() {
+            for task in Iterator::chain(leaders, holders) {
                 let _ = set_parent(task, current!());
             }
         }
@@ -1259,18 +1258,22 @@ impl Tree {
             // Killed: it will be done soon, and no longer uses the image.
             child.done.wait();
         }
-        // The end of a pid namespace waits for those in it, of which init has those to
-        // reap whose parents were outside of it, and these first.
+        // The end of a pid namespace waits for those in it, of which init has all to reap
+        // that it could make its own: these first, and the inits of those below.
         let turn = |part: &Part| match part.task.pid_ns.get() {
             0 => 0,
             _ if part.is_init() => 2,
             _ => 1,
         };
         for now in 0..=2 {
-            for child in self.in_order().filter(|c| c.part.is_group_leader()) {
-                // A parent before its children, which then are init's; threads go with
-                // their leader. Fails where the namespace has done it, and when init
-                // itself is dying, and its children with it.
+            let leaders = self
+                .order
+                .iter()
+                .rev()
+                .filter_map(|&i| self.children.get(i));
+            for child in leaders.filter(|c| c.part.is_group_leader()) {
+                // Threads go with their leader. Fails where the namespace has done it, and
+                // when init itself is dying, and its children with it.
                 if let Some(task) = child.task.as_ref().filter(|_| turn(&child.part) == now) {
                     let _ = reap(task, child.pid());
                 }

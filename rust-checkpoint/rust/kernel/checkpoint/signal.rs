@@ -314,6 +314,11 @@ impl<'a> SigLock<'a> {
             let blocked = (*t).blocked;
             (*t).blocked = to_sigset(u64::MAX);
             for info in infos {
+                // Sent to it just now, by somebody else: one of them would have been lost.
+                let is_pending = from_sigset((*pending).signal) & mask(info.signal()) != 0;
+                if info.signal() < bindings::SIGRTMIN && is_pending {
+                    continue;
+                }
                 let mut kernel = bindings::kernel_siginfo_t::default();
                 core::ptr::copy_nonoverlapping(
                     info.0.as_ptr(),

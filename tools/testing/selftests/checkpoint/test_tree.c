@@ -612,6 +612,45 @@ INIT_TEST(zombie_init, with_zombie)
 	not_taken(run, &im);
 }
 
+/* A namespace within one, and in each a process beside the init. */
+JOB(pid_ns_twice, .tasks = 5)
+{
+	volatile int *ready = common_memory(4096);
+	pid_t pid;
+	int p[2];
+
+	NEED(!pipe(p));
+	pid = new_pid_ns();
+	if (!pid) {
+		close(p[1]);
+		if (fork() && !new_pid_ns())
+			fork();
+		__sync_fetch_and_add(ready, 1);
+		_exit(until_closed_by_job(p[0]));
+	}
+	await_count(ready, 4);
+	job_hold();
+	close(p[1]);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+/* The end of each of them waits for those that are in it, whoever is to reap them. */
+INIT_TEST(fails_in_pid_ns_twice, pid_ns_twice)
+{
+	struct image im = load(run);
+	size_t at = get64(im.b + H_DATA_OFFSET) + get64(im.b + H_DATA_LEN) - 1;
+	int fd;
+
+	im.b[at] ^= 1;
+	fd = scratch_file(im.b, im.len);
+	WANT_ERR(try_restart(fd), EINVAL);
+	WANT(alone());
+	im.b[at] ^= 1;
+	fd = scratch_file(im.b, im.len);
+	WANT_ERR(try_restart(fd), 0);
+	job_finish(run);
+}
+
 SCENARIO(two_kids, .tasks = 3)
 {
 	int p[2];
