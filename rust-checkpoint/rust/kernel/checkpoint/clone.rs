@@ -9,6 +9,7 @@ use crate::{
     checkpoint::event::Event,
     checkpoint::task::{
         fatal_signal_pending,
+        thread_count,
         wait_a_tick,
         Exit, //
     },
@@ -33,13 +34,7 @@ impl Newborn {
     ///
     /// It stays so, until it creates a thread itself.
     pub(super) fn check_alone(&self) -> Result {
-        // SAFETY: the signal structure of the current task is there; the field
-        // is a scalar and aligned.
-        let threads = unsafe {
-            let signal = (*Task::current_raw()).signal;
-            (&raw const (*signal).nr_threads).read_volatile()
-        };
-        match threads {
+        match thread_count() {
             1 => Ok(()),
             _ => Err(EINVAL),
         }

@@ -11,7 +11,10 @@
 use super::{
     attr,
     clone::Newborn,
-    task::fatal_signal_pending,
+    task::{
+        fatal_signal_pending,
+        thread_count, //
+    },
     timer::{
         self,
         Itimers,
@@ -551,17 +554,6 @@ pub fn set_alt_stack(stack: &AltStack) -> Result {
 /// How many signals are queued before interrupts are let in, if each is offered to one task.
 const QUEUED_AT_ONCE: usize = 256;
 
-/// How many threads the current process has, at least one.
-fn thread_count() -> usize {
-    // SAFETY: the signal structure of the current task is there; the field is a scalar and
-    // aligned.
-    let threads = unsafe {
-        let signal = (*Task::current_raw()).signal;
-        (&raw const (*signal).nr_threads).read_volatile()
-    };
-    usize::try_from(threads).unwrap_or(1).max(1)
-}
-
 /// The signal of a timer that was pending.
 pub struct TimerSignal<'a> {
     /// How many others stand before it in the queue.
@@ -617,7 +609,7 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64, of_timers: &[TimerSignal
     // For one of the process all threads may be asked.
     let threads = match queue {
         Queue::Private => 1,
-        Queue::Shared => thread_count(),
+        Queue::Shared => thread_count().max(1),
     };
     let send = |infos: &[Siginfo]| -> Result {
         for infos in infos.chunks((QUEUED_AT_ONCE / threads).max(1)) {

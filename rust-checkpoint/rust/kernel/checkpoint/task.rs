@@ -516,6 +516,17 @@ pub fn fatal_signal_pending() -> bool {
     unsafe { bindings::fatal_signal_pending(Task::current_raw()) }
 }
 
+/// How many threads the current process has, itself included.
+pub fn thread_count() -> usize {
+    // SAFETY: the signal structure of the current task is there; the field is a scalar and
+    // aligned.
+    let threads = unsafe {
+        let signal = (*Task::current_raw()).signal;
+        (&raw const (*signal).nr_threads).read_volatile()
+    };
+    usize::try_from(threads).unwrap_or(0)
+}
+
 /// CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_REALTIME in ns, without the
 /// offsets of a time namespace.
 pub fn clocks() -> (i64, i64, i64) {

@@ -164,18 +164,23 @@ static int pick(int sig, int *val)
 	return got;
 }
 
-SCENARIO(pending_order)
+/* Signals that bring their numbers, and no more of them. */
+static void queue_numbered(int n)
 {
 	union sigval v;
-	int got = 0;
 
 	block(SIGRTMIN + 5);
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < n; i++) {
 		v.sival_int = i;
 		NEED(!sigqueue(getpid(), SIGRTMIN + 5, v));
 	}
-	job_hold();
-	for (int i = 0; i < 50; i++) {
+}
+
+static void take_numbered(int n)
+{
+	int got = 0;
+
+	for (int i = 0; i < n; i++) {
 		CHECK_EQ(pick(SIGRTMIN + 5, &got), SIGRTMIN + 5);
 		if (!CHECK_EQ(got, i))
 			break;
@@ -183,27 +188,23 @@ SCENARIO(pending_order)
 	CHECK(pick(SIGRTMIN + 5, &got) < 0 && errno == EAGAIN);
 }
 
+SCENARIO(pending_order)
+{
+	queue_numbered(50);
+	job_hold();
+	take_numbered(50);
+}
+
 /* More than could be queued again: the limit came later. */
 SCENARIO(pending_above_limit)
 {
 	struct rlimit few = { 2, 2 }, now;
-	union sigval v;
-	int got = 0;
 
-	block(SIGRTMIN + 5);
-	for (int i = 0; i < 8; i++) {
-		v.sival_int = i;
-		NEED(!sigqueue(getpid(), SIGRTMIN + 5, v));
-	}
+	queue_numbered(8);
 	NEED(!setrlimit(RLIMIT_SIGPENDING, &few));
 	job_hold();
 	CHECK(!getrlimit(RLIMIT_SIGPENDING, &now) && now.rlim_cur == 2 && now.rlim_max == 2);
-	for (int i = 0; i < 8; i++) {
-		CHECK_EQ(pick(SIGRTMIN + 5, &got), SIGRTMIN + 5);
-		if (!CHECK_EQ(got, i))
-			break;
-	}
-	CHECK(pick(SIGRTMIN + 5, &got) < 0 && errno == EAGAIN);
+	take_numbered(8);
 }
 
 /* To the thread and to the process: two queues. */
