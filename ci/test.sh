@@ -67,7 +67,7 @@ gate() {
 	stage host ci/test-host.sh
 	stage series ci/check-series.sh
 	stage guest ci/test-guest.sh
-	stage clocks ci/test-clocks.sh
+	stage reboot ci/test-reboot.sh
 	stage hammer GUEST_STAGE=hammer GUEST_TEST_JOBS=1 ci/test-guest.sh test_hammer test_hammer_32
 	stage real ci/test-real.sh
 	AREA=one-task COMPAT='' peer

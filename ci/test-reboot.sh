@@ -1,18 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
+# What is to be seen over a reboot of the guest.
+#
 # The clocks of a job under ckpt: CLOCK_MONOTONIC and CLOCK_BOOTTIME never go
 # backwards, from the start over restarts, from a file and from a stream, and over
-# a reboot of the guest; and where ckpt may not set them the job is as good
-# otherwise.
+# the reboot; and where ckpt may not set them the job is as good otherwise.
+#
+# A 32-bit job, where the kernel was told to run none (ia32_emulation=off).
 set -euo pipefail
 # shellcheck source=ci/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 
 ci/build-tools.sh
-stage=clocks
+stage=reboot
 dir=$build/guest/$stage
-rm -rf "$dir" "$build/clocks.disk"
+rm -rf "$dir" "$build/reboot.disk"
 mkdir -p "$dir"
 cp "$build/ckpt" "$dir/ckpt"
 
@@ -54,6 +57,26 @@ int main(void)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
 	}
 	return back ? 3 : 0;
+}
+END
+
+# Without a library, of which there may be no 32-bit one; it says that it lives.
+gcc -m32 -O2 -Wall -Wextra -static -nostdlib -fno-pie -no-pie -fno-stack-protector -x c \
+	-o "$dir/narrow" - <<'END'
+static int call(int nr, int a, const void *b, int c)
+{
+	__asm__ volatile("int $0x80" : "+a"(nr) : "b"(a), "c"(b), "d"(c) : "memory");
+	return nr;
+}
+
+void _start(void)
+{
+	static const int nap[2] = { 0, 100000000 };
+
+	for (;;) {
+		call(4 /* write */, 1, "at\n", 3);
+		call(162 /* nanosleep */, (int)nap, (void *)0, 0);
+	}
 }
 END
 
@@ -112,6 +135,17 @@ if [ ! -e third.img ]; then
 	check "it is saved a third time" save c third.img
 	end_job
 
+	cp /run/ckpt/narrow narrow
+	ckpt run --name n -- ./narrow </dev/null >>out.n 2>>err &
+	job=$!
+	check "a 32-bit job runs" goes_on out.n
+	check "it is saved" save n narrow.img
+	end_job
+	ckpt restart narrow.img --name n </dev/null >>out.n 2>>err &
+	job=$!
+	check "it goes on" goes_on out.n
+	end_job
+
 	# Who may make a time namespace and not set its clocks.
 	without="setpriv --bounding-set=-sys_time --inh-caps=-sys_time"
 	$without ckpt run --name w -- ./clocks </dev/null >>out.w 2>>err.w &
@@ -152,6 +186,12 @@ else
 	check "no clock has gone backwards" [ $? = 0 ]
 	grep back out && bad=1
 	[ ! -s err ] || { cat err; bad=1; }
+	if ckpt restart narrow.img --name n </dev/null >>out.n 2>err.n; then
+		check "a 32-bit job is refused" false
+	else
+		check "a 32-bit job is refused" grep -q "has ia32 tasks, and this kernel runs none" err.n
+	fi
+	cat err.n
 fi
 exit $bad
 END
@@ -159,7 +199,9 @@ chmod +x "$dir/job"
 
 failed=0
 for boot in 1 2; do
-	ci/vm-run.sh -d "$build/clocks.disk" -t 600 "$stage-$boot" "$dir" | tee "$results/$stage-$boot.log" || failed=1
+	options=
+	[ "$boot" = 1 ] || options=ia32_emulation=off
+	ci/vm-run.sh -d "$build/reboot.disk" -a "$options" -t 600 "$stage-$boot" "$dir" | tee "$results/$stage-$boot.log" || failed=1
 done
 passed=$(cat "$results/$stage"-[12].log | grep -c '^ok ' || :)
 bad=$(cat "$results/$stage"-[12].log | grep -c '^not ok ' || :)
