@@ -9,8 +9,8 @@
 # name such as test_regs or test_regs_32; ARGs go to the programs ("-t name"
 # includes one scenario, "-v restart" one variant).
 #
-# CKPT_ROUNDS, CKPT_STORM, CKPT_STEP, CKPT_FUZZ_ROUNDS, CKPT_HAMMER_MS, CKPT_MAY_DIFFER: handed on,
-# see the tests.
+# CKPT_ROUNDS, CKPT_STORM, CKPT_STEP, CKPT_FUZZ_ROUNDS, CKPT_HAMMER_MS, CKPT_HAMMER_ONE,
+# CKPT_MAY_DIFFER: handed on, see the tests.
 # GUEST_TEST_JOBS: how many test programs run at a time in the guest (2).
 # KSELFTEST_DIR: the kernel's tools/testing/selftests, when there is no tree yet.
 set -euo pipefail
@@ -70,7 +70,8 @@ export CKPT_TIME_FACTOR=@FACTOR@
 ls -S /opt/tests | xargs -n 1 -P @JOBS@ /run/ckpt/job one
 exit 0
 JOB
-for v in CKPT_ROUNDS CKPT_STORM CKPT_STEP CKPT_FUZZ_ROUNDS CKPT_HAMMER_MS CKPT_MAY_DIFFER; do
+for v in CKPT_ROUNDS CKPT_STORM CKPT_STEP CKPT_FUZZ_ROUNDS CKPT_HAMMER_MS CKPT_HAMMER_ONE \
+	CKPT_MAY_DIFFER; do
 	[ -z "${!v:-}" ] || sed -i "/^export CKPT_TIME_FACTOR/a export $v='${!v}'" "$dir/job"
 done
 sed -i -e "s/@JOBS@/${GUEST_TEST_JOBS:-2}/" -e "s/@FACTOR@/${GUEST_TIME_FACTOR:-1}/" "$dir/job"
