@@ -37,6 +37,7 @@
 #define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -51,6 +52,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -252,6 +254,28 @@ static inline void await_count(volatile int *at, int value)
 	for (int i = 0; i < 10000 && *at < value; i++)
 		sleep_ms(1);
 	NEED(*at >= value);
+}
+
+/* Does without a right; with @for_good it can't be had back, and is not handed down. */
+static inline bool lower_cap(int cap, bool for_good)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct sets[2];
+	unsigned int keep = ~(1U << cap % 32);
+
+	if (syscall(SYS_capget, &head, sets))
+		return false;
+	sets[cap / 32].effective &= keep;
+	if (for_good) {
+		sets[cap / 32].permitted &= keep;
+		sets[cap / 32].inheritable &= keep;
+	}
+	return !syscall(SYS_capset, &head, sets);
+}
+
+static inline bool drop_cap(int cap)
+{
+	return lower_cap(cap, true);
 }
 
 #define JOB_SKIP(...) do {						\

@@ -207,6 +207,25 @@ SCENARIO(pending_above_limit)
 	take_numbered(8);
 }
 
+static void leave_little_room(struct run *run)
+{
+	struct rlimit few = { 4, 4 };
+
+	WANT(!setrlimit(RLIMIT_SIGPENDING, &few));
+	WANT(drop_cap(CAP_SYS_RESOURCE));
+}
+
+/* Without room a signal would come without its value, and several would be one. */
+SCENARIO(pending_without_room, .dead = leave_little_room, .restart_errno = EAGAIN,
+	 .restart_refused = "\"kind\":\"signal\"")
+{
+	struct rlimit few = { 2, 2 };
+
+	queue_numbered(8);
+	NEED(!setrlimit(RLIMIT_SIGPENDING, &few) && drop_cap(CAP_SYS_RESOURCE));
+	job_hold();
+}
+
 /* To the thread and to the process: two queues. */
 SCENARIO(pending_for_thread)
 {

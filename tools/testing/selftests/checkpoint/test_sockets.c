@@ -897,21 +897,9 @@ SCENARIO(accepted, .refused = "connected to one that has")
 	next_is(c, "x");
 }
 
-static int without_net_admin(void)
-{
-	struct { uint32_t version; int pid; } head = { 0x20080522, 0 };
-	struct { uint32_t effective, permitted, inheritable; } set[2];
-
-	if (syscall(SYS_capget, &head, set))
-		return -1;
-	set[0].effective &= ~(1U << 12 /* CAP_NET_ADMIN */);
-	set[0].permitted &= ~(1U << 12);
-	return syscall(SYS_capset, &head, set);
-}
-
 static void give_up_net_admin(struct run *run)
 {
-	WANT(!without_net_admin());
+	WANT(drop_cap(CAP_NET_ADMIN));
 }
 
 /* A buffer beyond the limit, and an init that may not set such a one. */
@@ -921,19 +909,14 @@ SCENARIO(buffer_not_allowed, .dead = give_up_net_admin, .restart_errno = EPERM,
 	int s[2];
 
 	NEED(!socketpair(AF_UNIX, SOCK_STREAM, 0, s) && set_int(s[0], SO_SNDBUFFORCE, 64 << 20));
-	NEED(!without_net_admin());
+	NEED(drop_cap(CAP_NET_ADMIN));
 	job_hold();
 }
 
 /* Somebody else's words, and an init that may not speak in that name. */
 static void give_up_setuid(struct run *run)
 {
-	struct { uint32_t version; int pid; } head = { 0x20080522, 0 };
-	struct { uint32_t effective, permitted, inheritable; } set[2];
-
-	WANT(!syscall(SYS_capget, &head, set));
-	set[0].effective &= ~(1U << 7 /* CAP_SETUID */);
-	WANT(!syscall(SYS_capset, &head, set));
+	WANT(lower_cap(CAP_SETUID, false));
 }
 
 SCENARIO(sender_not_allowed, .dead = give_up_setuid, .restart_errno = EPERM,

@@ -6,7 +6,6 @@
 #include "ckpt_harness.h"
 #include "ckpt_image.h"
 
-#include <linux/capability.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -369,21 +368,6 @@ SCENARIO(timer_goes_on, .moving = true, .may_differ = { " status ShdPnd: " })
 	CHECK(comes(&count, was + 5));
 }
 
-/* Has neither this process nor who it becomes have a right any more. */
-static void drop(int cap)
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &head, data))
-		abort();
-	data[cap / 32].effective &= ~(1U << cap % 32);
-	data[cap / 32].permitted &= ~(1U << cap % 32);
-	data[cap / 32].inheritable &= ~(1U << cap % 32);
-	if (syscall(SYS_capset, &head, data))
-		abort();
-}
-
 static void need_alarms(void)
 {
 	struct timespec t;
@@ -411,7 +395,7 @@ SCENARIO(alarm_timers, .dead_ms = 200)
 		}
 	idle = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 6, 0);
 	id = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 7, 0);
-	drop(CAP_WAKE_ALARM);
+	NEED(drop_cap(CAP_WAKE_ALARM));
 	catch(SIGRTMIN);
 	from = now(CLOCK_MONOTONIC);
 	for (int i = 0; i < 2; i++)
@@ -486,7 +470,7 @@ SCENARIO(alarm_timer_pending, .dead_ms = 300)
 
 static void init_may_not(struct run *run)
 {
-	drop(CAP_WAKE_ALARM);
+	NEED(drop_cap(CAP_WAKE_ALARM));
 }
 
 SCENARIO(alarm_timer_without_right, .dead = init_may_not, .restart_errno = EPERM,
@@ -496,7 +480,7 @@ SCENARIO(alarm_timer_without_right, .dead = init_may_not, .restart_errno = EPERM
 
 	need_alarms();
 	id = create(CLOCK_BOOTTIME_ALARM, SIGEV_SIGNAL, SIGRTMIN, 1, 0);
-	drop(CAP_WAKE_ALARM);
+	NEED(drop_cap(CAP_WAKE_ALARM));
 	set(id, 0, HOUR, 0);
 	job_hold();
 	CHECK(left(id, NULL) > HOUR / 2);
