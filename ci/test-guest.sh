@@ -11,6 +11,7 @@
 #
 # CKPT_ROUNDS, CKPT_STORM, CKPT_STEP, CKPT_FUZZ_ROUNDS, CKPT_HAMMER_MS, CKPT_HAMMER_ONE,
 # CKPT_MAY_DIFFER: handed on, see the tests.
+# GUEST_APPEND: more kernel arguments.
 # GUEST_TEST_JOBS: how many test programs run at a time in the guest (2).
 # KSELFTEST_DIR: the kernel's tools/testing/selftests, when there is no tree yet.
 set -euo pipefail
@@ -84,7 +85,7 @@ pretend+=" spectre_v2_user=prctl l1d_flush=on"
 
 vm=0
 rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
-ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-5400}" -m "${GUEST_MEMORY:-4G}" -d "$build/disk-$stage.ext4" \
+ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-5400}" -m "${GUEST_MEMORY:-4G}" -a "${GUEST_APPEND:-}" -d "$build/disk-$stage.ext4" \
 	-r "$build/disk-$stage.raw" -a "$pretend" "$stage" "$dir" || vm=$?
 rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
 

@@ -85,12 +85,16 @@ faults() {
 case ${1:-} in
 gate)	gate ;;
 long)	gate
+	stage kernel-bench ci/kernel-build.sh bench
 	stage series-long ci/check-series.sh --long
 	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress
+	# Where thousands want to run on few CPUs, who has been preempted waits for long.
 	stage guest-storm GUEST_STAGE=guest-storm GUEST_TEST_LIMIT=7200 CKPT_ROUNDS=200 CKPT_STORM=1000 \
-		ci/test-guest.sh test_storm
+		GUEST_APPEND=rcupdate.rcu_cpu_stall_timeout=200 ci/test-guest.sh test_storm
 	stage guest-hammer GUEST_STAGE=guest-hammer GUEST_TEST_JOBS=1 CKPT_HAMMER_MS=10000 \
 		ci/test-guest.sh test_hammer test_hammer_32
+	stage hammer-one KERNEL_IMAGE="$build/bzImage-bench" GUEST_STAGE=hammer-one GUEST_TEST_JOBS=1 \
+		CKPT_HAMMER_MS=10000 CKPT_HAMMER_ONE=1 ci/test-guest.sh test_hammer test_hammer_32
 	stage real-long GUEST_STAGE=real-long REAL_ROUNDS=20 ci/test-real.sh
 	faults ;;
 faults)	faults ;;
