@@ -7,6 +7,7 @@
 #include <linux/checkpoint.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <linux/hugetlb.h>
 #include <linux/ksm.h>
 #include <linux/leafops.h>
 #include <linux/membarrier.h>
@@ -27,6 +28,8 @@
 #include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/xarray.h>
 
 #include "internal.h"
 
@@ -37,24 +40,68 @@ struct checkpoint_walk {
 	unsigned long start;
 	unsigned long end;
 	enum checkpoint_pages what;
+	/* The first of them, if others may have them, too; with a reference to each. */
+	unsigned long pfn;
 };
+
+/**
+ * checkpoint_put_pages - give references to pages back
+ * @pfn: the first one
+ * @count: how many
+ */
+void checkpoint_put_pages(unsigned long pfn, unsigned long count)
+{
+	while (count--)
+		put_page(pfn_to_page(pfn++));
+}
+
+static void checkpoint_walk_put(struct checkpoint_walk *w)
+{
+	if (w->pfn)
+		checkpoint_put_pages(w->pfn, (w->end - w->start) >> PAGE_SHIFT);
+}
 
 static int checkpoint_walk_flush(struct checkpoint_walk *w)
 {
 	int err = 0;
 
 	if (w->start != w->end)
-		err = w->fn(w->arg, w->start, w->end, w->what);
+		err = w->fn(w->arg, w->start, w->end, w->what, w->pfn);
+	if (err)
+		checkpoint_walk_put(w);
 	w->start = w->end;
 	return err;
 }
 
-static int checkpoint_walk_add(struct checkpoint_walk *w, unsigned long start,
-			       unsigned long end, enum checkpoint_pages what)
+/* Whether a page may be mapped by more than a task of the job and its duplicate. */
+static bool checkpoint_may_be_shared(struct page *page)
 {
+	struct folio *folio = page_folio(page);
+
+	if (!folio_test_large(folio))
+		return folio_mapcount(folio) > 2;
+#ifdef CONFIG_PAGE_MAPCOUNT
+	return folio_entire_mapcount(folio) + atomic_read(&page->_mapcount) + 1 > 2;
+#else
+	return true;
+#endif
+}
+
+static int checkpoint_walk_add(struct checkpoint_walk *w, unsigned long start,
+			       unsigned long end, enum checkpoint_pages what,
+			       struct page *page)
+{
+	unsigned long nr = (end - start) >> PAGE_SHIFT, pfn = 0, next = 0;
 	int err;
 
-	if (w->end == start && w->start != w->end && w->what == what) {
+	if (page && checkpoint_may_be_shared(page)) {
+		/* For as long as it is held, no other page has its number. */
+		folio_ref_add(page_folio(page), nr);
+		pfn = page_to_pfn(page);
+	}
+	if (w->pfn)
+		next = w->pfn + ((w->end - w->start) >> PAGE_SHIFT);
+	if (w->end == start && w->start != w->end && w->what == what && next == pfn) {
 		w->end = end;
 		return 0;
 	}
@@ -62,6 +109,7 @@ static int checkpoint_walk_add(struct checkpoint_walk *w, unsigned long start,
 	w->start = start;
 	w->end = end;
 	w->what = what;
+	w->pfn = pfn;
 	return err;
 }
 
@@ -71,7 +119,7 @@ static int checkpoint_pmd_entry(pmd_t *pmd, unsigned long addr,
 	struct checkpoint_walk *w = walk->private;
 	spinlock_t *ptl = pmd_trans_huge_lock(pmd, walk->vma);
 	struct page *page = NULL;
-	int what = -1;
+	int what = -1, err = 0;
 
 	if (!ptl)
 		return 0;
@@ -89,9 +137,10 @@ static int checkpoint_pmd_entry(pmd_t *pmd, unsigned long addr,
 	} else {
 		what = CHECKPOINT_PAGES_OTHER;
 	}
+	if (what >= 0)
+		err = checkpoint_walk_add(w, addr, next, what, page);
 	spin_unlock(ptl);
-
-	return what < 0 ? 0 : checkpoint_walk_add(w, addr, next, what);
+	return err;
 }
 
 static int checkpoint_pte_entry(pte_t *ptep, unsigned long addr,
@@ -109,24 +158,28 @@ static int checkpoint_pte_entry(pte_t *ptep, unsigned long addr,
 		page = vm_normal_page(walk->vma, addr, pte);
 		if (!page)
 			return checkpoint_walk_add(w, addr, next,
-						   CHECKPOINT_PAGES_ZERO);
+						   CHECKPOINT_PAGES_ZERO, NULL);
 		/* What is not anonymous is had back from the file. */
 		if (!PageAnon(page))
 			return 0;
-		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA);
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA,
+					   page);
 	}
 
 	entry = softleaf_from_pte(pte);
 	if (softleaf_is_swap(entry))
-		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA);
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA,
+					   NULL);
 	if (softleaf_is_migration(entry)) {
 		if (!folio_test_anon(softleaf_to_folio(entry)))
 			return 0;
-		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA);
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_DATA,
+					   NULL);
 	}
 	if (softleaf_is_guard_marker(entry))
-		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_GUARD);
-	return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_OTHER);
+		return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_GUARD,
+					   NULL);
+	return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_OTHER, NULL);
 }
 
 static const struct mm_walk_ops checkpoint_walk_ops = {
@@ -141,7 +194,9 @@ static const struct mm_walk_ops checkpoint_walk_ops = {
  * @start: first address
  * @end: behind the last one
  * @fn: called for each range of pages of the same kind, in ascending order,
- *	ranges as long as they can be; must not sleep
+ *	ranges as long as they can be; must not sleep. Where others may have them,
+ *	too, it gets the number of the first page, the others come after it, and a
+ *	reference to each, which it takes over if it returns 0; else it gets 0
  * @arg: for @fn
  *
  * Pages that are not there, and pages of files, are passed over.
@@ -156,7 +211,196 @@ int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 	int err;
 
 	err = walk_page_range(mm, start, end, &checkpoint_walk_ops, &w);
-	return err ? err : checkpoint_walk_flush(&w);
+	if (!err)
+		return checkpoint_walk_flush(&w);
+	checkpoint_walk_put(&w);
+	return err;
+}
+
+/**
+ * checkpoint_first_owner - who was the first to have a page
+ * @index: who has which page, by its number
+ * @pfn: number of a page that the caller holds
+ * @owner: in: who asks, a number of 63 bits; out: who was first
+ *
+ * The index holds the pages that are in it: their numbers stay theirs.
+ *
+ * Context: may sleep.
+ * Return: whether somebody had it before; -ENOMEM.
+ */
+int checkpoint_first_owner(struct xarray *index, unsigned long pfn,
+			   unsigned long *owner)
+{
+	void *entry = xa_load(index, pfn);
+	int err;
+
+	if (entry) {
+		*owner = xa_to_value(entry);
+		return 1;
+	}
+	err = xa_err(xa_store(index, pfn, xa_mk_value(*owner), GFP_KERNEL_ACCOUNT));
+	if (!err)
+		get_page(pfn_to_page(pfn));
+	return err;
+}
+
+/**
+ * checkpoint_new_index - an index for checkpoint_first_owner()
+ *
+ * Return: the index, NULL without memory.
+ */
+struct xarray *checkpoint_new_index(void)
+{
+	struct xarray *index = kmalloc_obj(*index, GFP_KERNEL_ACCOUNT);
+
+	if (index)
+		xa_init_flags(index, XA_FLAGS_ACCOUNT);
+	return index;
+}
+
+/**
+ * checkpoint_free_index - let go of an index, and of the pages in it
+ * @index: the index
+ *
+ * Context: may sleep.
+ */
+void checkpoint_free_index(struct xarray *index)
+{
+	unsigned long pfn;
+	void *entry;
+
+	xa_for_each(index, pfn, entry) {
+		put_page(pfn_to_page(pfn));
+		cond_resched();
+	}
+	xa_destroy(index);
+	kfree(index);
+}
+
+static bool checkpoint_is_known_to(struct vm_area_struct *vma,
+				   struct anon_vma *anon_vma)
+{
+	struct anon_vma_chain *avc;
+
+	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma)
+		if (avc->anon_vma == anon_vma)
+			return true;
+	return false;
+}
+
+/* Whether all reverse mappings that lead to @other lead to @vma, too. */
+static bool checkpoint_is_relative(struct vm_area_struct *vma,
+				   struct vm_area_struct *other)
+{
+	struct anon_vma_chain *avc;
+
+	list_for_each_entry(avc, &other->anon_vma_chain, same_vma)
+		if (!checkpoint_is_known_to(vma, avc->anon_vma))
+			return false;
+	return true;
+}
+
+/* Whether what fork does to @from would make of it what @vma is. */
+static bool checkpoint_can_inherit(struct vm_area_struct *vma,
+				   struct vm_area_struct *from, unsigned long addr)
+{
+	const vm_flags_t never = VM_SHARED | VM_MAYSHARE | VM_HUGETLB | VM_IO |
+				 VM_PFNMAP | VM_MIXEDMAP | VM_DROPPABLE;
+
+	return !((vma->vm_flags | from->vm_flags) & never) &&
+	       !(vma->vm_flags & VM_LOCKED) &&
+	       vma_is_cow_mapping(vma) && vma_is_cow_mapping(from) &&
+	       !userfaultfd_armed(vma) && !userfaultfd_armed(from) &&
+	       /* Page table entries are copied as they are. */
+	       pgprot_val(vma->vm_page_prot) == pgprot_val(from->vm_page_prot) &&
+	       linear_page_index(vma, addr) == linear_page_index(from, addr) &&
+	       linear_anon_page_index(vma, addr) == linear_anon_page_index(from, addr) &&
+	       from->anon_vma &&
+	       (!vma->anon_vma || checkpoint_is_relative(vma, from));
+}
+
+/*
+ * Makes room for pages that @vma inherits. Somebody who may look into the task
+ * may have touched it before it is there.
+ */
+static void checkpoint_make_room(struct vm_area_struct *vma,
+				 struct vm_area_struct *from,
+				 unsigned long start, unsigned long end)
+{
+	zap_vma_range(vma, start, end - start);
+	/* Of a huge page that is not had whole only the parts are inherited. */
+	vma_adjust_trans_huge(from, start, end, NULL);
+	for (unsigned long at = ALIGN(start, PMD_SIZE);
+	     at < end && end - at >= PMD_SIZE; at += PMD_SIZE) {
+		pmd_t *pmd = mm_find_pmd(vma->vm_mm, at);
+
+		/* A table, even an empty one, is where a huge page would go. */
+		if (pmd && !pmd_none(*pmd))
+			split_huge_pmd_address(from, at, false);
+	}
+}
+
+/**
+ * checkpoint_inherit_pages - have pages of another address space as after fork
+ * @from: one that nobody runs in
+ * @start: first address, where the calling task is to have no other pages
+ * @end: behind the last one
+ * @inherited: set if the pages are those of @from now; if not, they can't be, and
+ *	have to be copied
+ *
+ * Looks at no more than a mapping at a time.
+ *
+ * Context: may sleep. mmap_lock of @from is taken, and below it that of the calling
+ * task, as in dup_mmap(): @from has to come first in the order in which tasks are
+ * rebuilt.
+ * Return: up to where it was looked at, or a negative errno; then the caller must
+ * not go to user mode.
+ */
+long checkpoint_inherit_pages(struct mm_struct *from, unsigned long start,
+			      unsigned long end, bool *inherited)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma, *src;
+	int err = -EINVAL;
+
+	*inherited = false;
+	if (mmap_write_lock_killable(from))
+		return -EINTR;
+	mmap_write_lock_nested(mm, SINGLE_DEPTH_NESTING);
+	vma = vma_lookup(mm, start);
+	if (!vma)
+		goto out;
+	end = min(end, vma->vm_end);
+	err = 0;
+	src = find_vma(from, start);
+	if (!src || src->vm_start > start) {
+		if (src)
+			end = min(end, src->vm_start);
+		goto out;
+	}
+	end = min(end, src->vm_end);
+	if (!checkpoint_can_inherit(vma, src, start))
+		goto out;
+
+	vma_start_write(src);
+	vma_start_write(vma);
+	if (!vma->anon_vma) {
+		/* That is for mappings nobody can find. Nobody but us looks here. */
+		vma_mark_detached(vma);
+		err = anon_vma_fork(vma, src);
+		vma_mark_attached(vma);
+		if (err)
+			goto out;
+	}
+	checkpoint_make_room(vma, src, start, end);
+	err = __copy_page_range(vma, src, start, end);
+	*inherited = !err;
+	/* What could be written before must not be any more. */
+	flush_tlb_range(src, start, end);
+out:
+	mmap_write_unlock(mm);
+	mmap_write_unlock(from);
+	return err ? err : end;
 }
 
 /**
@@ -439,6 +683,46 @@ int checkpoint_lock_vma(unsigned long addr, unsigned long len)
 	mmap_write_unlock(mm);
 	if (!err)
 		mm_populate(addr, len);
+	return err;
+}
+
+/**
+ * checkpoint_install_guards - MADV_GUARD_INSTALL for the calling task
+ * @addr: first address, within a mapping that restart(2) has made
+ * @len: length in bytes, no more than the rest of the mapping
+ *
+ * Memory that was locked after its guards were installed has them, too, and so
+ * has a mapping that is kept from merging for now.
+ *
+ * Context: may sleep, takes mmap_lock.
+ * Return: 0, -ENOENT, -EINTR, or what madvise(2) returns.
+ */
+int checkpoint_install_guards(unsigned long addr, unsigned long len)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	vm_flags_t without = 0;
+	int err = -ENOENT;
+
+	if (mmap_write_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, addr);
+	if (vma && len <= vma->vm_end - addr) {
+		without = vma->vm_flags & (VM_LOCKED_MASK | VM_DONTEXPAND);
+		vm_flags_clear(vma, without);
+		err = 0;
+	}
+	mmap_write_unlock(mm);
+	if (err)
+		return err;
+
+	err = do_madvise(mm, addr, len, MADV_GUARD_INSTALL);
+	/* Nobody else is there who could have changed it. */
+	mmap_write_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma)
+		vm_flags_set(vma, without);
+	mmap_write_unlock(mm);
 	return err;
 }
 

@@ -212,7 +212,8 @@ enum checkpoint_pages {
 
 typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
 				   unsigned long end,
-				   enum checkpoint_pages what);
+				   enum checkpoint_pages what,
+				   unsigned long pfn);
 
 /* What prctl(2) has set for an address space. */
 #define CHECKPOINT_MM_THP_DISABLE	0x01 /* PR_SET_THP_DISABLE */
@@ -224,6 +225,13 @@ typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
 /* C side of the abstractions in rust/kernel/checkpoint/. */
 int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 			  unsigned long end, checkpoint_pages_fn fn, void *arg);
+void checkpoint_put_pages(unsigned long pfn, unsigned long count);
+struct xarray *checkpoint_new_index(void);
+void checkpoint_free_index(struct xarray *index);
+int checkpoint_first_owner(struct xarray *index, unsigned long pfn,
+			   unsigned long *owner);
+long checkpoint_inherit_pages(struct mm_struct *from, unsigned long start,
+			      unsigned long end, bool *inherited);
 bool checkpoint_parent_changed(struct task_struct *task);
 void checkpoint_set_exit_signal(struct task_struct *task, int sig,
 				bool parent_changed);
@@ -235,6 +243,7 @@ int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 		    unsigned long prot, unsigned long flags,
 		    unsigned long pgoff, bool lock);
 int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags);
+int checkpoint_install_guards(unsigned long addr, unsigned long len);
 struct file *checkpoint_new_shm(loff_t size, bool noreserve);
 struct page *checkpoint_shm_page(struct file *file, pgoff_t index);
 loff_t checkpoint_shm_data(struct file *file, loff_t *offset);

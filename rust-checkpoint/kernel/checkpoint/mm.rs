@@ -12,8 +12,11 @@
 //! are there, so that the list reads as before. Pages are read straight into
 //! the new memory.
 //!
+//! Pages that several address spaces have are written with the first of them. The
+//! others inherit them on the way back, as by fork ([`share_pages`]).
+//!
 //! Refused: device memory, hugetlb, userfaultfd, shadow stacks, NUMA policies of
-//! shared memory, guard regions.
+//! shared memory.
 
 use crate::{
     arch,
@@ -32,6 +35,7 @@ use crate::{
             vma_kind,
             Kind, //
         },
+        verify,
     },
     objhash::{
         Class,
@@ -47,7 +51,6 @@ use crate::{
     },
     sched,
 };
-use core::mem::size_of;
 use kernel::{
     bindings,
     checkpoint::{
@@ -64,10 +67,15 @@ use kernel::{
             Layout,
             MapRequest,
             NewMm,
+            PageIndex,
             PageRange,
+            Place,
             Settings, //
         },
-        task::TaskExt,
+        task::{
+            fatal_signal_pending,
+            TaskExt, //
+        },
     },
     fs::File,
     mm::{
@@ -81,7 +89,7 @@ use kernel::{
     prelude::*,
     sync::aref::ARef,
 };
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// What the hook of the owner of a mapping says about it.
 #[derive(Default)]
@@ -127,8 +135,11 @@ const SETTINGS: &[(u32, u32)] = &[
     (settings::MDWE_NO_INHERIT, mm_flags::MDWE_NO_INHERIT),
 ];
 
+/// There may be guards in the mapping (MADV_GUARD_INSTALL).
+const GUARDED: vm_flags_t = bindings::VM_MAYBE_GUARD as vm_flags_t;
+
 /// Flags the kernel keeps for itself and sets again as it needs them.
-const IGNORED: vm_flags_t = bindings::VM_MAYBE_GUARD as vm_flags_t;
+const IGNORED: vm_flags_t = GUARDED;
 
 fn to_wire(flags: vm_flags_t) -> u64 {
     FLAGS
@@ -200,9 +211,11 @@ struct Space {
     ldt: KVec<u8>,
     vmas: KVVec<wire::Vma>,
     extras: KVVec<Extra>,
+    guards: KVVec<Run>,
     dup: Captured,
     copies: KVVec<(u64, HeldPage)>,
     runs: KVVec<Run>,
+    shared: KVVec<wire::SharedRun>,
 }
 
 /// What few mappings have: a name, a NUMA policy.
@@ -282,6 +295,136 @@ fn add_run(runs: &mut KVVec<Run>, floor: usize, start: u64, pages: u64, copied: 
         left -= n;
     }
     Ok(())
+}
+
+/// Adds a page that was met before, at `from` of the address space `mm`, to runs that belong to
+/// the same mapping from the `floor`th on.
+fn add_shared(
+    runs: &mut KVVec<wire::SharedRun>,
+    floor: usize,
+    start: u64,
+    mm: u32,
+    from: u64,
+) -> Result {
+    if let Some(last) = runs.get_mut(floor..).and_then(<[_]>::last_mut) {
+        let len = u64::from(last.pages.get()) * PAGE_SIZE as u64;
+        let goes_on = |first: u64, next| first.wrapping_add(len) == next;
+        if last.mm.get() == mm
+            && goes_on(last.start.get(), start)
+            && goes_on(last.from.get(), from)
+            && last.pages.get() < u32::MAX
+        {
+            last.pages = (last.pages.get() + 1).into();
+            return Ok(());
+        }
+    }
+    runs.push(
+        wire::SharedRun {
+            start: start.into(),
+            from: from.into(),
+            pages: 1.into(),
+            mm: mm.into(),
+        },
+        GFP_KERNEL_ACCOUNT,
+    )
+    .map_err(Into::into)
+}
+
+/// Some pages of a [`wire::SharedRun`]: addresses, and where their content is.
+#[derive(Clone, Copy)]
+struct SharedPart {
+    start: u64,
+    end: u64,
+    mm: u32,
+    from: u64,
+}
+
+/// Calls `f` for each part of `runs`, in their order, and says whether the address space `base`
+/// before it, which has the runs `base_runs`, has the same pages at the same addresses.
+fn for_each_shared(
+    runs: &[wire::SharedRun],
+    base: u32,
+    base_runs: &[wire::SharedRun],
+    mut f: impl FnMut(SharedPart, bool) -> Result,
+) -> Result {
+    let end_of = |run: &wire::SharedRun| {
+        let len = u64::from(run.pages.get()).saturating_mul(PAGE_SIZE as u64);
+        run.start.get().saturating_add(len)
+    };
+    let mut base_runs = base_runs;
+    for run in runs {
+        let (start, end) = (run.start.get(), end_of(run));
+        let (mm, from) = (run.mm.get(), run.from.get());
+        let mut part = |at: u64, end, same| {
+            let from = from.wrapping_add(at.wrapping_sub(start));
+            let start = at;
+            let part = SharedPart {
+                start,
+                end,
+                mm,
+                from,
+            };
+            if start < end {
+                f(part, same)
+            } else {
+                Ok(())
+            }
+        };
+        if mm == base {
+            part(start, end, from == start)?;
+            continue;
+        }
+        let passed = base_runs.partition_point(|other| end_of(other) <= start);
+        base_runs = base_runs.get(passed..).unwrap_or(&[]);
+        let mut at = start;
+        for other in base_runs.iter().take_while(|other| other.start.get() < end) {
+            let first = other.start.get().max(at);
+            let last = end_of(other).min(end);
+            part(at, first, false)?;
+            let delta = |run: &wire::SharedRun| run.from.get().wrapping_sub(run.start.get());
+            let same = other.mm.get() == mm && delta(other) == delta(run);
+            part(first, last, same)?;
+            at = last;
+        }
+        part(at, end, false)?;
+    }
+    Ok(())
+}
+
+/// How many owners of pages are looked at, and how many that come before one of them.
+const OWNERS: usize = 64;
+
+/// Which one of the address spaces before it `space` is to inherit from; 0 for none.
+///
+/// That is one of the owners of its pages: the one that has most of them itself, or from those that
+/// it inherits from, for where a mapping is known to the family of one it is to all of them.
+fn choose_base(before: &[Space], space: &Space) -> Result<u32> {
+    let mut owners: KVec<(u32, u64)> = KVec::new();
+    for run in space.shared.iter().filter(|run| run.start == run.from) {
+        let (mm, n) = (run.mm.get(), u64::from(run.pages.get()));
+        if let Some((_, pages)) = owners.iter_mut().find(|(owner, _)| *owner == mm) {
+            *pages += n;
+        } else if owners.len() < OWNERS {
+            owners.push((mm, n), GFP_KERNEL)?;
+        }
+    }
+    // They are in the order of their ids.
+    let base_of = |mm: u32| {
+        let at = before.partition_point(|s| s.head.id.get() < mm);
+        before.get(at).map_or(0, |s| s.head.base.get())
+    };
+    let mut best = (0, 0);
+    for &(mm, _) in &owners {
+        let (mut pages, mut from) = (0, mm);
+        for _ in 0..OWNERS {
+            pages += owners.iter().find(|(o, _)| *o == from).map_or(0, |o| o.1);
+            from = base_of(from);
+        }
+        if pages > best.0 {
+            best = (pages, mm);
+        }
+    }
+    Ok(best.1)
 }
 
 impl Pages {
@@ -388,12 +531,17 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
     let mut vmas = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
     let mut copies = KVVec::new();
     let mut extras = KVVec::new();
+    let mut guards = KVVec::new();
     for mut v in found {
         let extra = Extra {
             start: v.start as u64,
             name: core::mem::take(&mut v.name),
             policy: None,
         };
+        // Seen now, for fork leaves some out.
+        if v.flags & GUARDED != 0 {
+            find_guards(&space, &v, &mut guards)?;
+        }
         let (vma, policy) = checkpoint_vma(ctx, frozen, &space, v, &mut copies)?;
         let extra = Extra { policy, ..extra };
         if !extra.name.is_empty() || extra.policy.is_some() {
@@ -452,7 +600,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         pkeys: x86.pkeys.into(),
         exec_only_pkey: x86.exec_only_pkey.into(),
         futex_hash: set.futex_hash.into(),
-        reserved: 0.into(),
+        base: 0.into(),
     };
     let mut auxv = KVec::new();
     for word in mm::auxv(&space)? {
@@ -468,9 +616,11 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
             ldt: x86.ldt,
             vmas,
             extras,
+            guards,
             dup,
             copies,
             runs: KVVec::new(),
+            shared: KVVec::new(),
         },
         GFP_KERNEL_ACCOUNT,
     )?;
@@ -546,6 +696,18 @@ fn checkpoint_vma(
     Ok((Some(vma), policy))
 }
 
+/// Finds the guards in a mapping.
+fn find_guards(space: &MmWithUser, v: &mm::Vma<Answer>, guards: &mut KVVec<Run>) -> Result {
+    let floor = guards.len();
+    mm::for_each_range(space, v.start, v.end, |r| {
+        if r.what != mm::Pages::Guard {
+            return Ok(());
+        }
+        let pages = ((r.end - r.start) / PAGE_SIZE) as u64;
+        add_run(guards, floor, r.start as u64, pages, false)
+    })
+}
+
 /// Copies the pages of a mapping that fork would leave out.
 fn copy_private(
     space: &MmWithUser,
@@ -555,7 +717,7 @@ fn copy_private(
     let mut ranges = KVVec::new();
     mm::for_each_range(space, v.start, v.end, |r: PageRange| {
         if r.what == mm::Pages::Data {
-            ranges.push(r, GFP_KERNEL_ACCOUNT)?;
+            ranges.push(r.start..r.end, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     })?;
@@ -648,10 +810,19 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             Head::Shm(head) => ctx.emit(Section::Shm, Kind::Shm, head, &[])?,
             Head::File(head) => ctx.emit(Section::Shm, Kind::FileData, head, &[])?,
         }
-        emit_runs(ctx, Section::Shm, &runs, &mut pages.count)?;
+        pages.count += emit_runs(ctx, Section::Shm, Kind::Runs, &runs)?;
     }
-    for space in &mut pages.spaces {
+    // What is there more than once is written once. Of one address space, nothing is.
+    let mut index = match pages.spaces.len() {
+        0 | 1 => None,
+        _ => Some(PageIndex::new()?),
+    };
+    let mut ids: KVVec<u32> = KVVec::with_capacity(pages.spaces.len(), GFP_KERNEL_ACCOUNT)?;
+    for number in 0..pages.spaces.len() {
+        let (before, rest) = pages.spaces.split_at_mut(number);
+        let space = rest.first_mut().ok_or(EINVAL)?;
         ctx.report.subject(Some(space.subject));
+        ids.push(space.head.id.get(), GFP_KERNEL_ACCOUNT)?;
         let mut copied = space.copies.iter().peekable();
         for v in &space.vmas {
             let (start, end) = (v.start.get() as usize, v.end.get() as usize);
@@ -667,17 +838,44 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
                 continue;
             }
             let runs = &mut space.runs;
+            let shared = &mut space.shared;
+            let shared_floor = shared.len();
             let zero = &mut pages.zero;
             let report = &mut ctx.report;
             space.dup.for_each_range(start, end, |r| {
                 let n = ((r.end - r.start) / PAGE_SIZE) as u64;
+                if let (mm::Pages::Data, Some(common), Some(index)) =
+                    (r.what, &r.common, index.as_mut())
+                {
+                    for nth in 0..n as usize {
+                        // Of what many share there may be a lot.
+                        if nth % BATCH == 0 && fatal_signal_pending() {
+                            return Err(EINTR);
+                        }
+                        let addr = r.start + nth * PAGE_SIZE;
+                        let here = Place {
+                            space: number,
+                            addr,
+                        };
+                        let first = index.first(common, nth, here)?;
+                        let first = first.filter(|first| first.space != number);
+                        match first.and_then(|p| Some((*ids.get(p.space)?, p.addr))) {
+                            Some((mm, from)) => {
+                                let (start, from) = (addr as u64, from as u64);
+                                add_shared(shared, shared_floor, start, mm, from)?;
+                            }
+                            None => add_run(runs, floor, addr as u64, 1, false)?,
+                        }
+                    }
+                    return Ok(());
+                }
                 let why = match r.what {
                     mm::Pages::Data => return add_run(runs, floor, r.start as u64, n, false),
                     mm::Pages::Zero => {
                         *zero += n;
                         return Ok(());
                     }
-                    mm::Pages::Guard => "it has guard pages (MADV_GUARD_INSTALL)",
+                    mm::Pages::Guard => return Ok(()),
                     mm::Pages::Other => "it has poisoned pages",
                 };
                 report.refuse(Item {
@@ -690,6 +888,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
                 Ok(())
             })?;
         }
+        space.head.base = choose_base(before, space)?.into();
         ctx.emit(Section::Mm, Kind::Mm, &space.head, &[&space.auxv])?;
         if !space.ldt.is_empty() {
             ctx.emit(Section::Mm, Kind::Ldt, &(), &[&space.ldt])?;
@@ -706,23 +905,31 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
                 sched::emit_policy(ctx, Section::Mm, Kind::VmaPolicy, policy)?;
             }
         }
-        emit_runs(ctx, Section::Mm, &space.runs, &mut pages.count)?;
+        emit_runs(ctx, Section::Mm, Kind::Guards, &space.guards)?;
+        if !space.shared.is_empty() {
+            let shared = space.shared.as_bytes();
+            ctx.emit(Section::Mm, Kind::SharedRuns, &(), &[shared])?;
+        }
+        pages.count += emit_runs(ctx, Section::Mm, Kind::Runs, &space.runs)?;
     }
     ctx.report.subject(None);
     ctx.pages = pages;
     Ok(())
 }
 
-fn emit_runs(ctx: &mut Checkpoint, section: Section, runs: &KVVec<Run>, count: &mut u64) -> Result {
+/// Emits a record of runs, if there are any; how many pages they have.
+fn emit_runs(ctx: &mut Checkpoint, section: Section, kind: Kind, runs: &[Run]) -> Result<u64> {
     if runs.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let mut tail = KVVec::with_capacity(runs.len() * size_of::<wire::Run>(), GFP_KERNEL_ACCOUNT)?;
+    let mut pages = 0;
+    let mut tail = KVVec::with_capacity(size_of_val(runs), GFP_KERNEL_ACCOUNT)?;
     for run in runs {
         tail.extend_from_slice(run.wire.as_bytes(), GFP_KERNEL_ACCOUNT)?;
-        *count += u64::from(run.wire.pages.get());
+        pages += u64::from(run.wire.pages.get());
     }
-    ctx.emit(section, Kind::Runs, &(), &[&tail])
+    ctx.emit(section, kind, &(), &[&tail])?;
+    Ok(pages)
 }
 
 /// Takes back the context that the hooks get.
@@ -926,11 +1133,27 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
     }
     arch::restart_vdso(&mut rs.report, &mm, &head)?;
 
-    let runs = records
-        .clone()
-        .take_while(is_of_mm)
-        .filter(|r| r.kind == Kind::Runs);
-    read_pages(rs, runs)?;
+    let of_kind = |kind| {
+        let of_mm = records.clone().take_while(is_of_mm);
+        of_mm.filter(move |r| r.kind == kind)
+    };
+    share_pages(rs, &mm, &head, record.offset)?;
+    // After that, for they give a mapping reverse mappings of its own.
+    for_each_run(of_kind(Kind::Guards), &mut |start, pages| {
+        mm::install_guards(&mm, start, pages as usize * PAGE_SIZE).map_err(|e| {
+            rs.report.error(
+                Item {
+                    object: Object::Vma(start),
+                    kind: "mapping",
+                    name: b"",
+                    why: "its guards (MADV_GUARD_INSTALL) could not be installed again",
+                    remedy: "",
+                },
+                e,
+            )
+        })
+    })?;
+    read_pages(rs, of_kind(Kind::Runs))?;
 
     // All are there: they may merge from now on, as before.
     for record in records.take_while(is_of_mm).filter(|r| r.kind == Kind::Vma) {
@@ -1022,7 +1245,127 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
 
 /// Whether a record belongs to the Mm record before it.
 fn is_of_mm(r: &Record<'_>) -> bool {
-    matches!(r.kind, Kind::Ldt | Kind::Vma | Kind::VmaPolicy | Kind::Runs)
+    matches!(
+        r.kind,
+        Kind::Ldt | Kind::Vma | Kind::VmaPolicy | Kind::Guards | Kind::SharedRuns | Kind::Runs
+    )
+}
+
+/// Calls `f` for the address and the number of pages of each run in some records.
+fn for_each_run<'a>(
+    records: impl Iterator<Item = Record<'a>>,
+    f: &mut dyn FnMut(usize, u64) -> Result,
+) -> Result {
+    for record in records {
+        for run in record.array::<wire::Run>().map_err(|_| EINVAL)? {
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            f(run.start.get() as usize, run.pages.get().into())?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the current address space the pages that it has in common with others, which are there
+/// already: those of one of them as after fork(2), the rest as copies.
+fn share_pages(rs: &Restart, mm: &NewMm<'_>, head: &wire::Mm, offset: u64) -> Result {
+    let image = rs.image.clone();
+    let meta = image.meta();
+    let (runs, _) = verify::runs_of(&meta, offset).map_err(|_| EINVAL)?;
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let (base, base_runs) = match head.base.get() {
+        0 => (None, &[][..]),
+        id => {
+            let at = rs.defined_at(&meta, Class::Mm, id)?;
+            let at = at.clone().next().ok_or(EINVAL)?.offset;
+            let (base_runs, _) = verify::runs_of(&meta, at).map_err(|_| EINVAL)?;
+            (Some(rs.space(id)?), base_runs)
+        }
+    };
+    // First all that is inherited, while there is nothing where it goes, and that of the base
+    // before that of others.
+    let mut others: KVVec<SharedPart> = KVVec::new();
+    for_each_shared(runs, head.base.get(), base_runs, |part, same| {
+        match base.as_ref().filter(|_| same) {
+            Some(base) => inherit(mm, base, part, &mut others),
+            None => others.push(part, GFP_KERNEL_ACCOUNT).map_err(Into::into),
+        }
+    })?;
+    let mut copies: KVVec<SharedPart> = KVVec::new();
+    let mut spaces = Spaces::default();
+    for part in others {
+        if part.start == part.from {
+            inherit(mm, spaces.get(rs, part.mm)?, part, &mut copies)?;
+        } else {
+            copies.push(part, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+    copy_pages(rs, &copies)
+}
+
+/// Inherits pages, but for those that can't be, which are added to `rest`.
+fn inherit(
+    mm: &NewMm<'_>,
+    from: &MmWithUser,
+    mut part: SharedPart,
+    rest: &mut KVVec<SharedPart>,
+) -> Result {
+    while part.start < part.end {
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        let (to, inherited) = mm::inherit(mm, from, part.start as usize, part.end as usize)?;
+        let to = to as u64;
+        if !inherited {
+            rest.push(SharedPart { end: to, ..part }, GFP_KERNEL_ACCOUNT)?;
+        }
+        part.from = part.from.wrapping_add(to.wrapping_sub(part.start));
+        part.start = to;
+    }
+    Ok(())
+}
+
+/// The address space that was asked for last, with its id.
+#[derive(Default)]
+struct Spaces(Option<(u32, ARef<MmWithUser>)>);
+
+impl Spaces {
+    fn get(&mut self, rs: &Restart, id: u32) -> Result<&MmWithUser> {
+        let last = match self.0.take().filter(|(last, _)| *last == id) {
+            Some(last) => last,
+            None => (id, rs.space(id)?),
+        };
+        Ok(&self.0.insert(last).1)
+    }
+}
+
+/// Copies pages of other address spaces, which are there already, to the current one.
+fn copy_pages(rs: &Restart, parts: &[SharedPart]) -> Result {
+    let mut spaces = Spaces::default();
+    let (mut to, mut from) = (KVec::new(), KVec::new());
+    for part in parts {
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        let other = spaces.get(rs, part.mm)?;
+        let (mut at, mut of) = (part.start as usize, part.from as usize);
+        while at < part.end as usize {
+            let n = BATCH.min((part.end as usize - at) / PAGE_SIZE);
+            mm::hold_pages_of(other, of, n, &mut from)?;
+            mm::hold_current_for_write(at, n, &mut to)?;
+            for (to, from) in Iterator::zip(to.iter_mut(), from.iter()) {
+                HeldPage::copy_from(to, from);
+            }
+            to.clear();
+            from.clear();
+            at += n * PAGE_SIZE;
+            of += n * PAGE_SIZE;
+        }
+    }
+    Ok(())
 }
 
 /// How many pages a task holds before it is its turn to read them.
@@ -1030,21 +1373,11 @@ const AHEAD: u64 = 4 * BATCH as u64;
 
 /// Reads the pages of the current address space, when it is its turn.
 fn read_pages<'a>(rs: &Restart, runs: impl Iterator<Item = Record<'a>> + Clone) -> Result {
-    let each = |f: &mut dyn FnMut(usize, u64) -> Result| -> Result {
-        for record in runs.clone() {
-            let runs = <[wire::Run]>::ref_from_bytes(record.tail()).map_err(|_| EINVAL)?;
-            for run in runs {
-                f(run.start.get() as usize, run.pages.get().into())?;
-            }
-        }
-        Ok(())
-    };
-
     // To make them present takes as long as to read them, and can be done out of turn.
     // Not all of a large one: many would be, at the same time, before they are needed.
     let mut left = AHEAD;
     let mut ahead = KVec::new();
-    each(&mut |start, pages| {
+    for_each_run(runs.clone(), &mut |start, pages| {
         let n = pages.min(left);
         left -= n;
         match n {
@@ -1059,7 +1392,7 @@ fn read_pages<'a>(rs: &Restart, runs: impl Iterator<Item = Record<'a>> + Clone) 
     data.read_pages(&ahead)?;
     drop(ahead);
     let mut left = AHEAD;
-    each(&mut |start, pages| {
+    for_each_run(runs, &mut |start, pages| {
         let n = pages.min(left);
         left -= n;
         let start = start + n as usize * PAGE_SIZE;

@@ -402,6 +402,12 @@ impl Restart {
         self.child.as_ref().ok_or(EINVAL)?.owner(class)
     }
 
+    /// The address space with this id, of those that come before that of the current task, when
+    /// it is as it was. Errors as of [`Self::owner`].
+    pub(crate) fn space(&self, mm: u32) -> Result<ARef<MmWithUser>> {
+        self.child.as_ref().ok_or(EINVAL)?.space(mm)
+    }
+
     /// Waits until the page data of the address space of the current task is next.
     pub(crate) fn wait_for_data(&self) -> Result {
         self.child.as_ref().ok_or(EINVAL)?.wait_for_data()
@@ -614,9 +620,14 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
         stream.read(to).map_err(|e| short(report, e))?;
     }
     parse::check_meta_hash(&header, xxh64(&meta)).map_err(|f| fault(report, f))?;
-    Meta::new(&meta, HEADER_LEN as u64)
-        .and_then(|m| verify::verify(&m, &header))
-        .map_err(|f| fault(report, f))?;
+    let records = Meta::new(&meta, HEADER_LEN as u64).map_err(|f| fault(report, f))?;
+    let summary = verify::verify(&records, &header).map_err(|f| fault(report, f))?;
+    if summary.shared_runs != 0 {
+        let runs = usize::try_from(summary.runs)?;
+        let mut memory = KVVec::new();
+        memory.resize(runs, verify::Stretch::default(), GFP_KERNEL_ACCOUNT)?;
+        verify::check_shared(&records, &header, &mut memory).map_err(|f| fault(report, f))?;
+    }
     // INVARIANT: verified just now.
     let image = Image {
         header,

@@ -75,6 +75,7 @@ use kernel::{
             TaskExt, //
         },
     },
+    mm::MmWithUser,
     prelude::*,
     rbtree::RBTree,
     sync::{
@@ -111,6 +112,8 @@ pub(crate) struct Job {
     #[pin]
     all_born: Event,
     aborted: Atomic<u32>,
+    /// Who rebuilds which address space: ids, ascending, and positions.
+    builders: SetOnce<KVVec<(u32, usize)>>,
 }
 
 impl Job {
@@ -124,6 +127,7 @@ impl Job {
                 go <- Event::new(),
                 all_born <- Event::new(),
                 aborted: Atomic::new(0),
+                builders: SetOnce::new(),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -390,6 +394,28 @@ impl Child {
             task: other.own.as_ref().ok_or(ESRCH)?.clone(),
             mm: other.part.task.mm.get(),
         }))
+    }
+
+    /// See [`Restart::space`].
+    pub(crate) fn space(&self, mm: u32) -> Result<ARef<MmWithUser>> {
+        // Nobody waits for one that comes after it.
+        if mm >= self.part.task.mm.get() {
+            return Err(EINVAL);
+        }
+        let builders = self.job.builders.as_ref().ok_or(EINVAL)?;
+        let nth = builders.binary_search_by_key(&mm, |(id, _)| *id);
+        let at = nth
+            .ok()
+            .and_then(|nth| builders.get(nth))
+            .map(|(_, at)| *at);
+        let other = self.other(at).ok_or(EINVAL)?;
+        other.built.wait_killable().map_err(|_| EINTR)?;
+        self.job.go_on()?;
+        other
+            .own
+            .as_ref()
+            .and_then(|task| task.mm_ref())
+            .ok_or(ESRCH)
     }
 
     /// See [`Restart::wait_for_data`].
@@ -994,13 +1020,16 @@ impl Tree {
         let sources = sources(&parts, &build, meta)?;
         // Who reads page data comes after whom.
         let mut readers = KVVec::new();
+        let mut builders = KVVec::new();
         for &i in &build {
             let part = parts.get(i).ok_or(EINVAL)?;
             let own = sources.get(i).is_some_and(|s| s.mm.is_none());
             if own && part.task.mm != 0 && !part.is_zombie() {
                 readers.push(i, GFP_KERNEL_ACCOUNT)?;
+                builders.push((part.task.mm.get(), i), GFP_KERNEL_ACCOUNT)?;
             }
         }
+        job.builders.populate(builders);
         let first_reader = readers.first().copied();
         let mut after = RBTree::new();
         for pair in readers.windows(2) {

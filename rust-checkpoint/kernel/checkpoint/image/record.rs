@@ -12,7 +12,8 @@
 //! ```text
 //! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | Socket | SocketData |
 //! Group)*
-//! ((Shm | FileData) Runs?)* (Mm Ldt? (Vma VmaPolicy?)* Runs?)* FdTable* Fs* (Task TaskPart*)* End
+//! ((Shm | FileData) Runs?)* (Mm Ldt? (Vma VmaPolicy?)* Guards? SharedRuns? Runs?)*
+//! FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
 //! Shared objects have an id, counted from 1 within their kind in order of
@@ -97,10 +98,15 @@ pub enum Kind {
     /// No head; tail: array of [`DeletedTimer`]. Belongs to the Task before it, in front of its
     /// TimerSignals.
     DeletedTimers = 34,
+    /// No head; tail: array of [`SharedRun`]. Belongs to the Mm before it.
+    SharedRuns = 35,
     /// [`Socket`]; tail: array of [`SocketOption`].
     Socket = 36,
     /// [`SocketData`]; tail: the bytes.
     SocketData = 37,
+    /// No head; tail: array of [`Run`]: pages that must not be touched (MADV_GUARD_INSTALL).
+    /// Belongs to the Mm before it.
+    Guards = 38,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
     /// [`NumaPolicy`]; tail: the nodes, a bit each, [`U64`] words. Belongs to the Task before it.
@@ -114,7 +120,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 40] = [
+    pub const ALL: [Kind; 42] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -149,8 +155,10 @@ impl Kind {
         Kind::Seccomp,
         Kind::Eventfd,
         Kind::DeletedTimers,
+        Kind::SharedRuns,
         Kind::Socket,
         Kind::SocketData,
+        Kind::Guards,
         Kind::Fifo,
         Kind::NumaPolicy,
         Kind::VmaPolicy,
@@ -601,8 +609,9 @@ wire! {
         pub exec_only_pkey: U32,
         /// What PR_FUTEX_HASH_SET_SLOTS has set, and 1; 0 if it was not called.
         pub futex_hash: U32,
-        /// Zero.
-        pub reserved: U32,
+        /// Id of an Mm before this one that most pages of [`SharedRun`]s are shared with, at the
+        /// same addresses; 0 for none.
+        pub base: U32,
     }
 }
 
@@ -780,7 +789,7 @@ pub const MPOL_RELATIVE_NODES: u32 = 1 << 14;
 pub const MPOL_NUMA_BALANCING: u32 = 1 << 13;
 
 wire! {
-    /// Consecutive pages whose content is in the image.
+    /// Consecutive pages: those whose content is in the image, or guards.
     pub struct Run {
         /// First address in an Mm, offset in bytes in a Shm or FileData.
         pub start: U64,
@@ -788,6 +797,21 @@ wire! {
         pub pages: U32,
         /// Zero.
         pub flags: U32,
+    }
+}
+
+wire! {
+    /// Consecutive pages that are also those of another address space, since fork(2) or for they
+    /// were merged. Their content is among the [`Run`]s of that one.
+    pub struct SharedRun {
+        /// First address.
+        pub start: U64,
+        /// The first one in the other.
+        pub from: U64,
+        /// How many pages.
+        pub pages: U32,
+        /// Id of the other, an Mm before this one.
+        pub mm: U32,
     }
 }
 

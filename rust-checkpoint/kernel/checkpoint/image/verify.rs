@@ -11,8 +11,9 @@
 //!
 //! It takes one pass and no memory: ids count from 1 within their kind, so that "defined before
 //! used" is a comparison; and runs and mappings are sorted, so that "within a mapping" is a merge.
-//! Pids may repeat as far as this check goes, for it would need memory to see it; restart(2) looks
-//! for that next, before it creates a task.
+//! What takes memory to see is seen later: whether pages that address spaces share are in the image
+//! is for [`check_shared`], which whoever runs [`verify`] runs next; and pids may repeat as far as
+//! both go, restart(2) looks for that before it creates a task.
 
 use super::{
     format::{
@@ -71,6 +72,7 @@ use super::{
         Sched,
         Seccomp,
         SeccompInsn,
+        SharedRun,
         Shm,
         SigAction,
         Sighand,
@@ -208,6 +210,10 @@ pub struct Summary {
     pub runs: u64,
     /// Pages of data.
     pub pages: u64,
+    /// Runs of pages that address spaces share with earlier ones.
+    pub shared_runs: u64,
+    /// Pages in those.
+    pub shared_pages: u64,
     /// Bytes of address space mapped.
     pub mapped: u64,
 }
@@ -306,6 +312,10 @@ struct MmState<'a> {
     ldt: bool,
     /// A policy of the last mapping may follow.
     may_have_policy: bool,
+    /// Its guards, if the record was there.
+    guards: Option<&'a [Run]>,
+    /// What it shares, if the record was there.
+    shared: Option<&'a [SharedRun]>,
 }
 
 struct Verify<'a> {
@@ -357,6 +367,8 @@ impl<'a> Verify<'a> {
             Kind::Ldt => self.ldt(r),
             Kind::Vma => self.vma(r),
             Kind::VmaPolicy => self.vma_policy(r),
+            Kind::Guards => self.guards(r),
+            Kind::SharedRuns => self.shared_runs(r),
             Kind::Runs => self.runs(r),
             Kind::FdTable => self
                 .enter(r, Stage::FdTable)
@@ -741,7 +753,9 @@ impl<'a> Verify<'a> {
 
     fn mm(&mut self, r: &Record<'_>, after: &RawRecords<'a>) -> Result<(), Fault> {
         let mm: Mm = r.head()?;
+        let before = self.sum.mms;
         define(r, mm.id.get(), &mut self.sum.mms)?;
+        refer_or_none(r, mm.base.get(), before)?;
         refer_or_none(r, mm.exe_file.get(), self.sum.files)?;
         bits(r, mm.flags.get().into(), mm_flags::ALL.into())?;
         if mm.flags.get() & mm_flags::IA32 != 0 && self.header.features.get() & FEATURE_IA32 == 0 {
@@ -763,7 +777,6 @@ impl<'a> Verify<'a> {
         if slots == 1 || slots > MAX_FUTEX_SLOTS || slots != 0 && !slots.is_power_of_two() {
             return Err(r.fault_with("impossible size of a futex hash", slots.into()));
         }
-        reserved(r, mm.reserved.get())?;
         if r.tail().len() > MAX_AUXV || !is_aligned(r.tail().len() as u64, 16) {
             return Err(r.fault("impossible length of an auxiliary vector"));
         }
@@ -774,6 +787,8 @@ impl<'a> Verify<'a> {
             end: 0,
             ldt: false,
             may_have_policy: false,
+            guards: None,
+            shared: None,
         });
         Ok(())
     }
@@ -798,7 +813,7 @@ impl<'a> Verify<'a> {
             return Err(out_of_order(r));
         };
         // Before the mappings, and once.
-        if mm.ldt || mm.end != 0 {
+        if mm.ldt || mm.end != 0 || mm.guards.is_some() || mm.shared.is_some() {
             return Err(out_of_order(r));
         }
         mm.ldt = true;
@@ -884,51 +899,87 @@ impl<'a> Verify<'a> {
         Ok(())
     }
 
+    fn guards(&mut self, r: &Record<'a>) -> Result<(), Fault> {
+        let Owner::Mm(mm) = &mut self.owner else {
+            return Err(out_of_order(r));
+        };
+        // Behind the mappings, before their pages, and once.
+        if mm.missing != 0 || mm.guards.is_some() || mm.shared.is_some() {
+            return Err(out_of_order(r));
+        }
+        mm.may_have_policy = false;
+        no_head(r)?;
+        let guards = r.array::<Run>()?;
+        mm.guards = Some(guards);
+
+        let page_size = u64::from(self.header.page_size.get());
+        let mut room = Room {
+            shared: true,
+            ..Room::mappings(mm.children.clone())
+        };
+        for run in guards {
+            bits(r, run.flags.get().into(), 0)?;
+            room.take(r, run.start.get(), run.pages.get(), page_size)?;
+        }
+        Ok(())
+    }
+
+    fn shared_runs(&mut self, r: &Record<'a>) -> Result<(), Fault> {
+        let Owner::Mm(mm) = &mut self.owner else {
+            return Err(out_of_order(r));
+        };
+        // Behind the mappings, and once.
+        if mm.missing != 0 || mm.shared.is_some() {
+            return Err(out_of_order(r));
+        }
+        mm.may_have_policy = false;
+        no_head(r)?;
+        let runs = r.array::<SharedRun>()?;
+        mm.shared = Some(runs);
+
+        let page_size = u64::from(self.header.page_size.get());
+        let before = self.sum.mms.saturating_sub(1);
+        let mut room = Room::mappings(mm.children.clone());
+        let mut guards = Taken::new(mm.guards);
+        for run in runs {
+            let (start, from, pages) = (run.start.get(), run.from.get(), run.pages.get());
+            let end = room.take(r, start, pages, page_size)?;
+            guards.check(r, start, end, page_size)?;
+            refer(r, run.mm.get(), before)?;
+            let to = end_of(from, pages, page_size);
+            if !is_aligned(from, page_size) || to.is_none_or(|to| to > MAX_OFFSET) {
+                return Err(r.fault_with("impossible origin of shared pages", from));
+            }
+            self.sum.shared_pages = self.sum.shared_pages.saturating_add(pages.into());
+            self.sum.shared_runs = self.sum.shared_runs.saturating_add(1);
+        }
+        Ok(())
+    }
+
     fn runs(&mut self, r: &Record<'_>) -> Result<(), Fault> {
         // Runs are the last child of their owner, and no task can own any.
         let owner = core::mem::replace(&mut self.owner, Owner::None);
         no_head(r)?;
-        let mut room = match owner {
-            Owner::Shm(size) => Room {
-                vmas: None,
-                from: 0,
-                to: size
-                    .checked_next_multiple_of(self.header.page_size.get().into())
-                    .unwrap_or(0),
-            },
+        let page_size = u64::from(self.header.page_size.get());
+        let (mut room, shared, guards) = match owner {
+            Owner::Shm(size) => (Room::object(size, page_size), None, None),
             Owner::Mm(mm) => {
                 if mm.missing != 0 {
                     return Err(out_of_order(r));
                 }
-                Room {
-                    vmas: Some(mm.children),
-                    from: 0,
-                    to: 0,
-                }
+                (Room::mappings(mm.children), mm.shared, mm.guards)
             }
             Owner::None | Owner::Pipe(_) | Owner::Task { .. } => return Err(out_of_order(r)),
         };
 
-        let page_size = u64::from(self.header.page_size.get());
-        let mut last = 0;
+        let (mut shared, mut guards) = (Taken::new(shared), Taken::new(guards));
         for run in r.array::<Run>()? {
-            let start = run.start.get();
-            if run.pages.get() == 0 || !is_aligned(start, page_size) {
-                return Err(r.fault_with("run of pages is empty or not page-aligned", start));
-            }
+            let (start, pages) = (run.start.get(), run.pages.get());
             bits(r, run.flags.get().into(), 0)?;
-            let end = u64::from(run.pages.get())
-                .checked_mul(page_size)
-                .and_then(|len| start.checked_add(len))
-                .ok_or_else(|| r.fault_with("run of pages is too long", start))?;
-            if start < last {
-                return Err(r.fault_with("run of pages overlaps the one before it", start));
-            }
-            if !room.has(start, end)? {
-                return Err(r.fault_with("run of pages is outside of what can hold it", start));
-            }
-            last = end;
-            self.sum.pages = self.sum.pages.saturating_add(run.pages.get().into());
+            let end = room.take(r, start, pages, page_size)?;
+            shared.check(r, start, end, page_size)?;
+            guards.check(r, start, end, page_size)?;
+            self.sum.pages = self.sum.pages.saturating_add(pages.into());
             self.sum.runs = self.sum.runs.saturating_add(1);
         }
         Ok(())
@@ -1157,11 +1208,60 @@ impl<'a> Verify<'a> {
 /// Where runs of pages may lie: `from..to`, or, with `vmas`, in the mappings to come.
 struct Room<'a> {
     vmas: Option<RawRecords<'a>>,
+    /// Whether mappings of what has its own pages count, too.
+    shared: bool,
     from: u64,
     to: u64,
+    /// End of the last run.
+    last: u64,
 }
 
-impl Room<'_> {
+impl<'a> Room<'a> {
+    /// That of shared memory or a file of `size` bytes, whose last page need not be whole.
+    fn object(size: u64, page_size: u64) -> Self {
+        Self {
+            vmas: None,
+            shared: false,
+            from: 0,
+            to: size.checked_next_multiple_of(page_size).unwrap_or(0),
+            last: 0,
+        }
+    }
+
+    /// That of an address space, which `children` follow.
+    fn mappings(children: RawRecords<'a>) -> Self {
+        Self {
+            vmas: Some(children),
+            shared: false,
+            from: 0,
+            to: 0,
+            last: 0,
+        }
+    }
+
+    /// Takes the next run, which `r` has; returns its end.
+    fn take(
+        &mut self,
+        r: &Record<'_>,
+        start: u64,
+        pages: u32,
+        page_size: u64,
+    ) -> Result<u64, Fault> {
+        if pages == 0 || !is_aligned(start, page_size) {
+            return Err(r.fault_with("run of pages is empty or not page-aligned", start));
+        }
+        let end = end_of(start, pages, page_size)
+            .ok_or_else(|| r.fault_with("run of pages is too long", start))?;
+        if start < self.last {
+            return Err(r.fault_with("run of pages overlaps the one before it", start));
+        }
+        if !self.has(start, end)? {
+            return Err(r.fault_with("run of pages is outside of what can hold it", start));
+        }
+        self.last = end;
+        Ok(end)
+    }
+
     /// Whether there is room for `start..end`. To be asked in ascending order.
     fn has(&mut self, start: u64, end: u64) -> Result<bool, Fault> {
         while start >= self.to {
@@ -1178,7 +1278,8 @@ impl Room<'_> {
                     // vdso.
                     let own = match vma.kind.get() {
                         vma_kind::ANON => true,
-                        vma_kind::FILE => vma.flags.get() & vma_flags::MAYSHARE == 0,
+                        vma_kind::FILE => self.shared || vma.flags.get() & vma_flags::MAYSHARE == 0,
+                        vma_kind::SHM => self.shared,
                         _ => false,
                     };
                     if own {
@@ -1187,12 +1288,137 @@ impl Room<'_> {
                     }
                 }
                 Kind::Ldt | Kind::VmaPolicy => {}
-                // The children of this address space end here.
+                // The mappings of this address space end here.
                 _ => self.vmas = None,
             }
         }
         Ok(self.from <= start && end <= self.to)
     }
+}
+
+/// What takes room: a first address and a number of pages.
+trait Span {
+    fn span(&self) -> (u64, u32);
+}
+
+impl Span for Run {
+    fn span(&self) -> (u64, u32) {
+        (self.start.get(), self.pages.get())
+    }
+}
+
+impl Span for SharedRun {
+    fn span(&self) -> (u64, u32) {
+        (self.start.get(), self.pages.get())
+    }
+}
+
+/// Room that other runs take, which are sorted: one pass sees whether any overlap.
+struct Taken<'a, T>(core::iter::Peekable<core::slice::Iter<'a, T>>);
+
+impl<'a, T: Span> Taken<'a, T> {
+    fn new(runs: Option<&'a [T]>) -> Self {
+        Self(runs.unwrap_or(&[]).iter().peekable())
+    }
+
+    /// Checks that `start..end` is free. To be asked in ascending order.
+    fn check(&mut self, r: &Record<'_>, start: u64, end: u64, page_size: u64) -> Result<(), Fault> {
+        let is_before = |run: &&T| {
+            let (first, pages) = run.span();
+            end_of(first, pages, page_size).is_some_and(|end| end <= start)
+        };
+        while self.0.next_if(is_before).is_some() {}
+        if self.0.peek().is_some_and(|run| run.span().0 < end) {
+            return Err(r.fault_with("run of pages overlaps shared pages, or guards", start));
+        }
+        Ok(())
+    }
+}
+
+/// Where so many pages from `start` on end, if that is a number.
+fn end_of(start: u64, pages: u32, page_size: u64) -> Option<u64> {
+    u64::from(pages).checked_mul(page_size)?.checked_add(start)
+}
+
+/// The pages that an address space shares with earlier ones, and those whose content the image has
+/// for it; `offset` is that of its Mm record ([`Record::offset`]).
+///
+/// Empty slices where it has no such record. A fault if there is no Mm record at `offset`, or an
+/// array that is none, which [`verify`] refuses.
+///
+/// Walks the records that belong to the address space.
+pub fn runs_of<'a>(meta: &Meta<'a>, offset: u64) -> Result<(&'a [SharedRun], &'a [Run]), Fault> {
+    let mut records = meta.records_from(offset);
+    if records.next().is_none_or(|r| r.kind != Kind::Mm) {
+        return Err(Fault::new(offset, "not an address space"));
+    }
+    let mut shared: &[SharedRun] = &[];
+    for r in records {
+        match r.kind {
+            Kind::Ldt | Kind::Vma | Kind::VmaPolicy | Kind::Guards => {}
+            Kind::SharedRuns => shared = r.array()?,
+            Kind::Runs => return Ok((shared, r.array()?)),
+            _ => break,
+        }
+    }
+    Ok((shared, &[]))
+}
+
+/// Consecutive pages of an address space whose content is in the image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stretch {
+    /// Id of the Mm.
+    mm: u32,
+    /// First address.
+    start: u64,
+    /// Address behind the last byte.
+    end: u64,
+}
+
+/// Checks that the image has the content of all pages that address spaces share: each page of a
+/// [`SharedRun`] is in a [`Run`] of the Mm that it names. Runs that adjoin count as one.
+///
+/// `meta`, which belongs to `header`, is what [`verify`] has accepted. `memory` is overwritten. As
+/// many as [`Summary::runs`] are enough; where there are too few, what is shared is refused. None
+/// are needed if [`Summary::shared_runs`] is 0.
+///
+/// Takes two walks over the records, and a binary search in `memory` for each shared run.
+pub fn check_shared(meta: &Meta<'_>, header: &Header, memory: &mut [Stretch]) -> Result<(), Fault> {
+    let page_size = u64::from(header.page_size.get());
+    // So many of `memory` are in use. They ascend by Mm and address, as what they are made of does.
+    let mut len = 0usize;
+    for r in meta.records().filter(|r| r.kind == Kind::Mm) {
+        let mm = r.head::<Mm>()?.id.get();
+        let (shared, runs) = runs_of(meta, r.offset)?;
+        let known = memory.get(..len).unwrap_or(&[]);
+        for run in shared {
+            let (of, from) = (run.mm.get(), run.from.get());
+            let behind = known.partition_point(|s| (s.mm, s.start) <= (of, from));
+            let stretch = behind.checked_sub(1).and_then(|i| known.get(i));
+            let to = end_of(from, run.pages.get(), page_size);
+            if !stretch
+                .zip(to)
+                .is_some_and(|(s, to)| s.mm == of && to <= s.end)
+            {
+                let what = "shared pages whose content is not in the image (address)";
+                return Err(r.fault_with(what, run.start.get()));
+            }
+        }
+        for run in runs {
+            let start = run.start.get();
+            let end = end_of(start, run.pages.get(), page_size).unwrap_or(start);
+            match len.checked_sub(1).and_then(|last| memory.get_mut(last)) {
+                Some(s) if s.mm == mm && s.end == start => s.end = end,
+                _ => {
+                    if let Some(s) = memory.get_mut(len) {
+                        *s = Stretch { mm, start, end };
+                        len = len.saturating_add(1);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks a process group or session without a leader.

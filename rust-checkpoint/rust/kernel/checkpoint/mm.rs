@@ -55,7 +55,6 @@ pub enum Pages {
 }
 
 /// A range of pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageRange {
     /// First address.
     pub start: usize,
@@ -63,6 +62,84 @@ pub struct PageRange {
     pub end: usize,
     /// What they are.
     pub what: Pages,
+    /// They themselves, if others may have them, too.
+    pub common: Option<CommonPages>,
+}
+
+/// Pages with consecutive numbers that more than one may have mapped.
+///
+/// # Invariants
+///
+/// There is a reference to each of the `count` pages from number `pfn` on.
+pub struct CommonPages {
+    pfn: usize,
+    count: usize,
+}
+
+impl Drop for CommonPages {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the references are ours.
+        unsafe { bindings::checkpoint_put_pages(self.pfn, self.count) };
+    }
+}
+
+/// Who was the first to have which page. It keeps the pages from being freed.
+///
+/// # Invariants
+///
+/// The pointer is an index that is ours alone.
+pub struct PageIndex(NonNull<bindings::xarray>);
+
+/// A place where a page is mapped: the number of an address space, and the address.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Which address space.
+    pub space: usize,
+    /// At what address.
+    pub addr: usize,
+}
+
+/// Bits that number a page within an address space: 57 bits are the most that addresses have.
+const ADDR_BITS: u32 = 45;
+
+impl PageIndex {
+    /// An empty one.
+    pub fn new() -> Result<Self> {
+        // SAFETY: may sleep.
+        let index = NonNull::new(unsafe { bindings::checkpoint_new_index() }).ok_or(ENOMEM)?;
+        // INVARIANT: made just now.
+        Ok(Self(index))
+    }
+
+    /// Where page `nth` of some was met first; none if that is here and now. May sleep.
+    pub fn first(&mut self, pages: &CommonPages, nth: usize, here: Place) -> Result<Option<Place>> {
+        let addr = here.addr / PAGE_SIZE;
+        if nth >= pages.count || addr >> ADDR_BITS != 0 {
+            return Err(EINVAL);
+        }
+        // More address spaces than there are numbers: their pages are those of nobody else.
+        if here.space >> (usize::BITS - 1 - ADDR_BITS) != 0 {
+            return Ok(None);
+        }
+        let mut owner = (here.space << ADDR_BITS | addr) as c_ulong;
+        // SAFETY: the index is ours, there is a reference to the page.
+        let found = unsafe {
+            bindings::checkpoint_first_owner(self.0.as_ptr(), pages.pfn + nth, &mut owner)
+        };
+        to_result(found.min(0))?;
+        let owner = owner as usize;
+        Ok((found > 0).then_some(Place {
+            space: owner >> ADDR_BITS,
+            addr: (owner & ((1 << ADDR_BITS) - 1)) * PAGE_SIZE,
+        }))
+    }
+}
+
+impl Drop for PageIndex {
+    fn drop(&mut self) {
+        // SAFETY: the index is ours.
+        unsafe { bindings::checkpoint_free_index(self.0.as_ptr()) };
+    }
 }
 
 /// How many ranges are collected while the page tables are locked.
@@ -74,12 +151,14 @@ struct Collect {
 
 /// # Safety
 ///
-/// `arg` is a `Collect`.
+/// `arg` is a `Collect`. Unless `pfn` is 0 there is a reference to each page from that number on,
+/// which is given up if this returns 0.
 unsafe extern "C" fn collect(
     arg: *mut c_void,
     start: c_ulong,
     end: c_ulong,
     what: bindings::checkpoint_pages,
+    pfn: c_ulong,
 ) -> c_int {
     // SAFETY: by the requirements of this function.
     let c = unsafe { &mut *arg.cast::<Collect>() };
@@ -89,12 +168,24 @@ unsafe extern "C" fn collect(
         bindings::checkpoint_pages_CHECKPOINT_PAGES_GUARD => Pages::Guard,
         _ => Pages::Other,
     };
-    let range = PageRange { start, end, what };
     // Locks are held here: no allocation. A full vector ends the walk.
-    match c.ranges.push_within_capacity(range) {
-        Ok(()) => 0,
-        Err(_) => 1,
+    if c.ranges.len() == c.ranges.capacity() {
+        return 1;
     }
+    // INVARIANT: by the requirements of this function; 0 is returned.
+    let common = (pfn != 0).then(|| CommonPages {
+        pfn,
+        count: (end - start) / PAGE_SIZE,
+    });
+    let range = PageRange {
+        start,
+        end,
+        what,
+        common,
+    };
+    // There is room, as was seen just now.
+    drop(c.ranges.push_within_capacity(range));
+    0
 }
 
 impl Captured {
@@ -142,7 +233,6 @@ pub fn for_each_range(
     };
     let mut at = start;
     while at < end {
-        c.ranges.clear();
         let full = {
             let _guard = mm.mmap_read_lock();
             // SAFETY: the lock is held, `c` is what `collect()` expects.
@@ -160,9 +250,9 @@ pub fn for_each_range(
             }
             ret > 0
         };
-        for range in c.ranges.iter() {
-            f(*range)?;
+        for range in c.ranges.drain_all() {
             at = range.end;
+            f(range)?;
         }
         if !full {
             break;
@@ -259,6 +349,34 @@ fn hold_pages(
     Ok(())
 }
 
+/// Has the current task have the pages that `from` has between `start` and `end`, as after
+/// fork(2), where its mappings there are ready and have no pages yet. Looks at no more than one
+/// mapping: returns up to where, and whether it could be done. Else they have to be copied.
+///
+/// May sleep. Takes mmap_lock of `from` and below it that of the current task; nobody may do so
+/// the other way round.
+pub fn inherit(
+    _mm: &NewMm<'_>,
+    from: &MmWithUser,
+    start: usize,
+    end: usize,
+) -> Result<(usize, bool)> {
+    let mut inherited = false;
+    // SAFETY: called with no lock held; nobody has been to user mode with either address space.
+    let ret = unsafe {
+        bindings::checkpoint_inherit_pages(
+            from.as_raw(),
+            start as c_ulong,
+            end as c_ulong,
+            &mut inherited,
+        )
+    };
+    if ret < 0 {
+        return Err(Error::from_errno(ret as c_int));
+    }
+    Ok((ret as usize, inherited))
+}
+
 /// The current task is building its address space.
 ///
 /// # Invariants
@@ -338,6 +456,13 @@ pub fn set_flags(_mm: &NewMm<'_>, start: usize, flags: vm_flags_t) -> Result {
 pub fn lock(start: usize, len: usize) -> Result {
     // SAFETY: called with no lock held.
     to_result(unsafe { bindings::checkpoint_lock_vma(start as c_ulong, len as c_ulong) })
+}
+
+/// Installs guards in a mapping of the current task, made just now, where no pages are.
+#[doc(alias = "MADV_GUARD_INSTALL")]
+pub fn install_guards(_mm: &NewMm<'_>, start: usize, len: usize) -> Result {
+    // SAFETY: called with no lock held; nobody has been to user mode with this address space.
+    to_result(unsafe { bindings::checkpoint_install_guards(start as c_ulong, len as c_ulong) })
 }
 
 /// Shared anonymous memory of `size` bytes, as mmap(2) makes it.

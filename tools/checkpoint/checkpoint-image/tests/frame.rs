@@ -18,9 +18,11 @@ use zerocopy::IntoBytes;
 fn the_sample_is_whole() {
     let summary = read(&Sample::default().image()).unwrap();
     assert_eq!(summary.tasks, 2);
-    assert_eq!(summary.vmas, 6);
-    assert_eq!(summary.pages, 6);
-    assert_eq!(summary.runs, 4);
+    assert_eq!(summary.mms, 2);
+    assert_eq!(summary.vmas, 8);
+    assert_eq!(summary.pages, 7);
+    assert_eq!(summary.runs, 5);
+    assert_eq!((summary.shared_runs, summary.shared_pages), (2, 4));
     assert_eq!(summary.files, 7);
     assert_eq!(summary.fds, 3);
 }
@@ -100,7 +102,7 @@ fn read_meta_of(meta: &[u8], data_len: usize) -> Result<(), checkpoint_image::fo
 #[test]
 fn every_bit_of_an_image_counts() {
     let mut image = sample(1).image();
-    let data = header(&sample(1).records.bytes, 4 * PAGE);
+    let data = header(&sample(1).records.bytes, 5 * PAGE);
     let data = data.data_offset.get() as usize..data.trailer_offset.get() as usize;
     let mut at = 0;
     while at < image.len() {

@@ -7,16 +7,20 @@
 
 use checkpoint_image::{
     emit,
-    format::HEADER_LEN,
+    format::{Fault, HEADER_LEN},
+    parse::Meta,
     record::{
         attr_flags, file_kind, mm_flags, restart_kind, task_flags, timer_flags, vma_flags, Attr,
         Creds, DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job,
         Kind, LdtEntry, Mm, NumaPolicy, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run,
-        Sched, Seccomp, Shm, Sighand, Signals, Socket, SocketData, SocketOption, Task, TaskUsage,
-        ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
+        Sched, Seccomp, SharedRun, Shm, Sighand, Signals, Socket, SocketData, SocketOption, Task,
+        TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
     },
+    verify::{check_shared, runs_of, Stretch},
 };
-use checkpoint_sample::{read_meta, run, sample, timer, Records, Sample, CODE, HEAP, PAGE, STACK};
+use checkpoint_sample::{
+    header, read_meta, run, sample, shared_run, timer, Records, Sample, CODE, HEAP, PAGE, STACK,
+};
 use zerocopy::{FromZeros, IntoBytes, KnownLayout};
 
 /// Changes the sample, and expects a refusal of record `nth` of `kind` as it then is.
@@ -101,10 +105,12 @@ fn order() {
         let runs = s.bytes_of(Kind::Runs, 1);
         s.insert(Kind::Runs, 1, &runs);
     });
-    refused(Kind::Vma, 6, ORDER, |s| {
+    refused(Kind::Vma, 8, ORDER, |s| {
         let vma = s.bytes_of(Kind::Vma, 0);
         s.insert(Kind::FdTable, 0, &vma);
     });
+    shared_runs_in_order();
+    guards_in_order();
     refused(Kind::Creds, 0, ORDER, |s| {
         let creds = s.bytes_of(Kind::Creds, 0);
         s.replace(Kind::Creds, 0, &[]);
@@ -113,6 +119,90 @@ fn order() {
     refused(Kind::Job, 1, "record after the last one", |s| {
         let job = s.bytes_of(Kind::Job, 0);
         s.records.bytes.extend_from_slice(&job);
+    });
+}
+
+/// Behind the mappings and in front of the runs of an address space, once.
+fn shared_runs_in_order() {
+    let moved = |s: &mut Sample, kind: Kind, nth: usize| {
+        let shared = s.bytes_of(Kind::SharedRuns, 0);
+        s.replace(Kind::SharedRuns, 0, &[]);
+        s.insert(kind, nth, &shared);
+    };
+    refused(Kind::SharedRuns, 0, ORDER, |s| moved(s, Kind::Vma, 7));
+    refused(Kind::SharedRuns, 0, ORDER, |s| moved(s, Kind::FdTable, 0));
+    // Of shared memory, and of nothing.
+    refused(Kind::SharedRuns, 0, ORDER, |s| moved(s, Kind::Runs, 0));
+    refused(Kind::SharedRuns, 0, ORDER, |s| moved(s, Kind::Shm, 0));
+    refused(Kind::SharedRuns, 1, ORDER, |s| {
+        let shared = s.bytes_of(Kind::SharedRuns, 0);
+        s.insert(Kind::SharedRuns, 0, &shared);
+    });
+    // Nothing else comes between them and the runs.
+    refused(Kind::VmaPolicy, 1, ORDER, |s| {
+        let policy = s.bytes_of(Kind::VmaPolicy, 0);
+        s.insert(Kind::Runs, 2, &policy);
+    });
+    refused(Kind::Ldt, 1, ORDER, |s| {
+        let mut records = Records::default();
+        records.add(Kind::SharedRuns, &(), &[]);
+        records.bytes.extend(s.bytes_of(Kind::Ldt, 0));
+        s.edit::<Mm>(Kind::Mm, 1, |mm| mm.vmas = 0.into());
+        s.replace(Kind::Vma, 7, &[]);
+        s.replace(Kind::Vma, 6, &records.bytes);
+    });
+}
+
+/// Behind the mappings and in front of the shared runs and the runs of an address space, once.
+fn guards_in_order() {
+    let moved = |s: &mut Sample, kind: Kind, nth: usize| {
+        let guards = s.bytes_of(Kind::Guards, 1);
+        s.replace(Kind::Guards, 1, &[]);
+        s.insert(kind, nth, &guards);
+    };
+    refused(Kind::Guards, 1, ORDER, |s| moved(s, Kind::Vma, 6));
+    refused(Kind::Guards, 1, ORDER, |s| moved(s, Kind::Vma, 7));
+    refused(Kind::Guards, 1, ORDER, |s| moved(s, Kind::Runs, 2));
+    refused(Kind::Guards, 1, ORDER, |s| moved(s, Kind::FdTable, 0));
+    // Of shared memory, and of nothing.
+    refused(Kind::Guards, 0, ORDER, |s| moved(s, Kind::Runs, 0));
+    refused(Kind::Guards, 0, ORDER, |s| moved(s, Kind::Shm, 0));
+    for kind in [Kind::Guards, Kind::SharedRuns] {
+        refused(Kind::Guards, 2, ORDER, |s| {
+            let guards = s.bytes_of(Kind::Guards, 1);
+            s.insert(kind, usize::from(kind == Kind::Guards), &guards);
+        });
+    }
+    // Not even if there are none in the first.
+    refused(Kind::Guards, 1, ORDER, |s| {
+        let guards = s.bytes_of(Kind::Guards, 0);
+        s.replace(Kind::Guards, 0, &guarding(&[]));
+        s.insert(Kind::Runs, 1, &guards);
+    });
+    // Nothing else comes between them and the runs.
+    refused(Kind::VmaPolicy, 1, ORDER, |s| {
+        let policy = s.bytes_of(Kind::VmaPolicy, 0);
+        s.insert(Kind::SharedRuns, 0, &policy);
+    });
+    refused(Kind::Ldt, 1, ORDER, |s| {
+        let mut records = guarding(&[]);
+        records.extend(s.bytes_of(Kind::Ldt, 0));
+        s.edit::<Mm>(Kind::Mm, 1, |mm| mm.vmas = 0.into());
+        s.replace(Kind::Runs, 2, &[]);
+        s.replace(Kind::SharedRuns, 0, &[]);
+        s.replace(Kind::Guards, 1, &records);
+        s.replace(Kind::Vma, 7, &[]);
+        s.replace(Kind::Vma, 6, &[]);
+    });
+    let more = "more mappings than the address space has announced";
+    refused(Kind::Vma, 8, more, |s| {
+        let vma = s.bytes_of(Kind::Vma, 0);
+        s.insert(Kind::SharedRuns, 0, &vma);
+    });
+    fine(|s| {
+        let policy = s.bytes_of(Kind::VmaPolicy, 0);
+        s.insert(Kind::Guards, 1, &policy);
+        s.recount();
     });
 }
 
@@ -152,8 +242,13 @@ fn counts() {
     refused(Kind::Mm, 0, "mappings are missing (how many)", |s| {
         s.edit::<Mm>(Kind::Mm, 0, |mm| mm.vmas = 7.into());
         s.replace(Kind::Runs, 1, &[]);
+        s.replace(Kind::Guards, 0, &[]);
     });
     refused(Kind::Runs, 1, ORDER, |s| {
+        s.edit::<Mm>(Kind::Mm, 0, |mm| mm.vmas = 7.into());
+        s.replace(Kind::Guards, 0, &[]);
+    });
+    refused(Kind::Guards, 0, ORDER, |s| {
         s.edit::<Mm>(Kind::Mm, 0, |mm| mm.vmas = 7.into());
     });
     refused(
@@ -186,6 +281,14 @@ fn ids() {
     const NOTHING: &str = "reference to nothing";
     bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.exe_file = 8.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.exe_file = 0.into()));
+    // One before itself.
+    bad::<Mm>(Kind::Mm, 0, UNDEFINED, |x| x.base = 1.into());
+    bad::<Mm>(Kind::Mm, 1, UNDEFINED, |x| x.base = 2.into());
+    fine(|s| s.edit::<Mm>(Kind::Mm, 1, |x| x.base = 0.into()));
+    bad::<SharedRun>(Kind::SharedRuns, 0, NOTHING, |x| x.mm = 0.into());
+    for mm in [2u32, 3, u32::MAX] {
+        bad::<SharedRun>(Kind::SharedRuns, 0, UNDEFINED, |x| x.mm = mm.into());
+    }
     bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 8.into());
     bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
     bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
@@ -193,7 +296,7 @@ fn ids() {
     bad::<Fs>(Kind::Fs, 0, UNDEFINED, |x| x.root = 3.into());
     bad::<Fs>(Kind::Fs, 0, NOTHING, |x| x.cwd = 0.into());
     for change in [
-        |x: &mut Task| x.mm = 2.into(),
+        |x: &mut Task| x.mm = 3.into(),
         |x: &mut Task| x.files = 2.into(),
         |x: &mut Task| x.fs = 2.into(),
         |x: &mut Task| x.sighand = 2.into(),
@@ -292,6 +395,8 @@ fn runs() {
     });
     // The sample without any.
     fine(|s| {
+        s.replace(Kind::Runs, 2, &[]);
+        s.replace(Kind::SharedRuns, 0, &[]);
         s.replace(Kind::Runs, 1, &[]);
         s.edit::<End>(Kind::End, 0, |end| end.pages = 1.into());
         s.data.truncate(PAGE as usize);
@@ -311,6 +416,368 @@ fn runs() {
     refused(Kind::Runs, 1, what, |s| {
         s.replace(Kind::Runs, 1, &odd.bytes);
     });
+}
+
+/// Where the sample's second address space has its merged page.
+const MERGED: u64 = HEAP + 3 * PAGE;
+/// And where its own one.
+const OWN: u64 = HEAP + 4 * PAGE;
+/// And where its guard.
+const GUARD: u64 = HEAP + 5 * PAGE;
+/// Where the first one has its shared mappings.
+const SHM: u64 = 0x7000_0000_0000;
+/// The second of them.
+const SHARED_FILE: u64 = 0x7000_0001_0000;
+/// And where its vdso.
+const VDSO: u64 = STACK + 8 * PAGE;
+
+/// What the second address space shares.
+fn sharing(runs: &[SharedRun]) -> impl FnOnce(&mut Sample) {
+    let mut records = Records::default();
+    records.add(Kind::SharedRuns, &(), runs.as_bytes());
+    move |s| s.replace(Kind::SharedRuns, 0, &records.bytes)
+}
+
+#[test]
+fn shared_runs() {
+    let bad = |runs: &[SharedRun], what: &str| {
+        refused(Kind::SharedRuns, 0, what, sharing(runs));
+    };
+    let outside = "run of pages is outside of what can hold it";
+    bad(&[shared_run(0, 3, 1, HEAP)], outside);
+    // The next mapping of the address space is the last.
+    bad(&[shared_run(HEAP + 5 * PAGE, 2, 1, HEAP)], outside);
+    bad(&[shared_run(STACK, 1, 1, HEAP)], outside);
+    let long = "run of pages is too long";
+    bad(&[shared_run(u64::MAX - 4095, 1, 1, HEAP)], long);
+    let none = "run of pages is empty or not page-aligned";
+    bad(&[shared_run(HEAP, 0, 1, HEAP)], none);
+    bad(&[shared_run(HEAP + 1, 1, 1, HEAP)], none);
+    let before = "run of pages overlaps the one before it";
+    let (one, two) = (shared_run(HEAP, 2, 1, HEAP), shared_run(HEAP, 1, 1, HEAP));
+    bad(&[one, two], before);
+    let origin = "impossible origin of shared pages";
+    for from in [1, HEAP + 1, u64::MAX - 4095, (1 << 63) - PAGE] {
+        bad(&[shared_run(HEAP, 1, 1, from)], origin);
+    }
+    let mut odd = Records::default();
+    odd.add(Kind::SharedRuns, &(), &[0; 25]);
+    let what = "length of the array in the record is not a multiple of its elements'";
+    refused(Kind::SharedRuns, 0, what, |s| {
+        s.replace(Kind::SharedRuns, 0, &odd.bytes);
+    });
+    let mut with_head = Records::default();
+    with_head.add(Kind::SharedRuns, &[1u8; 8], &[]);
+    let what = "record says something that is not known here (number of its kind)";
+    refused(Kind::SharedRuns, 0, what, |s| {
+        s.replace(Kind::SharedRuns, 0, &with_head.bytes);
+    });
+
+    // What is shared can't be what a shared mapping is of, nor the vdso.
+    for (kind, object, flags) in [(2, 1, 0x80), (3, 1, 0x80), (4, 0, 0)] {
+        refused(Kind::SharedRuns, 0, outside, |s| {
+            s.replace(Kind::Guards, 1, &[]);
+            s.edit::<Vma>(Kind::Vma, 7, |x| {
+                x.kind = kind.into();
+                x.object = object.into();
+                x.flags = flags.into();
+            });
+        });
+    }
+
+    fine(sharing(&[]));
+    fine(|s| {
+        s.replace(Kind::SharedRuns, 0, &[]);
+        s.recount();
+    });
+    // The same page more than once.
+    fine(sharing(&[
+        shared_run(CODE, 1, 1, HEAP),
+        shared_run(HEAP, 3, 1, HEAP),
+        shared_run(MERGED, 1, 1, HEAP),
+    ]));
+    // All that it has is shared.
+    fine(|s| {
+        s.replace(Kind::Runs, 2, &[]);
+        s.edit::<End>(Kind::End, 0, |end| end.pages = 6.into());
+        s.data.truncate(6 * PAGE as usize);
+        s.recount();
+    });
+}
+
+#[test]
+fn shared_runs_and_runs() {
+    let with = |runs: &[Run]| {
+        let mut records = Records::default();
+        records.add(Kind::Runs, &(), runs.as_bytes());
+        records.bytes
+    };
+    let overlap = "run of pages overlaps shared pages, or guards";
+    for runs in [
+        &[run(HEAP, 1)][..],
+        &[run(HEAP + 2 * PAGE, 1)],
+        &[run(MERGED, 2)],
+        &[run(HEAP, 5)],
+        &[run(CODE, 2), run(MERGED, 1)],
+    ] {
+        let runs = with(runs);
+        refused(Kind::Runs, 2, overlap, |s| {
+            s.replace(Kind::Runs, 2, &runs);
+        });
+    }
+    // The same addresses of the address space before are another thing, and so is what adjoins.
+    fine(|s| {
+        sharing(&[shared_run(HEAP + PAGE, 2, 1, HEAP)])(s);
+        s.replace(Kind::Runs, 2, &with(&[run(HEAP, 1), run(MERGED, 2)]));
+        s.edit::<End>(Kind::End, 0, |end| end.pages = 9.into());
+        s.data.resize(9 * PAGE as usize, 0);
+    });
+}
+
+/// A record of guards.
+fn guarding(runs: &[Run]) -> Vec<u8> {
+    let mut records = Records::default();
+    records.add(Kind::Guards, &(), runs.as_bytes());
+    records.bytes
+}
+
+#[test]
+fn guards() {
+    let bad = |nth: usize, runs: &[Run], what: &str| {
+        refused(Kind::Guards, nth, what, |s| {
+            s.replace(Kind::Guards, nth, &guarding(runs));
+        });
+    };
+    let good = |nth: usize, runs: &[Run]| {
+        fine(|s| s.replace(Kind::Guards, nth, &guarding(runs)));
+    };
+    let outside = "run of pages is outside of what can hold it";
+    bad(0, &[run(0, 1)], outside);
+    bad(0, &[run(CODE - PAGE, 1)], outside);
+    bad(0, &[run(CODE - PAGE, 2)], outside);
+    bad(0, &[run(CODE + 2 * PAGE, 1)], outside);
+    bad(0, &[run(MERGED, 2)], outside);
+    bad(0, &[run(CODE, 1), run(STACK + 2 * PAGE, 1)], outside);
+    // The next mapping of the address space is the last.
+    bad(1, &[run(GUARD, 2)], outside);
+    bad(1, &[run(STACK, 1)], outside);
+    // The vdso is the kernel's.
+    bad(0, &[run(VDSO, 1)], outside);
+    bad(0, &[run(MERGED, 1), run(VDSO, 1)], outside);
+    refused(Kind::Guards, 1, outside, |s| {
+        s.edit::<Vma>(Kind::Vma, 7, |x| x.kind = 4.into());
+    });
+    bad(0, &[run(u64::MAX - 4095, 1)], "run of pages is too long");
+    let none = "run of pages is empty or not page-aligned";
+    bad(0, &[run(MERGED, 0)], none);
+    bad(0, &[run(MERGED + 1, 1)], none);
+    let before = "run of pages overlaps the one before it";
+    bad(0, &[run(MERGED, 1), run(MERGED, 1)], before);
+    bad(0, &[run(MERGED, 1), run(CODE, 1)], before);
+    bad(0, &[run(SHM, 2), run(SHM + PAGE, 1)], before);
+    for bit in [1u32, 1 << 31] {
+        let mut flags = run(MERGED, 1);
+        flags.flags = bit.into();
+        bad(0, &[run(CODE, 1), flags], BITS);
+    }
+    let mut odd = Records::default();
+    odd.add(Kind::Guards, &(), &[0; 15]);
+    let what = "length of the array in the record is not a multiple of its elements'";
+    refused(Kind::Guards, 0, what, |s| {
+        s.replace(Kind::Guards, 0, &odd.bytes);
+    });
+    let mut with_head = Records::default();
+    with_head.add(Kind::Guards, &[1u8; 8], &[]);
+    let what = "record says something that is not known here (number of its kind)";
+    refused(Kind::Guards, 0, what, |s| {
+        s.replace(Kind::Guards, 0, &with_head.bytes);
+    });
+
+    // In each mapping of the first address space but the vdso, shared ones as well.
+    good(
+        0,
+        &[
+            run(CODE, 1),
+            run(MERGED, 1),
+            run(SHM, 1),
+            run(SHM + PAGE, 2),
+            run(SHARED_FILE, 1),
+            run(STACK, 1),
+        ],
+    );
+    good(0, &[run(SHM, 3)]);
+    good(0, &[run(SHARED_FILE, 1)]);
+    good(0, &[]);
+    good(1, &[]);
+    fine(|s| {
+        s.replace(Kind::Guards, 1, &[]);
+        s.replace(Kind::Guards, 0, &[]);
+        s.recount();
+    });
+    // All that there is.
+    fine(|s| {
+        s.replace(Kind::Guards, 1, &guarding(&[run(CODE, 2), run(HEAP, 6)]));
+        s.replace(Kind::Runs, 2, &[]);
+        s.replace(Kind::SharedRuns, 0, &[]);
+        s.edit::<End>(Kind::End, 0, |end| end.pages = 6.into());
+        s.data.truncate(6 * PAGE as usize);
+        s.recount();
+    });
+}
+
+#[test]
+fn guards_and_runs() {
+    let overlap = "run of pages overlaps shared pages, or guards";
+    let bad = |kind: Kind, nth: usize, guards: &[Run]| {
+        let of = usize::from(kind == Kind::SharedRuns || nth == 2);
+        refused(kind, nth, overlap, |s| {
+            s.replace(Kind::Guards, of, &guarding(guards));
+        });
+    };
+    for guards in [
+        &[run(HEAP, 1)][..],
+        &[run(HEAP + 2 * PAGE, 1)],
+        &[run(HEAP + 2 * PAGE, 2)],
+        &[run(MERGED, 1)],
+        &[run(HEAP, 6)],
+        &[run(CODE, 2), run(MERGED, 1), run(GUARD, 1)],
+    ] {
+        bad(Kind::SharedRuns, 0, guards);
+    }
+    for guards in [
+        &[run(OWN, 1)][..],
+        &[run(OWN, 2)],
+        &[run(CODE, 1), run(OWN, 1), run(GUARD, 1)],
+    ] {
+        bad(Kind::Runs, 2, guards);
+    }
+    for guards in [
+        &[run(CODE, 2)][..],
+        &[run(CODE + PAGE, 1)],
+        &[run(HEAP + PAGE, 1)],
+        &[run(HEAP, 4)],
+        &[run(CODE, 1), run(MERGED, 1), run(STACK, 2)],
+    ] {
+        bad(Kind::Runs, 1, guards);
+    }
+    // What adjoins is another thing, and so are the guards of the address space before.
+    fine(|s| {
+        s.replace(
+            Kind::Guards,
+            0,
+            &guarding(&[run(CODE, 1), run(MERGED, 1), run(STACK, 1)]),
+        );
+        sharing(&[shared_run(CODE, 1, 1, HEAP), shared_run(MERGED, 1, 1, HEAP)])(s);
+        s.replace(
+            Kind::Guards,
+            1,
+            &guarding(&[run(CODE + PAGE, 1), run(HEAP, 3), run(GUARD, 1)]),
+        );
+    });
+}
+
+#[test]
+fn what_is_shared_is_in_the_image() {
+    const MISSING: &str = "shared pages whose content is not in the image (address)";
+    let bad = |runs: &[SharedRun]| refused(Kind::Mm, 1, MISSING, sharing(runs));
+    bad(&[shared_run(HEAP, 1, 1, 0)]);
+    bad(&[shared_run(HEAP, 1, 1, CODE)]);
+    bad(&[shared_run(HEAP, 4, 1, HEAP)]);
+    bad(&[shared_run(HEAP, 1, 1, HEAP - PAGE)]);
+    bad(&[shared_run(HEAP, 1, 1, MERGED)]);
+    bad(&[shared_run(HEAP, 1, 1, STACK + 2 * PAGE)]);
+    bad(&[
+        shared_run(HEAP, 3, 1, HEAP),
+        shared_run(MERGED, 1, 1, STACK),
+    ]);
+    let mut sample = Sample::default();
+    sharing(&[shared_run(HEAP, 3, 1, HEAP + PAGE)])(&mut sample);
+    let fault = read_meta(&sample.records.bytes, sample.data.len() as u64).unwrap_err();
+    assert_eq!(fault.value, Some(HEAP));
+    // Of an address space that has nothing in the image.
+    refused(Kind::Mm, 1, MISSING, |s| {
+        s.replace(Kind::Runs, 1, &[]);
+        s.edit::<End>(Kind::End, 0, |end| end.pages = 2.into());
+        s.data.truncate(2 * PAGE as usize);
+        s.recount();
+    });
+    // A page that the other one shares itself is not in the image as its own.
+    let third = |of: u32, from: u64| {
+        move |s: &mut Sample| {
+            let mut mm = Mm::new_zeroed();
+            s.edit::<Mm>(Kind::Mm, 1, |x| mm = *x);
+            (mm.id, mm.vmas, mm.base) = (3.into(), 1.into(), 2.into());
+            let mut records = Records::default();
+            records.add(Kind::Mm, &mm, &[]);
+            records.bytes.extend(s.bytes_of(Kind::Vma, 7));
+            let shared = [shared_run(HEAP, 1, of, from)];
+            records.add(Kind::SharedRuns, &(), shared.as_bytes());
+            s.insert(Kind::FdTable, 0, &records.bytes);
+            s.recount();
+        }
+    };
+    fine(third(1, HEAP));
+    fine(third(2, OWN));
+    refused(Kind::Mm, 2, MISSING, third(2, HEAP));
+    refused(Kind::Mm, 2, MISSING, third(1, OWN));
+
+    // Runs that adjoin are as good as one.
+    fine(|s| {
+        let runs = [
+            run(CODE + PAGE, 1),
+            run(HEAP, 1),
+            run(HEAP + PAGE, 2),
+            run(STACK + PAGE, 1),
+        ];
+        let mut records = Records::default();
+        records.add(Kind::Runs, &(), runs.as_bytes());
+        s.replace(Kind::Runs, 1, &records.bytes);
+    });
+
+    // Without the memory that it takes, nothing is taken for being there.
+    let sample = Sample::default();
+    let meta = Meta::new(&sample.records.bytes, 0).unwrap();
+    let header = header(&sample.records.bytes, sample.data.len() as u64);
+    for len in 0..6 {
+        let mut memory = vec![Stretch::default(); len];
+        let result = check_shared(&meta, &header, &mut memory);
+        assert_eq!(result.is_ok(), len >= 2, "{len}");
+    }
+}
+
+#[test]
+fn runs_of_an_address_space() {
+    let mut sample = Sample::default();
+    let meta = Meta::new(&sample.records.bytes, 0).unwrap();
+    let offsets = |kind| meta.records().filter(move |r| r.kind == kind);
+    let mms: Vec<u64> = offsets(Kind::Mm).map(|r| r.offset).collect();
+    let (shared, runs) = runs_of(&meta, mms[0]).unwrap();
+    assert!(shared.is_empty());
+    assert_eq!(
+        runs,
+        [run(CODE + PAGE, 1), run(HEAP, 3), run(STACK + PAGE, 1)]
+    );
+    let (shared, runs) = runs_of(&meta, mms[1]).unwrap();
+    let merged = shared_run(MERGED, 1, 1, CODE + PAGE);
+    assert_eq!(shared, [shared_run(HEAP, 3, 1, HEAP), merged]);
+    assert_eq!(runs, [run(OWN, 1)]);
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Mm) {
+        for record in offsets(kind) {
+            let fault = Fault::new(record.offset, "not an address space");
+            assert_eq!(runs_of(&meta, record.offset), Err(fault));
+        }
+    }
+    assert!(runs_of(&meta, meta.end()).is_err());
+    assert!(runs_of(&meta, u64::MAX).is_err());
+
+    sample.replace(Kind::Runs, 2, &[]);
+    let meta = Meta::new(&sample.records.bytes, 0).unwrap();
+    let (shared, runs) = runs_of(&meta, mms[1]).unwrap();
+    assert_eq!((shared.len(), runs.len()), (2, 0));
+    // None of those behind it are taken for those of the one that has none.
+    sample.replace(Kind::Runs, 1, &[]);
+    let meta = Meta::new(&sample.records.bytes, 0).unwrap();
+    assert_eq!(runs_of(&meta, mms[0]), Ok((&[][..], &[][..])));
 }
 
 #[test]
@@ -1257,39 +1724,61 @@ fn leaders_that_are_gone() {
     });
 }
 
-#[test]
-fn nothing_is_quadratic() {
-    // Two hundred thousand mappings with a run each: a second pass for each run would not end.
-    let count = 200_000u64;
+/// The first two records of the sample and an address space with `runs`, each in a mapping of its
+/// own; with another behind it that has one mapping and shares `shared`.
+fn spaces(runs: &[Run], shared: &[SharedRun]) -> Records {
     let base = sample(1);
     let mut records = Records::default();
     for kind in [Kind::Job, Kind::File] {
         records.starts.push(records.bytes.len());
         records.bytes.extend(base.bytes_of(kind, 0));
     }
-    let mut mm = None;
-    sample(1).edit::<Mm>(Kind::Mm, 0, |head| mm = Some(*head));
-    let mut mm = mm.unwrap();
-    mm.vmas = (count as u32).into();
+    let (mut mm, mut vma) = (Mm::new_zeroed(), Vma::new_zeroed());
+    sample(1).edit::<Mm>(Kind::Mm, 0, |head| mm = *head);
+    sample(1).edit::<Vma>(Kind::Vma, 1, |head| vma = *head);
+    mm.vmas = (runs.len() as u32).into();
     records.add(Kind::Mm, &mm, &[]);
-    let mut vma = None;
-    sample(1).edit::<Vma>(Kind::Vma, 1, |head| vma = Some(*head));
-    let mut vma = vma.unwrap();
-    let mut runs = Vec::new();
-    for n in 0..count {
-        vma.start = (HEAP + n * PAGE).into();
-        vma.end = (HEAP + n * PAGE + PAGE).into();
+    for run in runs {
+        vma.start = run.start;
+        vma.end = (run.start.get() + u64::from(run.pages.get()) * PAGE).into();
         records.add(Kind::Vma, &vma, &[]);
-        runs.push(run(HEAP + n * PAGE, 1));
     }
     records.add(Kind::Runs, &(), runs.as_bytes());
-    records.end(count);
-    let fault = read_meta(&records.bytes, count * PAGE).unwrap_err();
-    // All was right but that there is no task.
-    assert_eq!(fault.what, "wrong number of tasks");
-    let len = emit::record_len(size_of::<End>()).unwrap();
-    assert_eq!(
-        fault.offset as usize,
-        HEADER_LEN + records.bytes.len() - len
-    );
+    if let [first, .., last] = shared {
+        (mm.id, mm.vmas, mm.base) = (2.into(), 1.into(), 1.into());
+        records.add(Kind::Mm, &mm, &[]);
+        vma.start = first.start;
+        vma.end = (last.start.get() + u64::from(last.pages.get()) * PAGE).into();
+        records.add(Kind::Vma, &vma, &[]);
+        records.add(Kind::SharedRuns, &(), shared.as_bytes());
+    }
+    records
+}
+
+#[test]
+fn nothing_is_quadratic() {
+    // Two hundred thousand mappings with a run each: a second pass for each run would not end. Nor
+    // would one for each of as many shared runs, of which each is of all of the pages.
+    let count = 200_000u32;
+    let nth = |n: u32| HEAP + u64::from(n) * PAGE;
+    let runs: Vec<Run> = (0..count).map(|n| run(nth(n), 1)).collect();
+    let all = |n: u32| HEAP + u64::from(n) * u64::from(count) * PAGE;
+    let shared: Vec<_> = (0..count)
+        .map(|n| shared_run(all(n), count, 1, HEAP))
+        .collect();
+    for shared in [&[][..], &shared] {
+        let mut records = spaces(&runs, shared);
+        records.end(count.into());
+        let fault = read_meta(&records.bytes, u64::from(count) * PAGE).unwrap_err();
+        // All was right but that there is no task.
+        assert_eq!(fault.what, "wrong number of tasks");
+        let len = emit::record_len(size_of::<End>()).unwrap();
+        assert_eq!(
+            fault.offset as usize,
+            HEADER_LEN + records.bytes.len() - len
+        );
+        let meta = Meta::new(&records.bytes, 0).unwrap();
+        let mut memory = vec![Stretch::default(); runs.len()];
+        check_shared(&meta, &header(&records.bytes, 0), &mut memory).unwrap();
+    }
 }

@@ -9,9 +9,13 @@ use checkpoint_image::{
     format::{Layout, CHUNK_LEN, HEADER_LEN, RECORD_CRITICAL, TRAILER_LEN},
     parse::{self, Meta},
     record::{self, Kind},
+    verify::{check_shared, runs_of, Stretch},
 };
-use checkpoint_sample::{hash, header, read, read_meta, Records, Sample};
+use checkpoint_sample::{
+    hash, header, read, read_meta, run, shared_run, Records, Sample, HEAP, PAGE,
+};
 use proptest::{collection::vec, prelude::*};
+use zerocopy::{FromZeros, IntoBytes};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -37,6 +41,7 @@ fn walk(bytes: &[u8]) {
         let _ = record.head::<record::Mm>();
         let _ = record.head::<()>();
         let _ = record.array::<record::Run>();
+        let _ = runs_of(&meta, record.offset);
         let _ = record.tail();
     }
 }
@@ -127,6 +132,67 @@ proptest! {
         let _ = read_meta(&parts.concat(), data.len() as u64);
     }
 
+    /// Shared pages are accepted if each of them is in the image, however the runs are cut.
+    #[test]
+    fn shared_pages(
+        // Of two address spaces: which of 16 pages are in the image, and where runs end. Those of
+        // the second begin where those of the first end.
+        has in any::<[[u16; 3]; 2]>(),
+        cuts in any::<[u16; 2]>(),
+        runs in vec((1u32..4, 0u64..17, 1u32..6), 0..3),
+    ) {
+        let mut meta = Records::default();
+        let mut add = |id: u32, shared: &[record::SharedRun], runs: &[record::Run]| {
+            let mm = record::Mm { id: id.into(), ..record::Mm::new_zeroed() };
+            meta.add(Kind::Mm, &mm, &[]);
+            if !shared.is_empty() {
+                meta.add(Kind::SharedRuns, &(), shared.as_bytes());
+            }
+            if !runs.is_empty() {
+                meta.add(Kind::Runs, &(), runs.as_bytes());
+            }
+        };
+        // Most of them are.
+        let has = has.map(|[a, b, c]| a | b | c);
+        let address = |id: u32, page: u64| HEAP + (u64::from(id) * 16 + page) * PAGE;
+        let mut count = 0;
+        for (id, (has, cuts)) in (1..).zip(has.into_iter().zip(cuts)) {
+            let mut runs: Vec<record::Run> = Vec::new();
+            for page in (0..16).filter(|page| has >> page & 1 != 0) {
+                let start = address(id, page);
+                match runs.last_mut() {
+                    Some(last) if cuts >> page & 1 == 0
+                        && last.start.get() + u64::from(last.pages.get()) * PAGE == start =>
+                    {
+                        last.pages = (last.pages.get() + 1).into();
+                    }
+                    _ => runs.push(run(start, 1)),
+                }
+            }
+            count += runs.len();
+            add(id, &[], &runs);
+        }
+        let shared: Vec<_> = runs
+            .iter()
+            .map(|&(mm, page, pages)| shared_run(HEAP, pages, mm, address(mm, page)))
+            .collect();
+        add(3, &shared, &[]);
+
+        let right = runs.iter().all(|&(mm, page, pages)| {
+            let mask = ((1u64 << pages) - 1) << page;
+            let has = has.get(mm as usize - 1);
+            has.is_some_and(|&has| u64::from(has) & mask == mask)
+        });
+        let meta_of = Meta::new(&meta.bytes, 0).unwrap();
+        let header = header(&meta.bytes, 0);
+        let mut memory = vec![Stretch::default(); count];
+        prop_assert_eq!(check_shared(&meta_of, &header, &mut memory).is_ok(), right);
+        // What is in it before makes no difference, and with too little nothing more is accepted.
+        prop_assert_eq!(check_shared(&meta_of, &header, &mut memory).is_ok(), right);
+        let less = check_shared(&meta_of, &header, &mut memory[..count / 2]);
+        prop_assert!(less.is_err() || right);
+    }
+
     /// A header that is accepted says where everything is, within bounds.
     #[test]
     fn layouts(
@@ -154,8 +220,6 @@ proptest! {
     /// Any header under a right checksum: an answer, and no panic.
     #[test]
     fn any_header(changes in vec((0..HEADER_LEN - 8, any::<u8>()), 0..4)) {
-        use zerocopy::IntoBytes;
-
         let mut bytes: [u8; HEADER_LEN] = header(&[], 0).as_bytes().try_into().unwrap();
         for (at, value) in changes {
             bytes[at] = value;

@@ -13,7 +13,7 @@ use anyhow::{bail, Context, Result};
 use checkpoint_image::{
     format::{Fault, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
     parse::{self, Meta},
-    verify::{verify, Summary},
+    verify::{check_shared, verify, Stretch, Summary},
 };
 use twox_hash::XxHash64;
 
@@ -102,7 +102,7 @@ impl Image {
         let trailer = parse::check_trailer(trailer, &header, None, hash).map_err(refuse)?;
 
         let summary = Meta::new(&meta, base)
-            .and_then(|records| verify(&records, &header))
+            .and_then(|records| check(&records, &header))
             .map_err(refuse)?;
         Ok(Self {
             path: path.into(),
@@ -167,6 +167,16 @@ impl Image {
         let path = self.path.display();
         coded(Code::Image, format!("{path}: not a usable image: {fault}"))
     }
+}
+
+/// Checks all that can be known of metadata without a machine to restore it on.
+fn check(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
+    let summary = verify(meta, header)?;
+    if summary.shared_runs != 0 {
+        let mut memory = vec![Stretch::default(); summary.runs as usize];
+        check_shared(meta, header, &mut memory)?;
+    }
+    Ok(summary)
 }
 
 /// Length of a file or device, if it has one.

@@ -5,6 +5,7 @@
 //! An image is decoded into [`Shown`], which is what `--json` prints, and what the text is made of.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -126,8 +127,22 @@ struct Memory {
     #[serde(skip)]
     places: [(u64, u64, &'static str); 3],
     mapped_bytes: u64,
+    /// Pages that must not be touched.
+    guard_bytes: u64,
     data_bytes: u64,
+    /// Pages that an earlier one has in the image, too.
+    shared_bytes: u64,
+    shared_with: Vec<SharedWith>,
+    /// The earlier one that a restart shares pages with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<u32>,
     maps: Vec<Map>,
+}
+
+#[derive(Serialize)]
+struct SharedWith {
+    memory: u32,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -139,7 +154,9 @@ struct Map {
     offset: u64,
     kind: &'static str,
     name: String,
+    guard_bytes: u64,
     data_bytes: u64,
+    shared_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -226,8 +243,12 @@ fn verify_one(path: &Path) -> Result<String> {
     let image = Image::open(path)?;
     image.verify_data()?;
     let summary = image.summary();
+    let shared = match summary.shared_pages {
+        0 => String::new(),
+        n => format!(", {}", view::count(n, "shared page")),
+    };
     Ok(format!(
-        "whole: {}, {}, {} of data, {}",
+        "whole: {}, {}, {} of data{shared}, {}",
         view::count(summary.tasks.into(), "task"),
         view::count(summary.records, "record"),
         view::count(summary.pages, "page"),
@@ -304,6 +325,7 @@ impl Shown {
                     id: mm.id.get(),
                     program: self.file_name(mm.exe_file.get()),
                     ia32: mm.flags.get() & mm_flags::IA32 != 0,
+                    base: Some(mm.base.get()).filter(|&id| id != 0),
                     places: [
                         (mm.start_brk.get(), mm.brk.get(), "[heap]"),
                         (
@@ -323,6 +345,8 @@ impl Shown {
                     memory.maps.push(map);
                 }
             }
+            Kind::Guards => self.guards(r.array()?),
+            Kind::SharedRuns => self.shared_runs(r.array()?),
             Kind::Runs => self.runs(r.array()?),
             Kind::FdTable => {
                 let table: record::FdTable = r.head()?;
@@ -399,8 +423,46 @@ impl Shown {
             offset: vma.offset.get(),
             kind,
             name,
+            guard_bytes: 0,
             data_bytes: 0,
+            shared_bytes: 0,
         })
+    }
+
+    /// Counts guards of the last memory to its mappings.
+    fn guards(&mut self, runs: &[record::Run]) {
+        let page_size = u64::from(self.page_size);
+        let Some(memory) = self.memories.last_mut() else {
+            return;
+        };
+        for run in runs {
+            let len = u64::from(run.pages.get()) * page_size;
+            memory.guard_bytes += len;
+            if let Some(map) = memory.map_at(run.start.get()) {
+                map.guard_bytes += len;
+            }
+        }
+    }
+
+    /// Counts runs that the last memory shares to its mappings, and to those it shares them with.
+    fn shared_runs(&mut self, runs: &[record::SharedRun]) {
+        let page_size = u64::from(self.page_size);
+        let Some(memory) = self.memories.last_mut() else {
+            return;
+        };
+        let mut with = BTreeMap::new();
+        for run in runs {
+            let len = u64::from(run.pages.get()) * page_size;
+            memory.shared_bytes += len;
+            *with.entry(run.mm.get()).or_insert(0) += len;
+            if let Some(map) = memory.map_at(run.start.get()) {
+                map.shared_bytes += len;
+            }
+        }
+        memory.shared_with = with
+            .into_iter()
+            .map(|(memory, bytes)| SharedWith { memory, bytes })
+            .collect();
     }
 
     /// Counts runs to the mappings that they are in, or to the last shared memory.
@@ -416,10 +478,7 @@ impl Shown {
             ) {
                 (Some(memory), _, _) => {
                     memory.data_bytes += len;
-                    let at = memory
-                        .maps
-                        .partition_point(|map| map.end <= run.start.get());
-                    if let Some(map) = memory.maps.get_mut(at) {
+                    if let Some(map) = memory.map_at(run.start.get()) {
                         map.data_bytes += len;
                     }
                 }
@@ -452,6 +511,14 @@ impl Shown {
             umask: fs.map_or(0, |fs| fs.umask.get()),
             ..Task::default()
         })
+    }
+}
+
+impl Memory {
+    /// The mapping that `address` is in; another one, or none, if it is in no mapping.
+    fn map_at(&mut self, address: u64) -> Option<&mut Map> {
+        let at = self.maps.partition_point(|map| map.end <= address);
+        self.maps.get_mut(at)
     }
 }
 
@@ -681,15 +748,26 @@ impl fmt::Display for Shown {
         }
 
         for memory in &self.memories {
-            writeln!(
+            write!(
                 f,
-                "\nmemory {}: {}{}, {} mapped, {} in the image",
+                "\nmemory {}: {}{}, {} mapped",
                 memory.id,
                 memory.program,
                 if memory.ia32 { " (ia32)" } else { "" },
-                view::bytes(memory.mapped_bytes),
-                view::bytes(memory.data_bytes)
+                view::bytes(memory.mapped_bytes)
             )?;
+            if memory.guard_bytes != 0 {
+                write!(f, ", {} of guards", view::bytes(memory.guard_bytes))?;
+            }
+            write!(f, ", {} in the image", view::bytes(memory.data_bytes))?;
+            for with in &memory.shared_with {
+                let shared = view::bytes(with.bytes);
+                write!(f, ", {shared} shared with memory {}", with.memory)?;
+            }
+            if let Some(base) = memory.base {
+                write!(f, ", base memory {base}")?;
+            }
+            writeln!(f)?;
             for map in &memory.maps {
                 let addresses = format!("{:x}-{:x}", map.start, map.end);
                 let data = match map.data_bytes {
@@ -700,7 +778,14 @@ impl fmt::Display for Shown {
                     "  {addresses:<33} {} {:08x} {data:>10}  {}",
                     map.perms, map.offset, map.name
                 );
-                writeln!(f, "{}", line.trim_end())?;
+                write!(f, "{}", line.trim_end())?;
+                if map.shared_bytes != 0 {
+                    write!(f, " ({} shared)", view::bytes(map.shared_bytes))?;
+                }
+                if map.guard_bytes != 0 {
+                    write!(f, " ({} of guards)", view::bytes(map.guard_bytes))?;
+                }
+                writeln!(f)?;
             }
         }
         if !self.shared_memories.is_empty() {

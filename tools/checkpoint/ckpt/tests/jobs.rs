@@ -20,6 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use checkpoint_image::record::{Kind, SharedRun};
+
 /// A directory of a test's own, which is also where its jobs are found.
 struct Place(PathBuf);
 
@@ -419,9 +421,16 @@ fn images_are_shown_and_verified() {
         "init's descriptor 0 (was /dev/null)",
         "7 = file 2 (cloexec)",
         "[heap]",
+        "4.0 KiB in the image, 1.2 MiB shared with memory 1, base memory 1\n",
+        "4.0 KiB  [heap] (1.2 MiB shared) (4.0 KiB of guards)\n",
+        " mapped, 8.0 KiB of guards, 1.2 MiB in the image\n",
+        "1.2 MiB  [heap] (4.0 KiB of guards)\n",
+        "shared memory 1 (4.0 KiB of guards)\n",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    // Nothing is said of what is not shared.
+    assert_eq!(text.matches(" shared").count(), 3, "{text}");
     let json = place.run(&["show", "--json", &good]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["tasks"][0]["pid"], 2);
@@ -431,11 +440,70 @@ fn images_are_shown_and_verified() {
     assert_eq!(json["memories"][0]["program"], "/usr/bin/counter");
     assert_eq!(json["memories"][0]["maps"][1]["data_bytes"], 300 * 4096);
     assert_eq!(json["shared_memories"][0]["data_bytes"], 4096);
-    assert_eq!(json["data_bytes"], 303 * 4096);
+    assert_eq!(json["data_bytes"], 304 * 4096);
+    assert_eq!(json["memories"][0]["shared_bytes"], 0);
+    assert_eq!(json["memories"][0].get("base"), None);
+    assert_eq!(json["memories"][0]["guard_bytes"], 2 * 4096);
+    for (nth, guards) in [0, 1, 1, 0, 0, 0].into_iter().enumerate() {
+        let map = &json["memories"][0]["maps"][nth];
+        assert_eq!(map["guard_bytes"], guards * 4096, "{map}");
+    }
+    let child = &json["memories"][1];
+    assert_eq!(child["base"], 1);
+    assert_eq!(child["data_bytes"], 4096);
+    assert_eq!(child["shared_bytes"], 301 * 4096);
+    assert_eq!(child["shared_with"][0]["memory"], 1);
+    assert_eq!(child["shared_with"][0]["bytes"], 301 * 4096);
+    assert_eq!(child["maps"][0]["shared_bytes"], 0);
+    assert_eq!(child["maps"][1]["shared_bytes"], 301 * 4096);
+    assert_eq!(child["guard_bytes"], 4096);
+    assert_eq!(child["maps"][0]["guard_bytes"], 0);
+    assert_eq!(child["maps"][1]["guard_bytes"], 4096);
 
     let verified = place.run(&["verify", &good]);
     assert_eq!(code(&verified), 0, "{}", err(&verified));
     assert!(out(&verified).contains("whole: 2 tasks"));
+    assert!(out(&verified).contains(" 304 pages of data, 301 shared pages, "));
+}
+
+#[test]
+fn shared_pages_are_in_the_image() {
+    let place = Place::new("shared");
+    let mut sample = checkpoint_sample::sample(3);
+    sample.edit::<SharedRun>(Kind::SharedRuns, 0, |run| {
+        run.from = checkpoint_sample::STACK.into();
+    });
+    let path = place.write("bad", &sample.image());
+    for args in [["verify", &path], ["show", &path]] {
+        let output = place.run(&args);
+        assert_eq!(code(&output), 3, "{}", err(&output));
+        let why = "shared pages whose content is not in the image";
+        assert!(err(&output).contains(why), "{}", err(&output));
+    }
+    // An image without any says nothing of them.
+    sample.replace(Kind::SharedRuns, 0, &[]);
+    sample.recount();
+    let path = place.write("without", &sample.image());
+    let output = place.run(&["verify", &path]);
+    assert!(
+        out(&output).contains(" 7 pages of data, "),
+        "{}",
+        err(&output)
+    );
+    assert!(!out(&output).contains("shared page"));
+}
+
+#[test]
+fn nothing_is_said_of_guards_that_are_not_there() {
+    let place = Place::new("plain");
+    let mut sample = checkpoint_sample::sample(3);
+    sample.replace(Kind::Guards, 1, &[]);
+    sample.replace(Kind::Guards, 0, &[]);
+    sample.recount();
+    let path = place.write("without", &sample.image());
+    let shown = place.run(&["show", &path]);
+    assert_eq!(code(&shown), 0, "{}", err(&shown));
+    assert!(!out(&shown).contains("guard"), "{}", out(&shown));
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use checkpoint_image::{
     parse::Meta,
-    record::{File, Mm, Run, Task, Vma},
-    verify::verify,
+    record::{File, Kind, Mm, Run, SharedRun, Task, Vma},
+    verify::runs_of,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -27,13 +27,16 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = record.head::<Task>();
         let _ = record.head::<Vma>();
         let _ = record.array::<Run>();
+        let _ = record.array::<SharedRun>();
+        let of_mm = runs_of(&meta, record.offset);
+        assert!(of_mm.is_err() || record.kind == Kind::Mm);
     }
     // As much data as the records ask for, so that the last check is not the end of all.
     let pages = meta.records().filter_map(|r| r.array::<Run>().ok());
     let pages = pages.flatten().map(|run| u64::from(run.pages.get()));
     let data_len = pages.fold(0u64, |sum, n| sum.saturating_add(n)) % (1 << 30) * 4096;
-    for data_len in [data_len, 6 * 4096] {
+    for data_len in [data_len, 7 * 4096] {
         let header = checkpoint_sample::header_with(&bytes[..bytes.len() & !7], data_len, |_| 0);
-        let _ = verify(&meta, &header);
+        let _ = checkpoint_sample::check(&meta, &header);
     }
 });

@@ -10,7 +10,7 @@ use checkpoint_image::{
         self, file_kind, restart_kind, socket_data_flags, socket_flags, vma_flags as vf, vma_kind,
         Kind,
     },
-    verify::{verify, Summary},
+    verify::{check_shared, verify, Stretch, Summary},
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -138,15 +138,23 @@ pub fn read_with(bytes: &[u8], hash: Hash) -> Result<Summary, Fault> {
         let should = should.try_into().map(u64::from_le_bytes).unwrap_or(0);
         parse::check_chunk(&header, index as u64, hash(chunk), should.into())?;
     }
-    verify(&Meta::new(meta, HEADER_LEN as u64)?, &header)
+    check(&Meta::new(meta, HEADER_LEN as u64)?, &header)
 }
 
 /// Reads metadata alone, as if its checksum were right.
 pub fn read_meta(meta: &[u8], data_len: u64) -> Result<Summary, Fault> {
-    verify(
+    check(
         &Meta::new(meta, HEADER_LEN as u64)?,
         &header_with(meta, data_len, |_| 0),
     )
+}
+
+/// Checks what metadata means, with as much memory as that takes.
+pub fn check(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
+    let summary = verify(meta, header)?;
+    let mut memory = vec![Stretch::default(); summary.runs as usize];
+    check_shared(meta, header, &mut memory)?;
+    Ok(summary)
 }
 
 /// One task with something of every kind of record.
@@ -226,10 +234,10 @@ impl Default for Sample {
     }
 }
 
-/// One task with something of every kind of record, and `heap` pages of heap beside 3 others.
+/// One task with something of every kind of record, and `heap` pages of heap beside 4 others.
 pub fn sample(heap: u32) -> Sample {
     let mut r = Records::default();
-    let pages = 3 + u64::from(heap);
+    let pages = 4 + u64::from(heap);
     r.add(
         Kind::Job,
         &record::Job {
@@ -489,12 +497,38 @@ pub fn run(start: u64, pages: u32) -> record::Run {
     }
 }
 
+/// A run of pages that are those of `mm` from the address `from` on.
+pub fn shared_run(start: u64, pages: u32, mm: u32, from: u64) -> record::SharedRun {
+    record::SharedRun {
+        start: start.into(),
+        from: from.into(),
+        pages: pages.into(),
+        mm: mm.into(),
+    }
+}
+
 /// Where the mappings of the sample are.
 pub const CODE: u64 = 0x40_0000;
 /// Its heap.
 pub const HEAP: u64 = 0x60_0000;
 /// Its stack.
 pub const STACK: u64 = 0x7fff_0000_0000;
+
+/// Flags of a private mapping.
+const PRIVATE: u64 = vf::READ | vf::MAYREAD | vf::MAYWRITE | vf::MAYEXEC;
+
+fn vma(start: u64, pages: u64, kind: u32, object: u32, flags: u64) -> record::Vma {
+    record::Vma {
+        start: start.into(),
+        end: (start + pages * PAGE).into(),
+        offset: 0.into(),
+        flags: flags.into(),
+        kind: kind.into(),
+        object: object.into(),
+        pkey: 0.into(),
+        reserved: 0.into(),
+    }
+}
 
 fn memory(r: &mut Records, heap: u32) {
     let mm = record::Mm {
@@ -517,35 +551,55 @@ fn memory(r: &mut Records, heap: u32) {
     };
     r.add(Kind::Ldt, &(), ldt.as_bytes());
 
-    let private = vf::READ | vf::MAYREAD | vf::MAYWRITE | vf::MAYEXEC;
     let shared = vf::SHARED | vf::MAYSHARE | vf::READ | vf::MAYREAD | vf::MAYWRITE;
-    let vma = |start: u64, pages: u64, kind: u32, object: u32, flags: u64| record::Vma {
-        start: start.into(),
-        end: (start + pages * PAGE).into(),
-        offset: 0.into(),
-        flags: flags.into(),
-        kind: kind.into(),
-        object: object.into(),
-        pkey: 0.into(),
-        reserved: 0.into(),
-    };
-    let code = vma(CODE, 2, vma_kind::FILE, 1, private | vf::EXEC);
+    let code = vma(CODE, 2, vma_kind::FILE, 1, PRIVATE | vf::EXEC);
     r.add(Kind::Vma, &code, &[]);
     let heap_pages = u64::from(heap) + 1;
-    let brk = vma(HEAP, heap_pages, vma_kind::ANON, 0, private | vf::WRITE);
+    let brk = vma(HEAP, heap_pages, vma_kind::ANON, 0, PRIVATE | vf::WRITE);
     r.add(Kind::Vma, &brk, b"[heap]");
     r.add(Kind::VmaPolicy, &policy(record::MPOL_BIND), &[3; 8]);
     let shm = vma(0x7000_0000_0000, 3, vma_kind::SHM, 1, shared);
     r.add(Kind::Vma, &shm, &[]);
     let file = vma(0x7000_0001_0000, 1, vma_kind::FILE, 2, shared);
     r.add(Kind::Vma, &file, &[]);
-    let grows = private | vf::WRITE | vf::GROWSDOWN;
+    let grows = PRIVATE | vf::WRITE | vf::GROWSDOWN;
     let stack = vma(STACK, 2, vma_kind::ANON, 0, grows);
     r.add(Kind::Vma, &stack, b"[stack]");
-    let vdso = vma(STACK + 8 * PAGE, 1, vma_kind::VDSO, 0, private | vf::EXEC);
+    let vdso = vma(STACK + 8 * PAGE, 1, vma_kind::VDSO, 0, PRIVATE | vf::EXEC);
     r.add(Kind::Vma, &vdso, b"[vdso]");
+    let guards = [
+        run(HEAP + u64::from(heap) * PAGE, 1),
+        run(0x7000_0000_0000 + PAGE, 1),
+    ];
+    r.add(Kind::Guards, &(), guards.as_bytes());
     let runs = [run(CODE + PAGE, 1), run(HEAP, heap), run(STACK + PAGE, 1)];
     r.add(Kind::Runs, &(), runs.as_bytes());
+    child(r, heap, mm);
+}
+
+/// An address space that no task has: that of a child of the one that has `mm`. It has the heap
+/// still, and behind it a page that was merged with one of the data, one of its own and a guard.
+fn child(r: &mut Records, heap: u32, mm: record::Mm) {
+    let mm = record::Mm {
+        id: 2.into(),
+        vmas: 2.into(),
+        base: mm.id,
+        ..mm
+    };
+    r.add(Kind::Mm, &mm, &[]);
+    let code = vma(CODE, 2, vma_kind::FILE, 1, PRIVATE | vf::EXEC);
+    r.add(Kind::Vma, &code, &[]);
+    let heap_pages = u64::from(heap);
+    let brk = vma(HEAP, heap_pages + 3, vma_kind::ANON, 0, PRIVATE | vf::WRITE);
+    r.add(Kind::Vma, &brk, &[]);
+    let end = HEAP + heap_pages * PAGE;
+    r.add(Kind::Guards, &(), run(end + 2 * PAGE, 1).as_bytes());
+    let shared = [
+        shared_run(HEAP, heap, 1, HEAP),
+        shared_run(end, 1, 1, CODE + PAGE),
+    ];
+    r.add(Kind::SharedRuns, &(), shared.as_bytes());
+    r.add(Kind::Runs, &(), run(end + PAGE, 1).as_bytes());
 }
 
 fn policy(mode: u32) -> record::NumaPolicy {

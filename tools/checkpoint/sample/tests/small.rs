@@ -7,7 +7,7 @@ use checkpoint_image::{
     emit,
     format::{Header, Trailer, HEADER_LEN, TRAILER_LEN},
     parse::{self, Meta},
-    record::{Creds, End, Fd, Job, Kind, Mm, Run, SigAction, Task, Vma},
+    record::{Creds, End, Fd, Job, Kind, Mm, Run, SharedRun, SigAction, Task, Vma},
 };
 use checkpoint_sample::{header_with, image_with, read_meta, read_with, sample, PAGE};
 use zerocopy::IntoBytes;
@@ -20,11 +20,12 @@ fn zero(_: &[u8]) -> u64 {
 fn an_image_is_read() {
     let parts = sample(0);
     // Without pages, which only a hash would look at.
-    let summary = read_meta(&parts.records.bytes, 3 * PAGE);
+    let summary = read_meta(&parts.records.bytes, 4 * PAGE);
     assert!(summary.is_err(), "the run of no pages is refused");
     let parts = sample(1);
-    let summary = read_meta(&parts.records.bytes, 4 * PAGE).unwrap();
-    assert_eq!((summary.tasks, summary.vmas, summary.pages), (2, 6, 4));
+    let summary = read_meta(&parts.records.bytes, 5 * PAGE).unwrap();
+    assert_eq!((summary.tasks, summary.vmas, summary.pages), (2, 8, 5));
+    assert_eq!(summary.shared_pages, 2);
 
     let empty = image_with(&[], &[], zero);
     assert_eq!(
@@ -99,6 +100,7 @@ fn records_are_read_as_what_they_are_and_are_not() {
             let _ = record.head::<Creds>();
             let _ = record.head::<End>();
             let _ = record.array::<Run>();
+            let _ = record.array::<SharedRun>();
             let _ = record.array::<Fd>();
             let _ = record.array::<SigAction>();
             let _ = record.array::<Vma>();
@@ -126,7 +128,7 @@ fn changed_here_and_there() {
     let mut parts = sample(1);
     for at in (0..parts.records.bytes.len()).step_by(499) {
         parts.records.bytes[at] ^= 0x10;
-        let _ = read_meta(&parts.records.bytes, 4 * PAGE);
+        let _ = read_meta(&parts.records.bytes, 5 * PAGE);
         parts.records.bytes[at] ^= 0x10;
     }
 }

@@ -170,6 +170,7 @@ static bool clean(int err)
 	case EFAULT:
 	case EAGAIN:
 	case ENFILE:	/* what pipe(2) says when there is no memory for one */
+	case ENOSPC:	/* and tmpfs, when there is none for an inode */
 		return true;
 	}
 	return false;

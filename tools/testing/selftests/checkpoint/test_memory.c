@@ -577,7 +577,7 @@ SCENARIO(named_and_shared)
 	CHECK_EQ(count_lines("/proc/self/maps", "shared by name"), 1);
 }
 
-SCENARIO(guard_ranges, .refused = "\"kind\":\"mapping\"")
+SCENARIO(guard_ranges)
 {
 	char *p = map(16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
@@ -591,6 +591,35 @@ SCENARIO(guard_ranges, .refused = "\"kind\":\"mapping\"")
 	CHECK_EQ(touch(p + 6 * PAGE, false), 0);
 	CHECK(!madvise(p + 4 * PAGE, 2 * PAGE, MADV_GUARD_REMOVE));
 	CHECK_EQ(p[4 * PAGE], 0);
+}
+
+/* Where fork(2) leaves them out, or does not look, and in what was locked later. */
+SCENARIO(guards_everywhere)
+{
+	int fd = make_file("guarded", 8 * PAGE, 19);
+	char *p[5];
+
+	p[0] = map(8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	p[1] = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	p[2] = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	p[3] = map(8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	p[4] = map(8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	for (int i = 0; i < 5; i++) {
+		NEED(p[i] != MAP_FAILED);
+		fill(p[i], 8 * PAGE, 19);
+		if (madvise(p[i] + PAGE, PAGE, MADV_GUARD_INSTALL) ||
+		    madvise(p[i] + 4 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL))
+			JOB_SKIP("no guard ranges");
+	}
+	NEED(!madvise(p[3], 8 * PAGE, MADV_DONTFORK));
+	mlock(p[4], 8 * PAGE);
+	job_hold();
+	for (int i = 0; i < 5; i++) {
+		for (int n = 0; n < 8; n++)
+			CHECK_EQ(touch(p[i] + n * PAGE, false),
+				 n == 1 || n == 4 || n == 5 ? SIGSEGV : 0);
+		CHECK(filled(p[i], PAGE, 19));
+	}
 }
 
 #ifdef __x86_64__
