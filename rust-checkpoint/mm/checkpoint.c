@@ -11,8 +11,10 @@
 #include <linux/ksm.h>
 #include <linux/leafops.h>
 #include <linux/membarrier.h>
+#include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mount.h>
 #include <linux/mm_inline.h>
 #include <linux/module.h>
 #include <linux/mmap_lock.h>
@@ -28,6 +30,7 @@
 #include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
+#include <uapi/linux/memfd.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/xarray.h>
 
@@ -618,6 +621,8 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	struct vm_area_struct *vma;
 	int err = -ENOENT;
 	vm_flags_t set;
+	unsigned int seals;
+	bool counted;
 
 	if (!(flags & VM_DONTEXPAND))
 		may_set |= CHECKPOINT_VM_SET_LAST;
@@ -630,9 +635,14 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	err = -EPERM;
 	if (flags & rights & ~vma->vm_flags)
 		goto out;
-	/* Shared mappings of a file that may be written are counted there. */
-	if (vma->vm_file && vma->vm_flags & VM_SHARED &&
-	    vma->vm_flags & ~flags & VM_MAYWRITE)
+	/*
+	 * Shared mappings of a file that may be written are counted there. That of
+	 * a memfd may be less than mmap(2) gives, for seals come last.
+	 */
+	counted = vma->vm_file && vma->vm_flags & VM_SHARED &&
+		  vma->vm_flags & ~flags & VM_MAYWRITE;
+	if (counted && (flags & VM_WRITE ||
+			!checkpoint_memfd_name(vma->vm_file, &seals)))
 		goto out;
 	if ((vma->vm_ops && !vma->vm_ops->checkpoint) ||
 	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
@@ -650,6 +660,8 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	vm_flags_mod(vma, set, vma->vm_flags & ~set);
 	vm_stat_account(mm, vma->vm_flags, vma_pages(vma));
 	vma_set_page_prot(vma);
+	if (counted)
+		mapping_unmap_writable(vma->vm_file->f_mapping);
 	err = 0;
 out:
 	mmap_write_unlock(mm);
@@ -781,6 +793,71 @@ loff_t checkpoint_shm_data(struct file *file, loff_t *offset)
 		return end;
 	*offset = start;
 	return round_up(end, PAGE_SIZE) - start;
+}
+
+/**
+ * checkpoint_memfd_name - the name of a file of memfd_create(2)
+ * @file: any file
+ * @seals: set to its seals, F_SEAL_*
+ *
+ * Return: the name, as long as the file is there, NULL if it is another file.
+ */
+const char *checkpoint_memfd_name(struct file *file, unsigned int *seals)
+{
+	const char *name = (const char *)file->f_path.dentry->d_name.name;
+	int has;
+
+	/* It is not renamed: it is in no directory. */
+	if (!shmem_file(file) || !(file->f_path.mnt->mnt_flags & MNT_INTERNAL) ||
+	    IS_PRIVATE(file_inode(file)) || strncmp(name, "memfd:", 6))
+		return NULL;
+	has = memfd_get_seals(file);
+	if (has < 0)
+		return NULL;
+	*seals = has;
+	return name;
+}
+
+/**
+ * checkpoint_new_memfd - make a file of memfd_create(2)
+ * @name: its name, which begins with "memfd:"
+ *
+ * Context: may sleep.
+ * Return: the file, empty and open for reading and writing, or an error pointer.
+ */
+struct file *checkpoint_new_memfd(const char *name)
+{
+	return memfd_alloc_file(name, MFD_ALLOW_SEALING);
+}
+
+/**
+ * checkpoint_seal_memfd - have a file of memfd_create(2) sealed
+ * @inode: that of the file, which nobody but tasks of this restart knows
+ * @seals: F_SEAL_*, all that it has
+ *
+ * It may be mapped as it is with these seals: those who have mapped it for
+ * writing before F_SEAL_FUTURE_WRITE may go on.
+ *
+ * Context: may sleep.
+ * Return: 0; -EBUSY if it is mapped for writing and may not be; -EACCES where
+ * vm.memfd_noexec wants it to be no program.
+ */
+int checkpoint_seal_memfd(struct inode *inode, unsigned int seals)
+{
+	struct pid_namespace *ns = task_active_pid_ns(current);
+	int err = 0;
+
+	/* As memfd_create(2) without MFD_NOEXEC_SEAL. */
+	if ((inode->i_mode & 0111 || !(seals & F_SEAL_EXEC)) &&
+	    pidns_memfd_noexec_scope(ns) >= MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED)
+		return -EACCES;
+	inode_lock(inode);
+	if (seals & F_SEAL_WRITE)
+		err = mapping_deny_writable(inode->i_mapping);
+	if (!err)
+		SHMEM_I(inode)->seals = seals;
+	inode_unlock(inode);
+	return err;
 }
 
 u32 checkpoint_vma_pkey(struct vm_area_struct *vma)

@@ -15,17 +15,19 @@
 //! A regular file that was deleted while it was open has its content in the
 //! image, copied while the job stands still into memory that is charged to
 //! init: it takes as much as the file has data, and as long as reading it. All
-//! that the job has open of it is one file again after the restart.
+//! that the job has open of it is one file again after the restart. So has a file
+//! of memfd_create(2); its seals come last, for what was mapped before them may be
+//! more than they allow.
 //!
 //! Pipes and FIFOs are in [`crate::pipes`], sockets in [`crate::sockets`], eventfds
 //! in [`crate::eventfds`].
 //!
-//! Refused, besides what has no hook: memfds, deleted directories, files that
-//! lost the name they were opened by and have another one, files that can't be
-//! reached from init's root and mount namespace or that something is mounted
-//! over, locks of all kinds, leases, files that signal somebody (F_SETOWN,
-//! F_NOTIFY), and those that a process outside of the job has open, too (the
-//! same open file, with its position, or a deleted file in any way).
+//! Refused, besides what has no hook: deleted directories, files that lost the
+//! name they were opened by and have another one, files that can't be reached
+//! from init's root and mount namespace or that something is mounted over, locks
+//! of all kinds, leases, files that signal somebody (F_SETOWN, F_NOTIFY), and
+//! those that a process outside of the job has open, too (the same open file,
+//! with its position, or a file without a name in any way).
 //!
 //! # What a file must be like at a restart
 //!
@@ -95,7 +97,8 @@ use kernel::{
             PathRef,
             OPEN_FLAGS, //
         },
-        io::HeldPage, //
+        io::HeldPage,
+        mm, //
     },
     fs::File,
     page::PAGE_SIZE,
@@ -558,7 +561,8 @@ fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
         internal |= bindings::O_NOATIME;
     }
     let flags = file.flags() & !internal;
-    let deleted = place.is_deleted() && file.file_type() == bindings::S_IFREG;
+    let nameless = place.is_deleted() || mm::memfd(file)?.is_some();
+    let deleted = nameless && file.file_type() == bindings::S_IFREG;
     let known = if deleted {
         OPEN_FLAGS | bindings::__O_TMPFILE
     } else {
@@ -602,9 +606,7 @@ fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
         Ok(found) => found,
         Err(refusal) => {
             let name = place.display_name()?;
-            let kind = if name.starts_with(b"/memfd:") {
-                "memfd"
-            } else if place.is_deleted() {
+            let kind = if place.is_deleted() {
                 "deleted file"
             } else {
                 "file"
@@ -640,7 +642,12 @@ fn checkpoint_deleted(
     refused: bool,
 ) -> Result {
     let attributes = place.attributes()?;
-    let (name, pos) = match find_directory(place)?.and_then(|name| {
+    let memfd = mm::memfd(file)?;
+    let (kind, seals, found) = match memfd {
+        Some((name, seals)) => ("memfd", seals, Ok(name)),
+        None => ("deleted file", 0, find_directory(place)?),
+    };
+    let (name, pos) = match found.and_then(|name| {
         if attributes.nlink != 0 {
             return Err((
                 "it lost the name it was opened by, and has another one",
@@ -649,13 +656,13 @@ fn checkpoint_deleted(
         }
         if attributes.xattrs {
             return Err((
-                "it was deleted, and has extended attributes or access control lists",
+                "it has no name any more, but extended attributes or access control lists",
                 "remove those",
             ));
         }
         if attributes.uid == u32::MAX || attributes.gid == u32::MAX {
             return Err((
-                "it was deleted, and its owner has no id in the user namespace of init",
+                "it has no name any more, and its owner no id in the user namespace of init",
                 "change its owner",
             ));
         }
@@ -672,7 +679,7 @@ fn checkpoint_deleted(
     }) {
         Ok(found) => found,
         Err(refusal) => {
-            refuse(ctx, "deleted file", &place.display_name()?, refusal);
+            refuse(ctx, kind, &place.display_name()?, refusal);
             return Ok(());
         }
     };
@@ -700,10 +707,10 @@ fn checkpoint_deleted(
                 Err(e) if e == ENOMEM || e == EINTR => return Err(e),
                 Err(_) => {
                     let refusal = (
-                        "it was deleted, and init can't read its content",
+                        "it has no name any more, and init can't read its content",
                         "let init have the right to read it",
                     );
-                    refuse(ctx, "deleted file", &place.display_name()?, refusal);
+                    refuse(ctx, kind, &place.display_name()?, refusal);
                 }
             }
             ctx.pages.add_file(
@@ -714,15 +721,16 @@ fn checkpoint_deleted(
                     uid: attributes.uid.into(),
                     gid: attributes.gid.into(),
                     atime_sec: (attributes.atime_sec as u64).into(),
+                    seals: seals.into(),
                 },
                 copies,
             )?;
             ctx.files.add_inode(
                 place,
                 ctx.met_as,
-                "deleted file",
+                kind,
                 (
-                    "a process outside of the job has the same deleted file open",
+                    "a process outside of the job has the same file open, which has no name",
                     "close it there",
                 ),
             )?;
@@ -734,9 +742,10 @@ fn checkpoint_deleted(
         Kind::File,
         &wire::File {
             id: ctx.file_id.into(),
-            kind: match attributes.linkable {
-                true => file_kind::LINKABLE.into(),
-                false => file_kind::DELETED.into(),
+            kind: match (kind, attributes.linkable) {
+                ("memfd", _) => file_kind::MEMFD.into(),
+                (_, true) => file_kind::LINKABLE.into(),
+                (_, false) => file_kind::DELETED.into(),
             },
             init_fd: i32::try_from(number)?.into(),
             flags: flags.into(),
@@ -870,7 +879,9 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     let head: wire::File = record.head().map_err(|_| EINVAL)?;
     let opened = match head.kind.get() {
         file_kind::INIT_FD => restart_init_fd(rs, &head, record.tail()),
-        file_kind::DELETED | file_kind::LINKABLE => restart_deleted(rs, &head, record.tail()),
+        file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD => {
+            restart_deleted(rs, &head, record.tail())
+        }
         file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
         file_kind::FIFO => pipes::restart_fifo_end(rs, &head, record.tail()),
         file_kind::SOCKET => sockets::restart_end(rs, &head),
@@ -1000,6 +1011,8 @@ pub(crate) struct Deleted {
     mtime: (i64, u32),
     place: PathRef,
     name: KVec<u8>,
+    /// What it is sealed with at the end; none where that can't be.
+    seals: Option<u32>,
 }
 
 /// The error, reported, for an open file that can't be made again.
@@ -1073,6 +1086,25 @@ fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
 /// Makes an empty file without a name, in the directory that the deleted one
 /// was in.
 fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<Deleted> {
+    let writer = if head.kind.get() == file_kind::MEMFD {
+        mm::new_memfd(path).map_err(|e| failed(rs, "memfd", path, ("it can't be made", ""), e))?
+    } else {
+        create_in_directory(rs, head, path)?
+    };
+    let identity = &head.identity;
+    let mut name = KVec::new();
+    name.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
+    Ok(Deleted {
+        place: PathRef::of_file(&writer),
+        writer: Some(writer),
+        mode: identity.mode.get(),
+        mtime: (identity.mtime_sec.get() as i64, identity.mtime_nsec.get()),
+        name,
+        seals: (head.kind.get() == file_kind::MEMFD).then_some(0),
+    })
+}
+
+fn create_in_directory(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<ARef<File>> {
     let slash = path.iter().rposition(|b| *b == b'/').ok_or(EINVAL)?;
     let directory = match path.get(..slash) {
         Some([]) | None => b"/",
@@ -1090,7 +1122,7 @@ fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<De
         deleted_failed(rs, path, (why, "make the directory again"), e)
     })?;
     let made = directory.create_deleted(name, head.kind.get() == file_kind::LINKABLE);
-    let writer = made.map_err(|e| {
+    made.map_err(|e| {
         let refusal = if e == EEXIST {
             (
                 "its old name is taken, and its file system can't make files without a name",
@@ -1103,17 +1135,28 @@ fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<De
             )
         };
         deleted_failed(rs, path, refusal, e)
-    })?;
-    let identity = &head.identity;
-    let mut copy = KVec::new();
-    copy.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
-    Ok(Deleted {
-        place: PathRef::of_file(&writer),
-        writer: Some(writer),
-        mode: identity.mode.get(),
-        mtime: (identity.mtime_sec.get() as i64, identity.mtime_nsec.get()),
-        name: copy,
     })
+}
+
+/// Seals memfds, when they have their content and are mapped by all who had them mapped; called by
+/// init.
+pub(crate) fn seal_memfds(rs: &mut Restart) -> Result {
+    for memfd in core::mem::take(&mut rs.deleted).into_iter().flatten() {
+        let Some(seals) = memfd.seals else {
+            continue;
+        };
+        memfd.place.seal_memfd(seals).map_err(|e| {
+            let refusal = match e {
+                e if e == EACCES => (
+                    "it could be executed, which init forbids (vm.memfd_noexec)",
+                    "allow it",
+                ),
+                _ => ("it can't be sealed as it was", ""),
+            };
+            failed(rs, "memfd", &memfd.name, refusal, e)
+        })?;
+    }
+    Ok(())
 }
 
 /// Fills a deleted file; called by init, in order.
@@ -1136,7 +1179,11 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
         nlink: 0,
         xattrs: false,
     };
-    let name = core::mem::take(&mut deleted.name);
+    if let Some(seals) = &mut deleted.seals {
+        *seals = head.seals.get();
+    }
+    let mut name = KVec::new();
+    name.extend_from_slice(&deleted.name, GFP_KERNEL)?;
     let data = rs.data.clone();
 
     // What fails here is the file, what fails else is the image.

@@ -23,6 +23,7 @@
 
 use crate::{
     arch,
+    files,
     image::{
         parse::Meta,
         record::{
@@ -1178,6 +1179,7 @@ impl Tree {
             }
         }
         sockets::restart_state(rs)?;
+        files::seal_memfds(rs)?;
         // Those of a failed restart send no signals.
         job.end.happen_for_all();
         for child in self.in_order().filter(|c| c.part.is_dead()) {

@@ -216,6 +216,8 @@ pub mod file_kind {
     pub const FIFO: u32 = 10;
     /// An eventfd.
     pub const EVENTFD: u32 = 33;
+    /// As DELETED, but of memfd_create(2); tail: its name, which begins with `memfd:`.
+    pub const MEMFD: u32 = 42;
 }
 
 wire! {
@@ -346,6 +348,8 @@ wire! {
         pub gid: U32,
         /// Time of last access, seconds.
         pub atime_sec: U64,
+        /// Seals of a memfd, F_SEAL_*; 0 for other files.
+        pub seals: U32,
     }
 }
 

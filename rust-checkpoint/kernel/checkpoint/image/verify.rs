@@ -126,6 +126,12 @@ use super::{
 pub const MAX_PATH: usize = 4095;
 /// Bytes of the name of a mapping.
 pub const MAX_VMA_NAME: usize = 255;
+/// Bytes of the name of a memfd.
+const MAX_MEMFD_NAME: usize = 255;
+/// How the names of memfds begin.
+const MEMFD_NAME: &[u8] = b"memfd:";
+/// F_SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC.
+const SEALS: u32 = 0x3f;
 /// Bytes of an auxiliary vector.
 pub const MAX_AUXV: usize = 4096;
 /// Entries of an LDT.
@@ -508,8 +514,15 @@ impl<'a> Verify<'a> {
                 }
                 string(r, MAX_PATH)?;
             }
-            file_kind::DELETED | file_kind::LINKABLE => {
-                path(r)?;
+            kind @ (file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD) => {
+                if kind == file_kind::MEMFD {
+                    string(r, MAX_MEMFD_NAME)?;
+                    if !r.tail().starts_with(MEMFD_NAME) {
+                        return Err(r.fault("impossible name of a memfd"));
+                    }
+                } else {
+                    path(r)?;
+                }
                 // Another one of those before, or the next.
                 match u32::try_from(file.init_fd.get()) {
                     Ok(id) if (1..=self.sum.deleted).contains(&id) => {}
@@ -743,6 +756,7 @@ impl<'a> Verify<'a> {
         if data.atime_nsec.get() >= 1_000_000_000 {
             return Err(r.fault("impossible time of last access"));
         }
+        bits(r, data.seals.get().into(), SEALS.into())?;
         let size = data.size.get();
         if size > MAX_OFFSET {
             return Err(r.fault_with("impossible length of a file", size));

@@ -266,6 +266,16 @@ impl PathRef {
         Ok(unsafe { ARef::from_raw(file.cast()) })
     }
 
+    /// Seals a file of memfd_create(2) that was made for a restart. `EACCES`: it may be executed,
+    /// and vm.memfd_noexec forbids that.
+    #[doc(alias = "F_ADD_SEALS")]
+    pub fn seal_memfd(&self, seals: u32) -> Result {
+        // SAFETY: by the type invariant the path is valid.
+        to_result(unsafe {
+            bindings::checkpoint_seal_memfd(bindings::d_inode(self.0.dentry), seals)
+        })
+    }
+
     /// Whether both are the same file.
     pub fn is_same_file(&self, other: &PathRef) -> bool {
         // SAFETY: by the type invariant both dentries are valid.

@@ -27,6 +27,7 @@ use crate::{
     },
     page::PAGE_SIZE,
     prelude::*,
+    str::CStr,
     sync::aref::ARef,
     task::Task,
 };
@@ -474,6 +475,35 @@ pub fn new_shm(size: u64, noreserve: bool) -> Result<ARef<File>> {
     let file = from_err_ptr(file)?;
     // SAFETY: the reference comes with the result; nobody else knows the
     // file, so nobody holds its position.
+    Ok(unsafe { ARef::from_raw(NonNull::new(file).ok_or(ENOMEM)?.cast()) })
+}
+
+/// The name of a file of memfd_create(2), and its seals; none for other files.
+pub fn memfd(file: &File) -> Result<Option<(KVec<u8>, u32)>> {
+    let mut seals = 0;
+    // SAFETY: the file is alive, `seals` is valid for writes.
+    let name = unsafe { bindings::checkpoint_memfd_name(file.as_ptr(), &mut seals) };
+    if name.is_null() {
+        return Ok(None);
+    }
+    let mut copy = KVec::new();
+    // SAFETY: it ends with a NUL, and is there as long as the file.
+    let name = unsafe { CStr::from_char_ptr(name) };
+    copy.extend_from_slice(name.to_bytes(), GFP_KERNEL_ACCOUNT)?;
+    Ok(Some((copy, seals)))
+}
+
+/// A file as memfd_create(2) makes it, empty. `name` begins with `memfd:`.
+#[doc(alias = "memfd_create")]
+pub fn new_memfd(name: &[u8]) -> Result<ARef<File>> {
+    let mut with_nul = KVec::with_capacity(name.len() + 1, GFP_KERNEL)?;
+    with_nul.extend_from_slice(name, GFP_KERNEL)?;
+    with_nul.push(0, GFP_KERNEL)?;
+    let name = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
+    // SAFETY: the name ends with a NUL, and is copied.
+    let file = from_err_ptr(unsafe { bindings::checkpoint_new_memfd(name.as_char_ptr()) })?;
+    // SAFETY: the reference comes with the result; nobody else knows the file, so nobody
+    // holds its position.
     Ok(unsafe { ARef::from_raw(NonNull::new(file).ok_or(ENOMEM)?.cast()) })
 }
 

@@ -122,6 +122,38 @@ fn order() {
     });
 }
 
+/// A deleted file that is one of memfd_create(2), of this name.
+fn memfd(name: &[u8]) -> impl FnOnce(&mut Sample) + '_ {
+    move |s| {
+        let file = File {
+            id: 3.into(),
+            kind: file_kind::MEMFD.into(),
+            init_fd: 1.into(),
+            flags: 2.into(),
+            pos: 0.into(),
+            identity: FromZeros::new_zeroed(),
+        };
+        let mut records = Records::default();
+        records.add(Kind::File, &file, name);
+        s.replace(Kind::File, 2, &records.bytes);
+    }
+}
+
+fn memfds() {
+    fine(memfd(b"memfd:"));
+    fine(memfd(b"memfd:a/b\xff"));
+    refused(
+        Kind::File,
+        2,
+        "impossible name of a memfd",
+        memfd(b"/memfd:a"),
+    );
+    let mut long = [b'x'; 256];
+    long[..6].copy_from_slice(b"memfd:");
+    fine(memfd(&long[..255]));
+    refused(Kind::File, 2, "string is too long", memfd(&long));
+}
+
 /// Behind the mappings and in front of the runs of an address space, once.
 fn shared_runs_in_order() {
     let moved = |s: &mut Sample, kind: Kind, nth: usize| {
@@ -950,6 +982,7 @@ fn values() {
             x.init_fd = 1.into();
         });
     });
+    memfds();
     const NUMBERS: &str = "impossible numbers of a process group or session";
     bad::<Group>(Kind::Group, 0, NUMBERS, |x| x.id = 1.into());
     bad::<Group>(Kind::Group, 0, NUMBERS, |x| x.pid_ns = 0.into());
@@ -1048,6 +1081,7 @@ fn values() {
     bad::<FileData>(Kind::FileData, 0, "impossible length of a file", |x| {
         x.size = u64::MAX.into();
     });
+    bad::<FileData>(Kind::FileData, 0, BITS, |x| x.seals = 0x40.into());
     bad::<FileData>(Kind::FileData, 0, "impossible time of last access", |x| {
         x.atime_nsec = 1_000_000_000.into();
     });

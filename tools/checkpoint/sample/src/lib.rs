@@ -484,6 +484,7 @@ fn objects(r: &mut Records) {
         uid: 1000.into(),
         gid: 1000.into(),
         atime_sec: 1_700_000_000.into(),
+        seals: 0.into(),
     };
     r.add(Kind::FileData, &data, &[]);
 }

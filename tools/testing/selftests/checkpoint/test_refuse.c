@@ -290,15 +290,6 @@ SCENARIO(lazily_unmounted, .refused = "\"object\":\"fd\"")
 	CHECK(pread(fd, &(char){ 0 }, 1, 9) == 1);
 }
 
-SCENARIO(memfd, .refused = "\"kind\":\"memfd\"")
-{
-	int fd = memfd_create("memory", 0);
-
-	NEED(fd >= 0);
-	job_hold();
-	CHECK(pwrite(fd, "x", 1, 0) == 1);
-}
-
 SCENARIO(secret_memory, .refused = "\"object\":\"")
 {
 	int fd = syscall(__NR_memfd_secret, 0);
