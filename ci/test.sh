@@ -74,6 +74,7 @@ gate() {
 	AREA=one-task COMPAT=y peer
 	AREA=tasks COMPAT='' peer
 	AREA=tasks COMPAT=y peer
+	AREA=memory COMPAT='' peer
 }
 
 faults() {
