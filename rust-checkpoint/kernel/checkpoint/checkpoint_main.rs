@@ -42,6 +42,7 @@ mod sched;
 mod seccomp;
 mod signal;
 mod sockets;
+mod sort;
 mod task;
 mod timers;
 mod tree;

@@ -83,6 +83,7 @@ use crate::{
         Restart, //
     },
     sockets,
+    sort, //
 };
 use core::ptr;
 use kernel::{
@@ -345,14 +346,14 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     if suspects.is_empty() && met.inodes.is_empty() {
         return Ok(());
     }
-    suspects.sort_unstable();
+    sort::by_key(&mut suspects, |s| *s);
     // What is looked for in each descriptor of each process is found by an
     // index: there may be millions of them.
     let mut by_inode = KVVec::with_capacity(met.inodes.len(), GFP_KERNEL_ACCOUNT)?;
     for (at, m) in met.inodes.iter().enumerate() {
         by_inode.push((m.inode, at), GFP_KERNEL_ACCOUNT)?;
     }
-    by_inode.sort_unstable();
+    sort::by_key(&mut by_inode, |i| *i);
     let mut share_inode = |inode| {
         let first = by_inode.partition_point(|(i, _)| *i < inode);
         for (_, at) in by_inode.iter().skip(first).take_while(|(i, _)| *i == inode) {

@@ -10,10 +10,13 @@
 //! continued then acts on it when it is let go, for until then its structures
 //! are read. Whatever happens, dropping a [`Freezer`] lets everyone go.
 
-use crate::report::{
-    Item,
-    Object,
-    Report, //
+use crate::{
+    report::{
+        Item,
+        Object,
+        Report, //
+    },
+    sort, //
 };
 use kernel::{
     checkpoint::{
@@ -194,7 +197,7 @@ impl<'a> Freezer<'a> {
             check(task, held.pids, report)?;
         }
         report.subject(None);
-        self.held.sort_unstable_by_key(|held| held.pids.pid);
+        sort::by_key(&mut self.held, |held| held.pids.pid);
 
         // Those that were waited for while not everyone stood still are gone.
         for zombie in &mut self.zombies {
@@ -204,7 +207,7 @@ impl<'a> Freezer<'a> {
         }
         self.zombies
             .retain(|zombie| zombie.pids.pid != 0 && zombie.task.is_zombie());
-        self.zombies.sort_unstable_by_key(|zombie| zombie.pids.pid);
+        sort::by_key(&mut self.zombies, |zombie| zombie.pids.pid);
         Ok(())
     }
 

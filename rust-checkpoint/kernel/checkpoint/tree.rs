@@ -46,6 +46,7 @@ use crate::{
     },
     rlimits,
     sockets,
+    sort,
     task,
     timers,
     usage,
@@ -893,7 +894,7 @@ fn build_order(parts: &[Part], kids: &Kids) -> Result<KVVec<usize>> {
             )?;
         }
     }
-    leaders.sort_unstable();
+    sort::by_key(&mut leaders, |leader| *leader);
     let mut order = KVVec::with_capacity(parts.len(), GFP_KERNEL_ACCOUNT)?;
     for &(_, _, leader) in &leaders {
         order.push(leader, GFP_KERNEL_ACCOUNT)?;
@@ -1233,7 +1234,7 @@ impl Tree {
         for child in self.in_order().filter(|c| c.part.is_group_leader()) {
             processes.push(child, GFP_KERNEL_ACCOUNT)?;
         }
-        processes.sort_unstable_by_key(|c| (c.part.task.rank.get(), c.pid()));
+        sort::by_key(&mut processes, |c| (c.part.task.rank.get(), c.pid()));
         for child in processes {
             let task = child.task.as_ref().ok_or(ESRCH)?;
             let parent = match child.part.task.parent.get() {
