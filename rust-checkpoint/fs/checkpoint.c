@@ -98,32 +98,6 @@ int checkpoint_find_fd(const struct file *file, unsigned int like)
 	return n ? n - 1 : -ENOENT;
 }
 
-/**
- * checkpoint_shared - whether others have the descriptors or the places of a job
- * @ns: the namespace of the job
- * @files: a descriptor table of the job, or NULL
- * @fs: root, working directory and umask of the job, or NULL
- *
- * Others are tasks that are not in @ns, and its init. Looks at all tasks there
- * are.
- */
-bool checkpoint_shared(struct pid_namespace *ns, const void *files,
-		       const void *fs)
-{
-	struct task_struct *g, *p;
-
-	guard(rcu)();
-	for_each_process_thread(g, p) {
-		/* Racy, but who shares something with the job keeps it. */
-		if ((!files || READ_ONCE(p->files) != files) &&
-		    (!fs || READ_ONCE(p->real_fs) != fs))
-			continue;
-		if (same_thread_group(p, current) || !task_pid_nr_ns(p, ns))
-			return true;
-	}
-	return false;
-}
-
 /* Whether @task is outside of the job of @ns, and its descriptors are its own. */
 static bool checkpoint_is_outside(struct task_struct *task,
 				  struct pid_namespace *ns)

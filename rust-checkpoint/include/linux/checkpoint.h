@@ -280,8 +280,6 @@ struct file *checkpoint_next_fd(struct task_struct *task, unsigned int *fd,
 				bool *cloexec);
 int checkpoint_find_fd(const struct file *file, unsigned int like);
 struct task_struct *checkpoint_next_outside(struct pid_namespace *ns, int *nr);
-bool checkpoint_shared(struct pid_namespace *ns, const void *files,
-		       const void *fs);
 const void *checkpoint_files(struct task_struct *task, bool *alone);
 bool checkpoint_has_posix_lock(struct task_struct *task, struct file *file);
 unsigned int checkpoint_file_attached(struct file *file);
@@ -610,6 +608,14 @@ struct checkpoint_attr {
 	int autogroup_nice;
 };
 
+/* Something that tasks of a job share. */
+struct checkpoint_shared {
+	const void *address;
+	bool outside;		/* set by checkpoint_find_outside() */
+};
+
+void checkpoint_find_outside(struct pid_namespace *ns,
+			     struct checkpoint_shared *objects, size_t nr);
 void checkpoint_get_attr(struct task_struct *task, struct checkpoint_attr *attr);
 int checkpoint_set_attr(const struct checkpoint_attr *attr, bool leader);
 int checkpoint_set_speculation(unsigned int which, u8 ctrl);
@@ -617,10 +623,8 @@ int checkpoint_set_dispatch(const struct checkpoint_attr *attr);
 int checkpoint_autogroup_nice(struct task_struct *task);
 int checkpoint_set_autogroup_nice(int nice);
 const void *checkpoint_core_cookie(struct task_struct *task);
-bool checkpoint_core_cookie_outside(const void *cookie);
 int checkpoint_join_core_cookie(struct task_struct *owner);
 const void *checkpoint_shared_sem_undo(struct task_struct *task);
-bool checkpoint_sem_undo_outside(const void *list);
 int checkpoint_sem_share_undo(struct task_struct *owner);
 void checkpoint_set_pdeath_signal(int sig);
 void checkpoint_set_autoreap(bool autoreap);

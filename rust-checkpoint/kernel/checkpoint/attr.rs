@@ -21,6 +21,7 @@ use crate::{
         Class,
         Found, //
     },
+    outside::What,
     report::{
         Item,
         Object, //
@@ -35,12 +36,15 @@ use crate::{
     },
     task::still,
 };
-use core::mem::size_of;
+use core::{
+    ffi::c_void,
+    mem::size_of,
+    ptr::NonNull, //
+};
 use kernel::{
     checkpoint::attr::{
         self,
         Attr,
-        SharedObject,
         SPECULATION_CONTROLS, //
     },
     prelude::*,
@@ -58,28 +62,21 @@ struct Shares {
 /// it is shared with others than tasks of the job.
 fn share(
     ctx: &mut Checkpoint,
+    frozen: &Frozen<'_>,
     class: Class,
-    object: Option<SharedObject>,
-    (kind, why, remedy): (&'static str, &'static str, &'static str),
+    object: Option<NonNull<c_void>>,
+    what: What,
 ) -> Result<u32> {
-    let Some(object) = object else {
+    let Some(object) = object.map(|o| o.as_ptr().cast_const()) else {
         return Ok(0);
     };
-    let id = match ctx.objs.id(class, object.address)? {
-        Found::Old(id) => return Ok(id),
-        Found::New(id) => id,
-    };
-    // Not for each task that has it: all threads of a process share one list.
-    if object.is_outside() {
-        ctx.report.refuse(Item {
-            object: Object::Task,
-            kind,
-            name: b"",
-            why,
-            remedy,
-        });
+    match ctx.objs.id(class, object)? {
+        Found::Old(id) => Ok(id),
+        Found::New(id) => {
+            ctx.outside.ask(object, frozen, what)?;
+            Ok(id)
+        }
     }
-    Ok(id)
 }
 
 /// Saves what a task has.
@@ -87,23 +84,25 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let confined = seccomp::checkpoint(ctx, frozen)?;
     let sem_undo = share(
         ctx,
+        frozen,
         Class::SemUndo,
         attr::shared_sem_undo(&still(frozen)?),
-        (
-            "sem-undo",
-            "it shares semaphore operations to undo (CLONE_SYSVSEM) with init or a process outside",
-            "start the job with fork(2)",
-        ),
+        What {
+            kind: "sem-undo",
+            why: "it shares semaphore operations to undo (CLONE_SYSVSEM) with a process outside",
+            remedy: "start the job with fork(2)",
+        },
     )?;
     let core_cookie = share(
         ctx,
+        frozen,
         Class::CoreCookie,
         attr::core_cookie(&still(frozen)?),
-        (
-            "core-sched",
-            "it shares a core scheduling cookie (PR_SCHED_CORE) with a process outside",
-            "give the same cookie to init, or one to the job alone",
-        ),
+        What {
+            kind: "core-sched",
+            why: "it shares a core scheduling cookie (PR_SCHED_CORE) with a process outside",
+            remedy: "give the same cookie to init, or one to the job alone",
+        },
     )?;
     let io_context = match attr::shared_io(&still(frozen)?) {
         None => 0,

@@ -33,6 +33,7 @@ use crate::{
     },
     mm::Pages,
     objhash::ObjHash,
+    outside,
     report::{
         Item,
         Object,
@@ -167,6 +168,8 @@ pub(crate) struct Checkpoint {
     pub(crate) files: files::Met,
     /// The sockets among them.
     pub(crate) sockets: sockets::Met,
+    /// What tasks share, for which it is not known yet with whom.
+    pub(crate) outside: outside::Asked,
     /// CPU time of processes, so far.
     pub(crate) cpu_times: usage::CpuTimes,
     /// The id of the file being saved.
@@ -194,6 +197,7 @@ impl Checkpoint {
             met_as: Object::Job,
             files: files::Met::default(),
             sockets: sockets::Met::default(),
+            outside: outside::Asked::default(),
             cpu_times: RBTree::new(),
             file_id: 0,
             vma: crate::mm::Answer::default(),
@@ -282,6 +286,7 @@ impl Checkpoint {
             zombie::checkpoint(self, zombie)?;
         }
         self.report.subject(None);
+        outside::finish(self)?;
         files::finish(self)?;
         sockets::finish(self)?;
         if living == 0 && self.report.refusals() == 0 {
@@ -399,7 +404,12 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn run(&mut self, out: Option<&mut Stream>, args: &mut bindings::checkpoint_args) -> Result {
+    /// Stops the job, takes what is to be saved and lets it go on.
+    ///
+    /// Not inlined: the file system that the image is written to needs what
+    /// this takes of the stack.
+    #[inline(never)]
+    fn take(&mut self, args: &mut bindings::checkpoint_args) -> Result<Captured> {
         let timeout = match args.timeout_ns {
             0 => DEFAULT_TIMEOUT_NS,
             ns => ns,
@@ -424,6 +434,11 @@ impl Checkpoint {
         if self.report.refusals() > 0 {
             return Err(EOPNOTSUPP);
         }
+        Ok(captured)
+    }
+
+    fn run(&mut self, out: Option<&mut Stream>, args: &mut bindings::checkpoint_args) -> Result {
+        let captured = self.take(args)?;
         match out {
             Some(out) => self.write(out, &captured, args).map_err(|e| {
                 self.report.error(

@@ -33,6 +33,7 @@ mod fs;
 mod image;
 mod mm;
 mod objhash;
+mod outside;
 mod pipes;
 mod report;
 mod restart;

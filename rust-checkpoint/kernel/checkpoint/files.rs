@@ -73,6 +73,7 @@ use crate::{
         Class,
         Found, //
     },
+    outside::What,
     pipes,
     report::{
         Item,
@@ -826,14 +827,16 @@ pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Res
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
-    if !table.alone && table.is_shared(&ctx.ns) {
-        ctx.report.refuse(Item {
-            object: Object::Task,
-            kind: "files",
-            name: b"",
-            why: "it shares its descriptor table (CLONE_FILES) with a process outside of the job",
-            remedy: "start the job with fork(2)",
-        });
+    if !table.alone {
+        ctx.outside.ask(
+            table.key,
+            frozen,
+            What {
+                kind: "files",
+                why: "it shares its descriptors (CLONE_FILES) with a process outside of the job",
+                remedy: "start the job with fork(2)",
+            },
+        )?;
     }
 
     ctx.files.subject = Some(frozen.subject());

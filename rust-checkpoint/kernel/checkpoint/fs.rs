@@ -28,6 +28,7 @@ use crate::{
         Class,
         Found, //
     },
+    outside::What,
     report::{
         Item,
         Object, //
@@ -53,15 +54,16 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
-    if !fs.alone && fs.is_shared(&ctx.ns) {
-        ctx.report.refuse(Item {
-            object: Object::Task,
-            kind: "fs",
-            name: b"",
-            why:
-                "it shares root and working directory (CLONE_FS) with a process outside of the job",
-            remedy: "start the job with fork(2)",
-        });
+    if !fs.alone {
+        ctx.outside.ask(
+            fs.key,
+            frozen,
+            What {
+                kind: "fs",
+                why: "it shares its directories (CLONE_FS) with a process outside of the job",
+                remedy: "start the job with fork(2)",
+            },
+        )?;
     }
     let root = checkpoint_path(ctx, &fs.root, "root")?;
     let cwd = checkpoint_path(ctx, &fs.cwd, "cwd")?;

@@ -749,7 +749,10 @@ fn checkpoint_shm(
     let (inode, size, noreserve) = mm::shm_identity(file);
     let id = match ctx.objs.id(Class::Shm, inode)? {
         Found::Old(id) => {
-            if let Some(mapped) = ctx.pages.mapped.iter_mut().find(|m| m.id == id) {
+            // Ids ascend.
+            let mapped = &mut ctx.pages.mapped;
+            let at = mapped.binary_search_by_key(&id, |m| m.id).ok();
+            if let Some(mapped) = at.and_then(|at| mapped.get_mut(at)) {
                 mapped.met += 1;
             }
             return Ok(id);

@@ -593,6 +593,7 @@ fn chunk_offset(header: &Header, chunk: u64) -> u64 {
 
 /// Reads and verifies all that stands before the page data, and the trailer
 /// where the file can be read at any place.
+#[inline(never)]
 fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> {
     let mut bytes = [0; HEADER_LEN];
     stream.read(&mut bytes).map_err(|e| short(report, e))?;
@@ -678,11 +679,11 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
     Ok((image, data))
 }
 
-fn run(
-    stream: Stream,
-    report: &mut Option<Report>,
-    args: &mut bindings::checkpoint_args,
-) -> Result {
+/// Reads an image and checks it, up to where the first task is made.
+///
+/// Not inlined: the tasks are created with what this takes of the stack.
+#[inline(never)]
+fn begin(stream: Stream, report: &mut Option<Report>) -> Result<Restart> {
     let mut r = Report::new("restart");
     let (image, data) = match read_image(stream, &mut r) {
         Ok(ok) => ok,
@@ -691,20 +692,17 @@ fn run(
             return Err(e);
         }
     };
-    let pages = image.header.data_len.get() / PAGE_SIZE as u64;
-    let image_len = image.header.image_len.get();
     let init_mm = current!().mm_ref().ok_or(ESRCH)?;
     let image = Arc::new(image, GFP_KERNEL_ACCOUNT)?;
-    let head: wire::Job = image
+    let job: wire::Job = image
         .meta()
         .records()
         .find(|r| r.kind == Kind::Job)
         .and_then(|r| r.head().ok())
         .ok_or(EINVAL)?;
-    let root_pid = head.root_pid.get();
     let world = World {
         image,
-        job: head,
+        job,
         ns: current!().active_pid_ns().map(ARef::from).ok_or(ESRCH)?,
         cred: objective(current!()),
         data: Arc::pin_init(new_mutex!(data), GFP_KERNEL_ACCOUNT)?,
@@ -719,8 +717,15 @@ fn run(
         defined: Defined::default(),
     };
     let world = Access::Alone(UniqueArc::new(world, GFP_KERNEL_ACCOUNT)?);
-    let mut rs = Restart::with(world, r);
+    Ok(Restart::with(world, r))
+}
 
+fn run(
+    stream: Stream,
+    report: &mut Option<Report>,
+    args: &mut bindings::checkpoint_args,
+) -> Result {
+    let mut rs = begin(stream, report)?;
     let mut ret = rs.prepare().map(|()| 0);
     if ret.is_ok() {
         let (shared, world) = rs.share();
@@ -738,10 +743,10 @@ fn run(
     });
     if let Ok(tasks) = &ret {
         rs.data.lock().stream.commit();
-        args.root_pid = root_pid;
+        args.root_pid = rs.job.root_pid.get();
         args.tasks = *tasks;
-        args.image_bytes = image_len;
-        args.pages_data = pages;
+        args.image_bytes = rs.image.header.image_len.get();
+        args.pages_data = rs.image.header.data_len.get() / PAGE_SIZE as u64;
     }
     *report = Some(rs.report);
     ret.map(|_| ())

@@ -42,29 +42,6 @@ const void *checkpoint_core_cookie(struct task_struct *task)
 }
 
 /**
- * checkpoint_core_cookie_outside - whether others than the job have a cookie
- * @cookie: what checkpoint_core_cookie() has returned for a task that has it yet
- *
- * Looks at all tasks there are, so ask once for each.
- *
- * Return: whether a process outside of the namespace of init has it.
- */
-bool checkpoint_core_cookie_outside(const void *cookie)
-{
-#ifdef CONFIG_SCHED_CORE
-	struct pid_namespace *ns = task_active_pid_ns(current);
-	struct task_struct *g, *p;
-
-	guard(rcu)();
-	for_each_process_thread(g, p)
-		if (READ_ONCE(p->core_cookie) == (unsigned long)cookie &&
-		    !task_pid_nr_ns(p, ns))
-			return true;
-#endif
-	return false;
-}
-
-/**
  * checkpoint_join_core_cookie - give current a core scheduling cookie
  * @owner: a task of the same restart that has it, or NULL for a new one
  *

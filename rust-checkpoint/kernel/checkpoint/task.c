@@ -4,6 +4,7 @@
  * behind macros, anonymous unions and headers that are private to their owner.
  */
 #include <linux/alarmtimer.h>
+#include <linux/bsearch.h>
 #include <linux/capability.h>
 #include <linux/checkpoint.h>
 #include <linux/cred.h>
@@ -28,6 +29,7 @@
 #include <linux/seccomp.h>
 #include <linux/security.h>
 #include <linux/sem.h>
+#include <linux/sort.h>
 #include <linux/syscall_user_dispatch.h>
 #include <linux/task_io_accounting_ops.h>
 #include <linux/thread_info.h>
@@ -496,15 +498,6 @@ int checkpoint_share_io_context(struct task_struct *owner)
 #endif
 }
 
-#ifdef CONFIG_SYSVIPC
-/* Whether @p is not one of the tasks that are saved: of init, or outside. */
-static bool is_outside(struct task_struct *p)
-{
-	return same_thread_group(p, current) ||
-	       !task_pid_nr_ns(p, task_active_pid_ns(current));
-}
-#endif
-
 /**
  * checkpoint_shared_sem_undo - the undo list that a task shares (CLONE_SYSVSEM)
  * @task: a task that stands still
@@ -520,25 +513,59 @@ const void *checkpoint_shared_sem_undo(struct task_struct *task)
 #endif
 }
 
-/**
- * checkpoint_sem_undo_outside - whether others than the job have an undo list
- * @list: what checkpoint_shared_sem_undo() has returned for a task that has it yet
- *
- * Looks at all tasks there are, and all threads share a list: ask once for each.
- *
- * Return: whether init, or a process outside of its namespace, has it.
- */
-bool checkpoint_sem_undo_outside(const void *list)
+static int cmp_shared(const void *key, const void *elt)
 {
-#ifdef CONFIG_SYSVIPC
+	const struct checkpoint_shared *object = elt;
+
+	return cmp_int((unsigned long)key, (unsigned long)object->address);
+}
+
+static void mark_shared(struct checkpoint_shared *objects, size_t nr,
+			const void *address)
+{
+	struct checkpoint_shared *object;
+
+	if (!address)
+		return;
+	object = bsearch(address, objects, nr, sizeof(*objects), cmp_shared);
+	if (object)
+		object->outside = true;
+}
+
+/**
+ * checkpoint_find_outside - which things others than the job have, too
+ * @ns: the namespace of the job, of which current is the init
+ * @objects: descriptor tables, places (struct fs_struct), undo lists and core
+ *	scheduling cookies of tasks that stand still, by address, ascending
+ * @nr: how many
+ *
+ * Others are tasks that are not in @ns, and its init; a cookie that init has is
+ * not taken for outside, for the job has inherited it. Sets @outside where
+ * one of them has it. Looks at all tasks there are.
+ */
+void checkpoint_find_outside(struct pid_namespace *ns,
+			     struct checkpoint_shared *objects, size_t nr)
+{
 	struct task_struct *g, *p;
 
 	guard(rcu)();
-	for_each_process_thread(g, p)
-		if (READ_ONCE(p->sysvsem.undo_list) == list && is_outside(p))
-			return true;
+	for_each_process_thread(g, p) {
+		bool init = same_thread_group(p, current);
+
+		if (!init && task_pid_nr_ns(p, ns))
+			continue;
+		/* Racy, but who shares something with the job keeps it. */
+		mark_shared(objects, nr, READ_ONCE(p->files));
+		mark_shared(objects, nr, READ_ONCE(p->real_fs));
+#ifdef CONFIG_SYSVIPC
+		mark_shared(objects, nr, READ_ONCE(p->sysvsem.undo_list));
 #endif
-	return false;
+#ifdef CONFIG_SCHED_CORE
+		if (!init)
+			mark_shared(objects, nr,
+				    (void *)READ_ONCE(p->core_cookie));
+#endif
+	}
 }
 
 /* What CLONE_SYSVSEM would have given current, see sem_share_undo(). */

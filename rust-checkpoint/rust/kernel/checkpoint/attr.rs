@@ -10,9 +10,11 @@ use super::{clone::Newborn, task::Still};
 use crate::{
     bindings,
     error::to_result,
+    pid_namespace::PidNamespace,
     prelude::*,
     task::Task, //
 };
+use core::ptr::NonNull;
 
 /// State of a task that prctl(2) and its like set.
 #[doc(alias = "checkpoint_attr")]
@@ -93,37 +95,45 @@ pub fn set_autogroup_nice(nice: i32) -> Result {
     to_result(unsafe { bindings::checkpoint_set_autogroup_nice(nice) })
 }
 
-/// What a task shares with others, by an address that no other one has while the
-/// task is there.
-pub struct SharedObject {
-    /// The address.
-    pub address: *const c_void,
-    outside: unsafe extern "C" fn(*const c_void) -> bool,
-}
+/// Something that tasks of a job share, by an address that no other one has while a task
+/// is there that has it; and whether others than those tasks have it.
+#[repr(transparent)]
+pub struct Shared(bindings::checkpoint_shared);
 
-impl SharedObject {
-    fn new(
-        address: *const c_void,
-        outside: unsafe extern "C" fn(*const c_void) -> bool,
-    ) -> Option<Self> {
-        (!address.is_null()).then_some(Self { address, outside })
+impl Shared {
+    /// Of which it is not known yet.
+    pub fn new(address: *const c_void) -> Self {
+        Self(bindings::checkpoint_shared {
+            address,
+            outside: false,
+        })
     }
 
-    /// Whether others than tasks of the job have it, too; called by init. To be asked
-    /// once for each object, for it looks at all tasks of the machine.
+    /// Whether others have it.
     pub fn is_outside(&self) -> bool {
-        // SAFETY: the address is only compared with what tasks have, under RCU.
-        unsafe { (self.outside)(self.address) }
+        self.0.outside
+    }
+}
+
+/// Finds out which of `objects`, whose addresses ascend and which tasks have that stand
+/// still, processes outside of `ns` or its init have, too; called by its init. They are
+/// tables of descriptors, places, lists to undo and core scheduling cookies. Looks at all
+/// tasks of the machine, so it is called once.
+pub fn find_outside(ns: &PidNamespace, objects: &mut [Shared]) {
+    // SAFETY: the namespace is alive; `Shared` has the layout of what it wraps. The
+    // addresses are only compared with what tasks have, under RCU.
+    unsafe {
+        bindings::checkpoint_find_outside(ns.as_ptr(), objects.as_mut_ptr().cast(), objects.len())
     }
 }
 
 /// The core scheduling cookie of a task, if it is not that of init; called by init. One
 /// that init has is not taken for one that is outside.
 #[doc(alias = "PR_SCHED_CORE")]
-pub fn core_cookie(task: &Still<'_>) -> Option<SharedObject> {
+pub fn core_cookie(task: &Still<'_>) -> Option<NonNull<c_void>> {
     // SAFETY: the task is alive, and keeps its cookie while it stands still.
     let address = unsafe { bindings::checkpoint_core_cookie(task.as_ptr()) };
-    SharedObject::new(address, bindings::checkpoint_core_cookie_outside)
+    NonNull::new(address.cast_mut())
 }
 
 /// Gives the current task the core scheduling cookie of `owner`, which came with the same
@@ -137,10 +147,10 @@ pub fn join_core_cookie(owner: Option<&Task>) -> Result {
 /// The list of semaphore operations to undo that a task shares with others
 /// (CLONE_SYSVSEM), if it does; called by its init.
 #[doc(alias = "sem_undo_list")]
-pub fn shared_sem_undo(task: &Still<'_>) -> Option<SharedObject> {
+pub fn shared_sem_undo(task: &Still<'_>) -> Option<NonNull<c_void>> {
     // SAFETY: the task is alive, and keeps its list while it stands still.
     let address = unsafe { bindings::checkpoint_shared_sem_undo(task.as_ptr()) };
-    SharedObject::new(address, bindings::checkpoint_sem_undo_outside)
+    NonNull::new(address.cast_mut())
 }
 
 /// Has the current task share the list of semaphore operations to undo of `owner`, or

@@ -682,15 +682,6 @@ pub fn table_of(task: &Task) -> Option<Table> {
     (!key.is_null()).then_some(Table { key, alone })
 }
 
-impl Table {
-    /// Whether a task that `ns` does not see, or its init, has it, too. Looks at
-    /// all tasks there are.
-    pub fn is_shared(&self, ns: &PidNamespace) -> bool {
-        // SAFETY: the namespace is alive; the address is only compared.
-        unsafe { bindings::checkpoint_shared(ns.as_ptr(), self.key, core::ptr::null()) }
-    }
-}
-
 /// Whether `task`, which stands still, has a POSIX lock on the file behind
 /// `file`, a descriptor of it.
 pub fn has_posix_lock(task: &Task, file: &File) -> bool {
@@ -805,15 +796,6 @@ pub fn fs_of(task: &Task) -> Option<FsOf> {
         umask: umask as u32,
         alone,
     })
-}
-
-impl FsOf {
-    /// Whether a task that `ns` does not see, or its init, has them, too. Looks
-    /// at all tasks there are.
-    pub fn is_shared(&self, ns: &PidNamespace) -> bool {
-        // SAFETY: the namespace is alive; the address is only compared.
-        unsafe { bindings::checkpoint_shared(ns.as_ptr(), core::ptr::null(), self.key) }
-    }
 }
 
 /// Sets the umask of the current task.
