@@ -4,7 +4,8 @@
 #
 #   ci/lint.sh             formatting, licence lines, shell, what must not be in the text
 #   ci/lint.sh --fix       formats the Rust code
-#   ci/lint.sh --objects   clippy and W=1 over the objects that are ours; builds part of a kernel
+#   ci/lint.sh --objects   clippy and W=1 over the objects that are ours; builds part of a kernel.
+#                          And the stack that functions take in build/bzImage's
 . "$(dirname "$0")/lib.sh"
 
 mode=${1:-}
@@ -96,12 +97,24 @@ objects() {
 		"$build/logs/kernel-lint.log"
 }
 
+# rustc has no -Wframe-larger-than: what our functions take of the stack, where the limit of the kernel
+# (CONFIG_FRAME_WARN) is 2,048 bytes. In the kernel that is tested: clippy's objects are less optimised.
+frames() {
+	local tree obj
+	tree=$(ci/kernel-src.sh path)
+	obj=$cache/obj-${tree##*/linux-}-test
+	objdump -d "$obj"/kernel/checkpoint/*.o "$obj"/{mm,fs}/checkpoint.o |
+		grep -v 'add .*,%rsp$' |	# it takes the end of a function for more
+		perl "$tree/scripts/checkstack.pl" x86_64 2048 || :
+}
+
 case $mode in
 --fix)	format fix; exit ;;
 --objects)
 	if [[ ! $(series_entries) ]]; then result "$stage" 0 0 1; exit; fi
 	clippy	# not in the check: that it is installed is nothing wrong
-	check 'clippy and W=1' objects ;;
+	check 'clippy and W=1' objects
+	check 'stack frames' frames ;;
 '')
 	check 'licence lines' spdx
 	check 'no package hosts, no paths of this machine' hosts
