@@ -1221,6 +1221,16 @@ vm_flags_t checkpoint_pkey_to_flags(u32 pkey)
 	return ((vm_flags_t)pkey << VM_PKEY_SHIFT) & ARCH_VM_PKEY_FLAGS;
 }
 
+/* Whether mbind(2) has set a policy for some of the shared memory. */
+bool checkpoint_shm_policy(struct file *file)
+{
+#ifdef CONFIG_NUMA
+	return !RB_EMPTY_ROOT(&SHMEM_I(file_inode(file))->policy.root);
+#else
+	return false;
+#endif
+}
+
 bool checkpoint_shm_noreserve(struct file *file)
 {
 	return SHMEM_I(file_inode(file))->flags & SHMEM_F_NORESERVE;

@@ -97,6 +97,62 @@ void eventfd_describe(struct file *file, struct checkpoint_eventfd *out);
 struct file *eventfd_restore(const struct checkpoint_eventfd *in);
 
 /**
+ * struct checkpoint_segment - a segment of System V shared memory
+ * @id: shmid
+ * @key: IPC_PRIVATE, or what shmget(2) finds it by
+ * @name_key: the key that it was made with
+ * @mode: permissions, SHM_DEST, SHM_LOCKED
+ * @uid: owner
+ * @gid: its group
+ * @cuid: who has made it
+ * @cgid: its group
+ * @cpid: process that has made it
+ * @lpid: process that was the last to attach or detach it
+ * @creator: thread that has made it, if it is there, and not one of init
+ * @of_job: a process made it that is, or was, in the pid namespace of current, and
+ *	not its init
+ * @readable: current may read it
+ * @huge: SHM_HUGETLB
+ * @size: bytes, as asked for
+ * @nattch: how often it is attached
+ * @atime: of the last attach, seconds
+ * @dtime: of the last detach, seconds
+ * @ctime: of the last change, seconds
+ */
+struct checkpoint_segment {
+	s32 id;
+	u32 key;
+	u32 name_key;
+	u32 mode;
+	u32 uid;
+	u32 gid;
+	u32 cuid;
+	u32 cgid;
+	s32 cpid;
+	s32 lpid;
+	s32 creator;
+	bool of_job;
+	bool readable;
+	bool huge;
+	u64 size;
+	u64 nattch;
+	s64 atime;
+	s64 dtime;
+	s64 ctime;
+};
+
+struct file *checkpoint_next_segment(int *index, struct checkpoint_segment *out);
+struct file *checkpoint_new_segment(const struct checkpoint_segment *in,
+				    bool noreserve);
+struct file *checkpoint_attach_segment(int id, struct file *base, int f_flags);
+int checkpoint_ready_segment(const struct checkpoint_segment *in,
+			     struct file *base);
+void checkpoint_commit_segment(const struct checkpoint_segment *in,
+			       struct file *base, struct task_struct *creator);
+void checkpoint_drop_segment(int id, struct file *base);
+bool checkpoint_ipc_shared(struct pid_namespace *ns);
+
+/**
  * struct checkpoint_seccomp - a seccomp filter
  * @prev: the one that it is stacked upon, NULL for none
  * @insns: its classic program, NULL where there is none
@@ -123,6 +179,20 @@ int seccomp_join_filter(struct seccomp_filter *filter);
 void seccomp_drop_filter(struct seccomp_filter *filter);
 
 #ifdef CONFIG_CHECKPOINT
+
+/**
+ * checkpoint_leaves_out - whether a duplicate goes without a mapping
+ * @oldmm: the mm that is duplicated
+ * @flags: flags of the mapping
+ *
+ * What fork(2) duplicates is its own. A duplicate for a checkpoint needs nothing of
+ * what is shared, whose owner may count how often it is mapped.
+ */
+static inline bool checkpoint_leaves_out(struct mm_struct *oldmm,
+					 vm_flags_t flags)
+{
+	return oldmm != current->mm && flags & VM_MAYSHARE;
+}
 
 /**
  * generic_file_checkpoint - save an open file that its path leads back to
@@ -164,6 +234,18 @@ int pipe_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 int eventfd_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 
 /**
+ * sysv_shm_checkpoint - save an attach of System V shared memory
+ * @ctx: the running checkpoint
+ * @file: the file that it is mapped with
+ *
+ * For ->checkpoint in struct file_operations.
+ *
+ * Context: the job stands still. May sleep.
+ * Return: as generic_file_checkpoint().
+ */
+int sysv_shm_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+
+/**
  * socket_checkpoint - save a socket
  * @ctx: the running checkpoint
  * @file: the socket
@@ -190,6 +272,10 @@ int filemap_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
 
 /* The same for shared anonymous memory (shmem without a path). */
 int shmem_anon_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
+
+/* The same for an attach of System V shared memory. */
+int sysv_shm_checkpoint_mapping(struct checkpoint_ctx *ctx,
+				struct vm_area_struct *vma);
 
 /* The same for the pages the kernel itself maps, such as the vdso. */
 int special_mapping_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
@@ -268,6 +354,7 @@ void checkpoint_copy_binfmt(struct mm_struct *mm, struct mm_struct *like);
 vm_flags_t checkpoint_pkey_to_flags(u32 pkey);
 unsigned long checkpoint_nr_mappings(struct file *file);
 bool checkpoint_shm_noreserve(struct file *file);
+bool checkpoint_shm_policy(struct file *file);
 int checkpoint_lock_vma(unsigned long addr, unsigned long len);
 
 /* What checkpoint_file_attached() finds. */
@@ -852,6 +939,12 @@ void arch_checkpoint_unpark(void);
 
 #define CHECKPOINT_FILE_OP(fn)
 #define CHECKPOINT_VM_OP(fn)
+
+static inline bool checkpoint_leaves_out(struct mm_struct *oldmm,
+					 vm_flags_t flags)
+{
+	return false;
+}
 
 static inline int checkpoint_go_on_until(ktime_t until, int otherwise)
 {

@@ -39,6 +39,7 @@ use crate::{
         Object,
         Report, //
     },
+    segments,
     sockets,
     task,
     usage,
@@ -168,6 +169,8 @@ pub(crate) struct Checkpoint {
     pub(crate) files: files::Met,
     /// The sockets among them.
     pub(crate) sockets: sockets::Met,
+    /// System V shared memory.
+    pub(crate) segments: segments::Segments,
     /// What tasks share, for which it is not known yet with whom.
     pub(crate) outside: outside::Asked,
     /// CPU time of processes, so far.
@@ -197,6 +200,7 @@ impl Checkpoint {
             met_as: Object::Job,
             files: files::Met::default(),
             sockets: sockets::Met::default(),
+            segments: segments::Segments::default(),
             outside: outside::Asked::default(),
             cpu_times: RBTree::new(),
             file_id: 0,
@@ -251,6 +255,7 @@ impl Checkpoint {
             self.waited_for
                 .try_create_and_insert(child, (), GFP_KERNEL_ACCOUNT)?;
         }
+        segments::checkpoint(self)?;
         let mut leaders = RBTree::new();
         for frozen in freezer.tasks() {
             let pids = frozen.pids();
@@ -287,6 +292,7 @@ impl Checkpoint {
         }
         self.report.subject(None);
         outside::finish(self)?;
+        segments::finish(self)?;
         files::finish(self)?;
         sockets::finish(self)?;
         if living == 0 && self.report.refusals() == 0 {

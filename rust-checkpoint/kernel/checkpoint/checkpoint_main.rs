@@ -41,6 +41,7 @@ mod restart_block;
 mod rlimits;
 mod sched;
 mod seccomp;
+mod segments;
 mod signal;
 mod sockets;
 mod sort;

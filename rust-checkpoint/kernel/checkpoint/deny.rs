@@ -50,7 +50,7 @@ const REFUSALS: [Refusal; 19] = [
     (
         Unsupported::SemUndo,
         "sem-undo",
-        "it has used semaphores with SEM_UNDO, and System V IPC is not saved yet",
+        "it has used semaphores with SEM_UNDO, and System V semaphores are not saved yet",
         "undo the operations, or do without SEM_UNDO",
     ),
     (

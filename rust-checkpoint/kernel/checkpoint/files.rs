@@ -83,6 +83,7 @@ use crate::{
         Part,
         Restart, //
     },
+    segments,
     sockets,
     sort, //
 };
@@ -890,6 +891,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         file_kind::FIFO => pipes::restart_fifo_end(rs, &head, record.tail()),
         file_kind::SOCKET => sockets::restart_end(rs, &head),
         file_kind::EVENTFD => eventfds::restart_file(rs, &head, record.tail()),
+        file_kind::SEGMENT => segments::restart_attach(rs, &head),
         _ => restart_path(rs, &head, record.tail()),
     };
     rs.world_mut()?

@@ -50,6 +50,7 @@ use crate::{
         Restart, //
     },
     sched,
+    segments, //
 };
 use kernel::{
     bindings,
@@ -770,12 +771,22 @@ fn checkpoint_shm(
         },
         GFP_KERNEL_ACCOUNT,
     )?;
+    let flags = if noreserve { wire::SHM_NORESERVE } else { 0 };
+    copy_memory(ctx, file, (id, size, flags))?;
+    Ok(id)
+}
+
+/// Copies shared memory as it is now.
+pub(crate) fn copy_memory(
+    ctx: &mut Checkpoint,
+    file: &File,
+    (id, size, flags): (u32, u64, u32),
+) -> Result {
     let mut copies = KVVec::new();
     mm::copy_shm(file, |offset, page| {
         copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
         Ok(())
     })?;
-    let flags = if noreserve { wire::SHM_NORESERVE } else { 0 };
     ctx.pages.contents.push(
         Content {
             head: Head::Shm(wire::Shm {
@@ -787,7 +798,7 @@ fn checkpoint_shm(
         },
         GFP_KERNEL_ACCOUNT,
     )?;
-    Ok(id)
+    Ok(())
 }
 
 /// After the freeze: finds the runs of pages and emits the records.
@@ -996,6 +1007,26 @@ unsafe extern "C" fn shmem_anon_checkpoint(
 ///
 /// Called as a hook of a mapping.
 #[export]
+unsafe extern "C" fn sysv_shm_checkpoint_mapping(
+    ctx: *mut bindings::checkpoint_ctx,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    // SAFETY: by the requirements of this function; a mapping of shared memory has a file,
+    // which nobody has a descriptor of.
+    let (met, file) = unsafe { (context(ctx), File::from_raw_file((*vma).vm_file)) };
+    if let Err(e) = segments::meet(met, file) {
+        return e.to_errno();
+    }
+    // SAFETY: by the requirements of this function.
+    unsafe { answer(ctx, vma_kind::FILE) }
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a mapping.
+#[export]
 unsafe extern "C" fn special_mapping_checkpoint(
     ctx: *mut bindings::checkpoint_ctx,
     vma: *mut bindings::vm_area_struct,
@@ -1013,7 +1044,11 @@ unsafe extern "C" fn special_mapping_checkpoint(
 
 /// Makes shared anonymous memory and fills it; called by init, in order.
 pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]) -> Result {
-    let file = mm::new_shm(head.size.get(), head.flags.get() & wire::SHM_NORESERVE != 0)?;
+    let flags = head.flags.get();
+    let file = match flags & wire::SHM_SEGMENT {
+        0 => mm::new_shm(head.size.get(), flags & wire::SHM_NORESERVE != 0)?,
+        _ => segments::memory(rs, head.id.get(), head.size.get())?,
+    };
     let world = rs.world_mut()?;
     world.shms.push(file.clone(), GFP_KERNEL_ACCOUNT)?;
     let mut data = world.data.lock();
@@ -1415,7 +1450,7 @@ fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma, name: &[u8]) -> Re
     let flags = vma.flags.get();
     let shared = flags & vma_flags::MAYSHARE != 0;
     let file = match vma.kind.get() {
-        vma_kind::FILE => Some(rs.file(vma.object.get())?.ok_or(EINVAL)?),
+        vma_kind::FILE => Some(rs.mapped_file(vma.object.get(), shared)?.ok_or(EINVAL)?),
         vma_kind::SHM => Some(rs.shm(vma.object.get())?),
         _ => None,
     };

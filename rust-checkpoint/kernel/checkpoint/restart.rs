@@ -44,7 +44,7 @@ use crate::{
         Object,
         Report, //
     },
-    seccomp, sockets, timers, tree, usage,
+    seccomp, segments, sockets, timers, tree, usage,
 };
 use core::ops::Deref;
 use kernel::{
@@ -59,6 +59,7 @@ use kernel::{
             BATCH, //
         },
         seccomp::Filter,
+        shm::Segment,
         task::{
             fatal_signal_pending,
             TaskExt, //
@@ -268,6 +269,8 @@ pub(crate) struct World {
     pub(crate) shms: KVVec<ARef<File>>,
     /// Open files, by id - 1.
     pub(crate) files: KVVec<ARef<File>>,
+    /// Which of them only mappings have, ascending: attaches of System V shared memory.
+    pub(crate) attaches: KVVec<u32>,
     /// Places, by id - 1.
     pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
     /// Seccomp filters, by id - 1.
@@ -299,6 +302,8 @@ pub(crate) struct Restart {
     pub(crate) deleted: KVVec<Option<files::Deleted>>,
     /// Pipes and FIFOs, by id - 1, until all of their ends were opened. Init's.
     pub(crate) pipes: KVVec<pipes::Made>,
+    /// Segments of System V shared memory, by id - 1; none where one could not be made. Init's.
+    pub(crate) segments: KVVec<Option<Segment>>,
     /// Eventfds, by id - 1, until they are among the open files. Init's.
     pub(crate) eventfds: KVVec<Option<ARef<File>>>,
     /// Sockets, until they are as they were. Init's.
@@ -330,6 +335,17 @@ pub(crate) struct Owner {
 impl World {
     /// The open file with this id, none for 0.
     pub(crate) fn file(&self, id: u32) -> Result<Option<ARef<File>>> {
+        match self.attaches.binary_search(&id) {
+            Ok(_) => Err(EINVAL),
+            Err(_) => self.mapped_file(id, true),
+        }
+    }
+
+    /// The same of a mapping, which is shared or not.
+    pub(crate) fn mapped_file(&self, id: u32, shared: bool) -> Result<Option<ARef<File>>> {
+        if !shared && self.attaches.binary_search(&id).is_ok() {
+            return Err(EINVAL);
+        }
         match id.checked_sub(1) {
             None => Ok(None),
             Some(i) => Ok(Some(self.files.get(i as usize).ok_or(EINVAL)?.clone())),
@@ -368,6 +384,7 @@ impl Restart {
             report,
             deleted: KVVec::new(),
             pipes: KVVec::new(),
+            segments: KVVec::new(),
             eventfds: KVVec::new(),
             sockets: sockets::Making::default(),
             world,
@@ -443,6 +460,7 @@ impl Restart {
                 Kind::Fifo => pipes::restart_fifo(self, &record)?,
                 Kind::PipeData => pipes::restart_data(self, &record)?,
                 Kind::Eventfd => eventfds::restart(self, &record)?,
+                Kind::Segment => ret = ret.and(segments::restart(self, &record)),
                 Kind::Seccomp => seccomp::restart(self, &record)?,
                 Kind::Socket => sockets::restart(self, &record)?,
                 Kind::SocketData => sockets::restart_data(self, &record)?,
@@ -709,6 +727,7 @@ fn begin(stream: Stream, report: &mut Option<Report>) -> Result<Restart> {
         init_mm,
         shms: KVVec::new(),
         files: KVVec::new(),
+        attaches: KVVec::new(),
         paths: KVVec::new(),
         filters: KVVec::new(),
         timers: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,

@@ -568,6 +568,34 @@ void checkpoint_find_outside(struct pid_namespace *ns,
 	}
 }
 
+/**
+ * checkpoint_ipc_shared - whether others than the job use its IPC namespace
+ * @ns: the pid namespace of the job, of which current is the init
+ *
+ * Looks at all tasks there are. The parent of init does not count: unshare(1) is
+ * in the namespaces that it has made while it waits for init. The first IPC
+ * namespace is that of kernel threads, too.
+ */
+bool checkpoint_ipc_shared(struct pid_namespace *ns)
+{
+	struct ipc_namespace *ipc_ns = current->nsproxy->ipc_ns;
+	struct task_struct *g, *p, *parent;
+	bool shared;
+
+	guard(rcu)();
+	parent = rcu_dereference(current->real_parent);
+	for_each_process_thread(g, p) {
+		if (task_pid_nr_ns(p, ns) || same_thread_group(p, parent))
+			continue;
+		task_lock(p);
+		shared = p->nsproxy && p->nsproxy->ipc_ns == ipc_ns;
+		task_unlock(p);
+		if (shared)
+			return true;
+	}
+	return false;
+}
+
 /* What CLONE_SYSVSEM would have given current, see sem_share_undo(). */
 int checkpoint_sem_share_undo(struct task_struct *owner)
 {

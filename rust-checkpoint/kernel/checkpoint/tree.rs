@@ -45,6 +45,7 @@ use crate::{
         World, //
     },
     rlimits,
+    segments,
     sockets,
     sort,
     task,
@@ -1181,6 +1182,7 @@ impl Tree {
         }
         sockets::restart_state(rs)?;
         files::seal_memfds(rs)?;
+        segments::make_ready(rs)?;
         // Those of a failed restart send no signals.
         job.end.happen_for_all();
         for child in self.in_order().filter(|c| c.part.is_dead()) {
@@ -1200,6 +1202,9 @@ impl Tree {
             reap(task, holder.pid)?;
         }
         // Nothing can fail any more.
+        segments::commit(rs, |pid| {
+            self.with_pid(pid)?.task.as_ref().map(|task| &**task)
+        });
         for child in self.in_order().filter(|c| !c.part.is_dead()) {
             if let Some(task) = child.task.as_ref() {
                 usage::finish(rs, &child.part, task)?;

@@ -21,6 +21,7 @@ pub mod park;
 pub mod pipe;
 pub mod restart_block;
 pub mod seccomp;
+pub mod shm;
 pub mod signal;
 pub mod socket;
 pub mod task;

@@ -10,15 +10,16 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | Socket | SocketData |
-//! Group)*
+//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | Segment | Socket |
+//! SocketData | Group)*
 //! ((Shm | FileData) Runs?)* (Mm Ldt? (Vma VmaPolicy?)* Guards? SharedRuns? Runs?)*
 //! FdTable* Fs* (Task TaskPart*)* End
 //! ```
 //!
 //! Shared objects have an id, counted from 1 within their kind in order of
 //! appearance, and stand before the first record that names them; 0 is "none".
-//! The one exception is the content of deleted files, which is behind the files.
+//! The one exception is the content of deleted files and of System V shared memory, which is
+//! behind these.
 
 use zerocopy::little_endian::{I32, I64, U16, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -107,6 +108,8 @@ pub enum Kind {
     /// No head; tail: array of [`Run`]: pages that must not be touched (MADV_GUARD_INSTALL).
     /// Belongs to the Mm before it.
     Guards = 38,
+    /// [`Segment`].
+    Segment = 39,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
     /// [`NumaPolicy`]; tail: the nodes, a bit each, [`U64`] words. Belongs to the Task before it.
@@ -120,7 +123,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 42] = [
+    pub const ALL: [Kind; 43] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -159,6 +162,7 @@ impl Kind {
         Kind::Socket,
         Kind::SocketData,
         Kind::Guards,
+        Kind::Segment,
         Kind::Fifo,
         Kind::NumaPolicy,
         Kind::VmaPolicy,
@@ -218,6 +222,8 @@ pub mod file_kind {
     pub const EVENTFD: u32 = 33;
     /// As DELETED, but of memfd_create(2); tail: its name, which begins with `memfd:`.
     pub const MEMFD: u32 = 42;
+    /// An attach of System V shared memory.
+    pub const SEGMENT: u32 = 43;
 }
 
 wire! {
@@ -258,7 +264,7 @@ wire! {
         /// LINKABLE: which file without a name it is, counted from 1 in order
         /// of appearance, the id of its FileData. For PIPE and FIFO: the id of
         /// its Pipe or Fifo. For SOCKET: the id of its Socket. For EVENTFD: the
-        /// id of its Eventfd.
+        /// id of its Eventfd. For SEGMENT: the id of its Segment.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -319,19 +325,63 @@ wire! {
 }
 
 wire! {
-    /// Shared anonymous memory.
+    /// Shared anonymous memory, or the memory of a [`Segment`].
     pub struct Shm {
-        /// Id among the Shm records.
+        /// Id among the Shm records. With [`SHM_SEGMENT`]: that of the Segment.
         pub id: U32,
-        /// bit 0: NORESERVE.
+        /// [`SHM_NORESERVE`], [`SHM_SEGMENT`].
         pub flags: U32,
         /// Length in bytes.
         pub size: U64,
     }
 }
 
-/// [`Shm::flags`]: created with MAP_NORESERVE.
+/// [`Shm::flags`]: created with MAP_NORESERVE. [`Segment::flags`]: with SHM_NORESERVE.
 pub const SHM_NORESERVE: u32 = 1;
+/// [`Shm::flags`]: it is the memory of the Segment with the same id.
+pub const SHM_SEGMENT: u32 = 2;
+
+wire! {
+    /// System V shared memory; ids of users are those of the user namespace of init.
+    pub struct Segment {
+        /// Id among the Segment records, and of the Shm with its memory.
+        pub id: U32,
+        /// What shmget(2) returns.
+        pub shmid: U32,
+        /// What shmget(2) finds it by, or 0 (IPC_PRIVATE).
+        pub key: U32,
+        /// The key that it was made with.
+        pub name_key: U32,
+        /// Permissions, SHM_DEST (bit 9), SHM_LOCKED (bit 10).
+        pub mode: U32,
+        /// [`SHM_NORESERVE`].
+        pub flags: U32,
+        /// Owner.
+        pub uid: U32,
+        /// Its group.
+        pub gid: U32,
+        /// Who has made it.
+        pub cuid: U32,
+        /// Its group.
+        pub cgid: U32,
+        /// Process that has made it, 0 if it is gone or none of the job.
+        pub cpid: I32,
+        /// Process that has attached or detached it last, or 0.
+        pub lpid: I32,
+        /// Thread that has made it, or 0.
+        pub creator: I32,
+        /// Zero.
+        pub reserved: U32,
+        /// Length in bytes.
+        pub size: U64,
+        /// Time of the last attach, seconds.
+        pub atime: I64,
+        /// Time of the last detach, seconds.
+        pub dtime: I64,
+        /// Time of the last change, seconds.
+        pub ctime: I64,
+    }
+}
 
 wire! {
     /// Content of a deleted file, and what its File record does not say of it.

@@ -72,6 +72,7 @@ use super::{
         Sched,
         Seccomp,
         SeccompInsn,
+        Segment,
         SharedRun,
         Shm,
         SigAction,
@@ -109,6 +110,7 @@ use super::{
         SECCOMP_LOG,
         SECCOMP_WAIT_KILLABLE_RECV,
         SHM_NORESERVE,
+        SHM_SEGMENT,
         SIGINFO_LEN,
         SIGNALS,
         SIGNALS_SAVED,
@@ -130,6 +132,8 @@ pub const MAX_VMA_NAME: usize = 255;
 const MAX_MEMFD_NAME: usize = 255;
 /// How the names of memfds begin.
 const MEMFD_NAME: &[u8] = b"memfd:";
+/// Permissions, SHM_DEST and SHM_LOCKED.
+const SEGMENT_MODE: u32 = 0o3777;
 /// F_SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC.
 const SEALS: u32 = 0x3f;
 /// Bytes of an auxiliary vector.
@@ -198,6 +202,8 @@ pub struct Summary {
     pub seccomps: u32,
     /// Eventfds.
     pub eventfds: u32,
+    /// Segments of System V shared memory, whose memory is among the shared anonymous memories.
+    pub segments: u32,
     /// Sockets.
     pub sockets: u32,
     /// Address spaces.
@@ -361,6 +367,7 @@ impl<'a> Verify<'a> {
             Kind::Fifo => self.enter(r, Stage::Objects).and_then(|()| self.fifo(r)),
             Kind::PipeData => self.pipe_data(r),
             Kind::Eventfd => self.enter(r, Stage::Objects).and_then(|()| self.eventfd(r)),
+            Kind::Segment => self.enter(r, Stage::Objects).and_then(|()| self.segment(r)),
             Kind::Seccomp => self.enter(r, Stage::Objects).and_then(|()| self.seccomp(r)),
             Kind::Socket => self.enter(r, Stage::Objects).and_then(|()| self.socket(r)),
             Kind::SocketData => self
@@ -565,6 +572,13 @@ impl<'a> Verify<'a> {
                     Err(_) => return Err(r.fault("number of an eventfd is negative")),
                 }
             }
+            file_kind::SEGMENT => {
+                string(r, MAX_PATH)?;
+                match u32::try_from(file.init_fd.get()) {
+                    Ok(id) => refer(r, id, self.sum.segments)?,
+                    Err(_) => return Err(r.fault("number of shared memory is negative")),
+                }
+            }
             kind => return Err(r.fault_with("unknown kind of file", kind.into())),
         }
         if file.pos.get() > MAX_OFFSET {
@@ -638,6 +652,31 @@ impl<'a> Verify<'a> {
         define(r, eventfd.id.get(), &mut self.sum.eventfds)?;
         bits(r, eventfd.flags.get().into(), EVENTFD_SEMAPHORE.into())?;
         no_tail(r)
+    }
+
+    fn segment(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let segment: Segment = r.head()?;
+        define(r, segment.id.get(), &mut self.sum.segments)?;
+        no_tail(r)?;
+        bits(r, segment.mode.get().into(), SEGMENT_MODE.into())?;
+        bits(r, segment.flags.get().into(), SHM_NORESERVE.into())?;
+        reserved(r, segment.reserved.get())?;
+        if i32::try_from(segment.shmid.get()).is_err() {
+            return Err(r.fault("impossible number of shared memory"));
+        }
+        let size = segment.size.get();
+        if size == 0 || size > MAX_OFFSET {
+            return Err(r.fault_with("impossible length of shared memory", size));
+        }
+        let pids = [segment.cpid, segment.lpid, segment.creator];
+        if pids.iter().any(|pid| pid.get() < 0) {
+            return Err(r.fault("impossible process of shared memory"));
+        }
+        let ids = [segment.uid, segment.gid, segment.cuid, segment.cgid];
+        if ids.iter().any(|id| id.get() == u32::MAX) {
+            return Err(r.fault("impossible owner of shared memory"));
+        }
+        Ok(())
     }
 
     fn socket(&mut self, r: &Record<'_>) -> Result<(), Fault> {
@@ -738,8 +777,13 @@ impl<'a> Verify<'a> {
     fn shm(&mut self, r: &Record<'_>) -> Result<(), Fault> {
         let shm: Shm = r.head()?;
         define(r, shm.id.get(), &mut self.sum.shms)?;
-        bits(r, shm.flags.get().into(), SHM_NORESERVE.into())?;
+        let flags = shm.flags.get();
+        bits(r, flags.into(), (SHM_NORESERVE | SHM_SEGMENT).into())?;
         no_tail(r)?;
+        // Those of segments come first, each has one.
+        if (shm.id.get() <= self.sum.segments) != (flags & SHM_SEGMENT != 0) {
+            return Err(r.fault("memory of System V shared memory is not where it belongs"));
+        }
         let size = shm.size.get();
         if size == 0 || size > MAX_OFFSET {
             return Err(r.fault_with("impossible length of shared memory", size));
@@ -895,6 +939,9 @@ impl<'a> Verify<'a> {
             }
             vma_kind::ANON | vma_kind::VDSO => refer_or_none(r, object, 0)?,
             vma_kind::FILE => refer(r, object, self.sum.files)?,
+            vma_kind::SHM if (1..=self.sum.segments).contains(&object) => {
+                return Err(r.fault("mapping of System V shared memory without an attach"));
+            }
             vma_kind::SHM => refer(r, object, self.sum.shms)?,
             kind => return Err(r.fault_with("unknown kind of mapping", kind.into())),
         }
@@ -1208,6 +1255,10 @@ impl<'a> Verify<'a> {
         }
         if self.contents != self.sum.deleted {
             return Err(r.fault_with("content of deleted files is missing", self.contents.into()));
+        }
+        if self.sum.shms < self.sum.segments {
+            let have = self.sum.shms.into();
+            return Err(r.fault_with("memory of System V shared memory is missing", have));
         }
         let page_size = u64::from(self.header.page_size.get());
         if end.pages.get() != self.sum.pages

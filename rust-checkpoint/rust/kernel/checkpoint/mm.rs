@@ -962,6 +962,12 @@ pub fn shm_identity(file: &File) -> (*const c_void, u64, bool) {
     }
 }
 
+/// Whether mbind(2) has set a policy for some of the shared memory behind `file`.
+pub fn shm_has_policy(file: &File) -> bool {
+    // SAFETY: the file is alive, and one of shmem.
+    unsafe { bindings::checkpoint_shm_policy(file.as_ptr()) }
+}
+
 /// How often a file is mapped, by whomever.
 pub fn mappings_of(file: &File) -> usize {
     // SAFETY: the file is alive.

@@ -13,8 +13,8 @@ use checkpoint_image::{
         attr_flags, file_kind, mm_flags, restart_kind, task_flags, timer_flags, vma_flags, Attr,
         Creds, DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job,
         Kind, LdtEntry, Mm, NumaPolicy, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run,
-        Sched, Seccomp, SharedRun, Shm, Sighand, Signals, Socket, SocketData, SocketOption, Task,
-        TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
+        Sched, Seccomp, Segment, SharedRun, Shm, Sighand, Signals, Socket, SocketData,
+        SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
     },
     verify::{check_shared, runs_of, Stretch},
 };
@@ -324,7 +324,7 @@ fn ids() {
     bad::<Vma>(Kind::Vma, 0, UNDEFINED, |x| x.object = 8.into());
     bad::<Vma>(Kind::Vma, 0, NOTHING, |x| x.object = 0.into());
     bad::<Vma>(Kind::Vma, 1, UNDEFINED, |x| x.object = 1.into());
-    bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 2.into());
+    bad::<Vma>(Kind::Vma, 2, UNDEFINED, |x| x.object = 3.into());
     bad::<Fs>(Kind::Fs, 0, UNDEFINED, |x| x.root = 3.into());
     bad::<Fs>(Kind::Fs, 0, NOTHING, |x| x.cwd = 0.into());
     for change in [
@@ -506,7 +506,7 @@ fn shared_runs() {
     });
 
     // What is shared can't be what a shared mapping is of, nor the vdso.
-    for (kind, object, flags) in [(2, 1, 0x80), (3, 1, 0x80), (4, 0, 0)] {
+    for (kind, object, flags) in [(2, 1, 0x80), (3, 2, 0x80), (4, 0, 0)] {
         refused(Kind::SharedRuns, 0, outside, |s| {
             s.replace(Kind::Guards, 1, &[]);
             s.edit::<Vma>(Kind::Vma, 7, |x| {
@@ -954,6 +954,49 @@ fn eventfds() {
     bad::<Eventfd>(Kind::Eventfd, 0, BITS, |x| x.flags = 2.into());
 }
 
+fn segments() {
+    let attach = |id: i32| {
+        move |s: &mut Sample| {
+            s.edit::<File>(Kind::File, 0, |x| {
+                x.kind = file_kind::SEGMENT.into();
+                x.init_fd = id.into();
+            });
+        }
+    };
+    fine(attach(1));
+    refused(Kind::File, 0, "reference to nothing", attach(0));
+    let undefined = "reference to an object that is not defined";
+    refused(Kind::File, 0, undefined, attach(2));
+    let negative = "number of shared memory is negative";
+    refused(Kind::File, 0, negative, attach(-1));
+
+    bad::<Segment>(Kind::Segment, 0, NEXT, |x| x.id = 2.into());
+    bad::<Segment>(Kind::Segment, 0, BITS, |x| x.mode = 0o4000.into());
+    bad::<Segment>(Kind::Segment, 0, BITS, |x| x.flags = 2.into());
+    bad::<Segment>(Kind::Segment, 0, "reserved field is not zero", |x| {
+        x.reserved = 1.into();
+    });
+    let number = "impossible number of shared memory";
+    bad::<Segment>(Kind::Segment, 0, number, |x| x.shmid = (1 << 31).into());
+    let length = "impossible length of shared memory";
+    bad::<Segment>(Kind::Segment, 0, length, |x| x.size = 0.into());
+    bad::<Segment>(Kind::Segment, 0, length, |x| x.size = (1 << 63).into());
+    let process = "impossible process of shared memory";
+    bad::<Segment>(Kind::Segment, 0, process, |x| x.cpid = (-1).into());
+    bad::<Segment>(Kind::Segment, 0, process, |x| x.lpid = (-1).into());
+    bad::<Segment>(Kind::Segment, 0, process, |x| x.creator = (-1).into());
+    let owner = "impossible owner of shared memory";
+    bad::<Segment>(Kind::Segment, 0, owner, |x| x.uid = u32::MAX.into());
+    bad::<Segment>(Kind::Segment, 0, owner, |x| x.cgid = u32::MAX.into());
+
+    // Memory of segments comes first, and all have some.
+    let place = "memory of System V shared memory is not where it belongs";
+    bad::<Shm>(Kind::Shm, 0, place, |x| x.flags = 0.into());
+    bad::<Shm>(Kind::Shm, 1, place, |x| x.flags = 2.into());
+    let direct = "mapping of System V shared memory without an attach";
+    bad::<Vma>(Kind::Vma, 2, direct, |x| x.object = 1.into());
+}
+
 #[test]
 fn values() {
     bad::<File>(Kind::File, 0, "unknown kind of file", |x| x.kind = 7.into());
@@ -969,7 +1012,7 @@ fn values() {
     bad::<Shm>(Kind::Shm, 0, "impossible length of shared memory", |x| {
         x.size = 0.into();
     });
-    bad::<Shm>(Kind::Shm, 0, BITS, |x| x.flags = 2.into());
+    bad::<Shm>(Kind::Shm, 0, BITS, |x| x.flags = 4.into());
     bad::<File>(Kind::File, 3, NEXT, |x| x.init_fd = 2.into());
     bad::<File>(Kind::File, 3, NEXT, |x| x.init_fd = 0.into());
     bad::<File>(Kind::File, 3, "number of a deleted file is negative", |x| {
@@ -1071,6 +1114,7 @@ fn values() {
     });
     sockets();
     eventfds();
+    segments();
     // The kernel's own bits of a registration are not those of membarrier(2).
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.membarrier = 3.into());
     fine(|s| s.edit::<Mm>(Kind::Mm, 0, |x| x.membarrier = 0x154.into()));

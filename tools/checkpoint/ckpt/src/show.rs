@@ -52,6 +52,9 @@ struct Shown {
     /// Which of `files` the content that comes belongs to.
     #[serde(skip)]
     content_of: Option<usize>,
+    /// Segments whose memory has yet to come, by their ids.
+    #[serde(skip)]
+    segments: BTreeMap<u32, Segment>,
     directories: Vec<Directory>,
     descriptor_tables: Vec<Table>,
     unknown_records: Vec<Unknown>,
@@ -164,6 +167,17 @@ struct Shared {
     id: u32,
     bytes: u64,
     data_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sysv: Option<Segment>,
+}
+
+/// System V shared memory.
+#[derive(Serialize)]
+struct Segment {
+    shmid: u32,
+    key: u32,
+    mode: u32,
+    uid: u32,
 }
 
 #[derive(Serialize)]
@@ -305,11 +319,23 @@ impl Shown {
             Kind::Shm => {
                 let shm: record::Shm = r.head()?;
                 self.content_of = None;
+                let id = shm.id.get();
                 self.shared_memories.push(Shared {
-                    id: shm.id.get(),
+                    id,
                     bytes: shm.size.get(),
                     data_bytes: 0,
+                    sysv: self.segments.remove(&id),
                 });
+            }
+            Kind::Segment => {
+                let segment: record::Segment = r.head()?;
+                let shown = Segment {
+                    shmid: segment.shmid.get(),
+                    key: segment.key.get(),
+                    mode: segment.mode.get(),
+                    uid: segment.uid.get(),
+                };
+                self.segments.insert(segment.id.get(), shown);
             }
             Kind::FileData => {
                 let data: record::FileData = r.head()?;
@@ -668,6 +694,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
             file_kind::FIFO => "fifo",
             file_kind::SOCKET => "socket",
             file_kind::EVENTFD => "eventfd",
+            file_kind::SEGMENT => "sysv-shm",
             _ => "path",
         },
         init_fd: number(kind == file_kind::INIT_FD),
@@ -797,7 +824,16 @@ impl fmt::Display for Shown {
         }
         for shared in &self.shared_memories {
             let (size, data) = (view::bytes(shared.bytes), view::bytes(shared.data_bytes));
-            writeln!(f, "{:>5}  {size}, {data} in the image", shared.id)?;
+            write!(f, "{:>5}  {size}, {data} in the image", shared.id)?;
+            if let Some(s) = &shared.sysv {
+                let (shmid, key) = (s.shmid, s.key);
+                write!(
+                    f,
+                    ", System V, shmid {shmid}, key {key:#x}, mode {:o}",
+                    s.mode
+                )?;
+            }
+            writeln!(f)?;
         }
 
         writeln!(f, "\nopen files ({})", self.files.len())?;

@@ -425,7 +425,8 @@ fn images_are_shown_and_verified() {
         "4.0 KiB  [heap] (1.2 MiB shared) (4.0 KiB of guards)\n",
         " mapped, 8.0 KiB of guards, 1.2 MiB in the image\n",
         "1.2 MiB  [heap] (4.0 KiB of guards)\n",
-        "shared memory 1 (4.0 KiB of guards)\n",
+        "shared memory 2 (4.0 KiB of guards)\n",
+        "8.0 KiB, 0 B in the image, System V, shmid 32768, key 0x1234, mode 1640\n",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -439,7 +440,9 @@ fn images_are_shown_and_verified() {
     assert_eq!(json["tasks"][0]["seccomp"], "filter 2");
     assert_eq!(json["memories"][0]["program"], "/usr/bin/counter");
     assert_eq!(json["memories"][0]["maps"][1]["data_bytes"], 300 * 4096);
-    assert_eq!(json["shared_memories"][0]["data_bytes"], 4096);
+    assert_eq!(json["shared_memories"][1]["data_bytes"], 4096);
+    assert_eq!(json["shared_memories"][0]["sysv"]["shmid"], 32768);
+    assert_eq!(json["shared_memories"][1].get("sysv"), None);
     assert_eq!(json["data_bytes"], 304 * 4096);
     assert_eq!(json["memories"][0]["shared_bytes"], 0);
     assert_eq!(json["memories"][0].get("base"), None);

@@ -362,8 +362,24 @@ fn eventfds(r: &mut Records) {
     }
 }
 
+/// One that nobody has attached.
+fn segments(r: &mut Records) {
+    let segment = record::Segment {
+        id: 1.into(),
+        shmid: 32768.into(),
+        key: 0x1234.into(),
+        mode: 0o1640.into(),
+        cpid: 7.into(),
+        size: (2 * PAGE).into(),
+        ctime: 1_762_000_000.into(),
+        ..record::Segment::new_zeroed()
+    };
+    r.add(Kind::Segment, &segment, &[]);
+}
+
 fn objects(r: &mut Records) {
     eventfds(r);
+    segments(r);
     let file = record::File {
         id: 1.into(),
         kind: file_kind::PATH.into(),
@@ -470,8 +486,14 @@ fn objects(r: &mut Records) {
         reserved: 0.into(),
     };
     r.add(Kind::Sighand, &sighand, actions.as_bytes());
-    let shm = record::Shm {
+    let segment = record::Shm {
         id: 1.into(),
+        flags: record::SHM_SEGMENT.into(),
+        size: (2 * PAGE).into(),
+    };
+    r.add(Kind::Shm, &segment, &[]);
+    let shm = record::Shm {
+        id: 2.into(),
         flags: record::SHM_NORESERVE.into(),
         size: (2 * PAGE + 100).into(),
     };
@@ -559,7 +581,7 @@ fn memory(r: &mut Records, heap: u32) {
     let brk = vma(HEAP, heap_pages, vma_kind::ANON, 0, PRIVATE | vf::WRITE);
     r.add(Kind::Vma, &brk, b"[heap]");
     r.add(Kind::VmaPolicy, &policy(record::MPOL_BIND), &[3; 8]);
-    let shm = vma(0x7000_0000_0000, 3, vma_kind::SHM, 1, shared);
+    let shm = vma(0x7000_0000_0000, 3, vma_kind::SHM, 2, shared);
     r.add(Kind::Vma, &shm, &[]);
     let file = vma(0x7000_0001_0000, 1, vma_kind::FILE, 2, shared);
     r.add(Kind::Vma, &file, &[]);

@@ -108,6 +108,8 @@ struct scenario {
 	bool inherit;
 	/* The job is in init's session. */
 	bool same_session;
+	/* Init has no IPC namespace of its own. */
+	bool common_ipc;
 	/* The job may end by itself, with this status of wait(2). */
 	bool ends;
 	int end_status;
@@ -829,7 +831,8 @@ static inline void run_namespaces(struct run *run, void (*init)(struct run *run)
 	}
 	pid = fork();
 	if (!pid) {
-		if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)) {
+		if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS |
+			    (run->s->common_ipc ? 0 : CLONE_NEWIPC))) {
 			run_fail(run, "unshare: %s\n", strerror(errno));
 			_exit(0);
 		}

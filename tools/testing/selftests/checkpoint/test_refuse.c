@@ -19,7 +19,6 @@
 #include <sys/ipc.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -304,20 +303,6 @@ SCENARIO(secret_memory, .refused = "\"object\":\"")
 	close(fd);
 	job_hold();
 	CHECK_EQ(p[0], 'k');
-}
-
-SCENARIO(system_v_memory, .refused = "\"object\":\"vma\"")
-{
-	int id = shmget(IPC_PRIVATE, 4096, 0600);
-	char *p;
-
-	if (id < 0)
-		JOB_SKIP("no System V shared memory");
-	p = shmat(id, NULL, 0);
-	NEED(p != (void *)-1 && !shmctl(id, IPC_RMID, NULL));
-	p[0] = 's';
-	job_hold();
-	CHECK_EQ(p[0], 's');
 }
 
 /* Locks, leases and owners. */
