@@ -98,6 +98,14 @@ int checkpoint_find_fd(const struct file *file, unsigned int like)
 	return n ? n - 1 : -ENOENT;
 }
 
+/* The flags of @file in @mask, as F_SETFL sets them; nobody else knows the file. */
+void checkpoint_set_flags(struct file *file, unsigned int mask,
+			  unsigned int flags)
+{
+	file->f_flags = (file->f_flags & ~mask) | (flags & mask);
+	file->f_iocb_flags = iocb_flags(file);
+}
+
 /* Whether @task is outside of the job of @ns, and its descriptors are its own. */
 static bool checkpoint_is_outside(struct task_struct *task,
 				  struct pid_namespace *ns)

@@ -621,8 +621,8 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	struct vm_area_struct *vma;
 	int err = -ENOENT;
 	vm_flags_t set;
+	bool counted, made;
 	unsigned int seals;
-	bool counted;
 
 	if (!(flags & VM_DONTEXPAND))
 		may_set |= CHECKPOINT_VM_SET_LAST;
@@ -642,7 +642,7 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 	counted = vma->vm_file && vma->vm_flags & VM_SHARED &&
 		  vma->vm_flags & ~flags & VM_MAYWRITE;
 	if (counted && (flags & VM_WRITE ||
-			!checkpoint_memfd_name(vma->vm_file, &seals)))
+			!checkpoint_memfd_name(vma->vm_file, &seals, &made)))
 		goto out;
 	if ((vma->vm_ops && !vma->vm_ops->checkpoint) ||
 	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
@@ -799,10 +799,13 @@ loff_t checkpoint_shm_data(struct file *file, loff_t *offset)
  * checkpoint_memfd_name - the name of a file of memfd_create(2)
  * @file: any file
  * @seals: set to its seals, F_SEAL_*
+ * @made: set to whether it is what memfd_create(2) has returned, and was not opened
+ *	again: it may be written to, and is executed none the less
  *
  * Return: the name, as long as the file is there, NULL if it is another file.
  */
-const char *checkpoint_memfd_name(struct file *file, unsigned int *seals)
+const char *checkpoint_memfd_name(struct file *file, unsigned int *seals,
+				  bool *made)
 {
 	const char *name = (const char *)file->f_path.dentry->d_name.name;
 	int has;
@@ -815,6 +818,7 @@ const char *checkpoint_memfd_name(struct file *file, unsigned int *seals)
 	if (has < 0)
 		return NULL;
 	*seals = has;
+	*made = file->f_mode & FMODE_WRITE && !(file->f_mode & FMODE_WRITER);
 	return name;
 }
 

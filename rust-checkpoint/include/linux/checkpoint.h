@@ -333,7 +333,8 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags);
 int checkpoint_install_guards(unsigned long addr, unsigned long len);
 struct file *checkpoint_new_shm(loff_t size, bool noreserve);
 struct page *checkpoint_shm_page(struct file *file, pgoff_t index);
-const char *checkpoint_memfd_name(struct file *file, unsigned int *seals);
+const char *checkpoint_memfd_name(struct file *file, unsigned int *seals,
+				  bool *made);
 struct file *checkpoint_new_memfd(const char *name);
 int checkpoint_seal_memfd(struct inode *inode, unsigned int seals);
 loff_t checkpoint_shm_data(struct file *file, loff_t *offset);
@@ -370,6 +371,8 @@ struct task_struct *checkpoint_next_outside(struct pid_namespace *ns, int *nr);
 const void *checkpoint_files(struct task_struct *task, bool *alone);
 bool checkpoint_has_posix_lock(struct task_struct *task, struct file *file);
 unsigned int checkpoint_file_attached(struct file *file);
+void checkpoint_set_flags(struct file *file, unsigned int mask,
+			  unsigned int flags);
 const struct path *checkpoint_user_path(struct file *file);
 bool checkpoint_is_stale_backing(struct file *file);
 char *checkpoint_path_name(const struct path *path, bool *elsewhere, char *buf,

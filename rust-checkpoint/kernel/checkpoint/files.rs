@@ -646,9 +646,9 @@ fn checkpoint_deleted(
 ) -> Result {
     let attributes = place.attributes()?;
     let memfd = mm::memfd(file)?;
-    let (kind, seals, found) = match memfd {
-        Some((name, seals)) => ("memfd", seals, Ok(name)),
-        None => ("deleted file", 0, find_directory(place)?),
+    let (kind, seals, made, found) = match memfd {
+        Some((name, seals, made)) => ("memfd", seals, made, Ok(name)),
+        None => ("deleted file", 0, false, find_directory(place)?),
     };
     let (name, pos) = match found.and_then(|name| {
         if attributes.nlink != 0 {
@@ -745,8 +745,9 @@ fn checkpoint_deleted(
         Kind::File,
         &wire::File {
             id: ctx.file_id.into(),
-            kind: match (kind, attributes.linkable) {
-                ("memfd", _) => file_kind::MEMFD.into(),
+            kind: match (kind, made || attributes.linkable) {
+                ("memfd", true) => file_kind::MEMFD.into(),
+                ("memfd", false) => file_kind::REOPENED.into(),
                 (_, true) => file_kind::LINKABLE.into(),
                 (_, false) => file_kind::DELETED.into(),
             },
@@ -884,7 +885,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     let head: wire::File = record.head().map_err(|_| EINVAL)?;
     let opened = match head.kind.get() {
         file_kind::INIT_FD => restart_init_fd(rs, &head, record.tail()),
-        file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD => {
+        file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD | file_kind::REOPENED => {
             restart_deleted(rs, &head, record.tail())
         }
         file_kind::PIPE => pipes::restart_end(rs, &head, record.tail()),
@@ -1010,6 +1011,13 @@ pub(crate) fn program(rs: &mut Restart, id: u32) -> Result<Option<ARef<File>>> {
     Ok(Some(file))
 }
 
+/// What fcntl(2) can set of a file of memfd_create(2), and what it has by itself.
+const MEMFD_FLAGS: u32 = bindings::O_APPEND
+    | bindings::O_DIRECT
+    | bindings::O_LARGEFILE
+    | bindings::O_NOATIME
+    | bindings::O_NONBLOCK;
+
 /// A deleted file that was made again, open for writing until it is filled.
 pub(crate) struct Deleted {
     writer: Option<ARef<File>>,
@@ -1019,6 +1027,9 @@ pub(crate) struct Deleted {
     name: KVec<u8>,
     /// What it is sealed with at the end; none where that can't be.
     seals: Option<u32>,
+    /// The open file that memfd_create(2) has returned, and the flags that it has in the
+    /// end: until it is filled it must not be one that appends.
+    made: Option<(ARef<File>, u32)>,
 }
 
 /// The error, reported, for an open file that can't be made again.
@@ -1062,10 +1073,31 @@ fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
         ret?;
     }
     // Where there is none, the report says why.
-    let deleted = rs.deleted.get(index).ok_or(EINVAL)?;
-    let place = &deleted.as_ref().ok_or(ESTALE)?.place;
+    let deleted = rs.deleted.get_mut(index).ok_or(EINVAL)?;
+    let deleted = deleted.as_mut().ok_or(ESTALE)?;
+    let place = &deleted.place;
 
     let flags = head.flags.get();
+    if head.kind.get() == file_kind::MEMFD && deleted.made.is_none() {
+        let opened = deleted.writer.clone().ok_or(EINVAL).and_then(|file| {
+            if flags & bindings::O_ACCMODE != bindings::O_RDWR
+                || flags & !(MEMFD_FLAGS | bindings::O_ACCMODE) != 0
+            {
+                return Err(EINVAL);
+            }
+            let pos = i64::try_from(head.pos.get())?;
+            match pos == 0 || file.seek(pos)? {
+                true => Ok(file),
+                false => Err(ESPIPE),
+            }
+        });
+        let refusal = ("it can't be opened as it was", "");
+        let file = opened.map_err(|e| deleted_failed(rs, name, refusal, e))?;
+        if let Some(Some(deleted)) = rs.deleted.get_mut(index) {
+            deleted.made = Some((file.clone(), flags));
+        }
+        return Ok(file);
+    }
     // It has been made: these are only there to be seen by F_GETFL.
     let unnamed = if flags & bindings::__O_TMPFILE != 0 {
         flags & bindings::O_TMPFILE
@@ -1092,7 +1124,9 @@ fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
 /// Makes an empty file without a name, in the directory that the deleted one
 /// was in.
 fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<Deleted> {
-    let writer = if head.kind.get() == file_kind::MEMFD {
+    let kind = head.kind.get();
+    let memfd = matches!(kind, file_kind::MEMFD | file_kind::REOPENED);
+    let writer = if memfd {
         mm::new_memfd(path).map_err(|e| failed(rs, "memfd", path, ("it can't be made", ""), e))?
     } else {
         create_in_directory(rs, head, path)?
@@ -1106,7 +1140,8 @@ fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<De
         mode: identity.mode.get(),
         mtime: (identity.mtime_sec.get() as i64, identity.mtime_nsec.get()),
         name,
-        seals: (head.kind.get() == file_kind::MEMFD).then_some(0),
+        seals: memfd.then_some(0),
+        made: None,
     })
 }
 
@@ -1161,6 +1196,10 @@ pub(crate) fn seal_memfds(rs: &mut Restart) -> Result {
             };
             failed(rs, "memfd", &memfd.name, refusal, e)
         })?;
+        if let Some((file, flags)) = &memfd.made {
+            // SAFETY: those who have it are not let go yet, and nobody else knows it.
+            unsafe { file.set_flags(MEMFD_FLAGS, *flags) };
+        }
     }
     Ok(())
 }
@@ -1188,6 +1227,7 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
     if let Some(seals) = &mut deleted.seals {
         *seals = head.seals.get();
     }
+    let made = deleted.made.is_some();
     let mut name = KVec::new();
     name.extend_from_slice(&deleted.name, GFP_KERNEL)?;
     let data = rs.data.clone();
@@ -1218,8 +1258,12 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
         ret = file::set_attributes(&writer, &attributes);
         failed = ret.is_err();
     }
-    // Now, for a program can't be run from a file that is open for writing.
-    file::close_now(writer);
+    if made {
+        drop(writer);
+    } else {
+        // Now, for a program can't be run from a file that is open for writing.
+        file::close_now(writer);
+    }
     ret.map_err(|e| match failed {
         true => deleted_failed(
             rs,

@@ -220,8 +220,11 @@ pub mod file_kind {
     pub const FIFO: u32 = 10;
     /// An eventfd.
     pub const EVENTFD: u32 = 33;
-    /// As DELETED, but of memfd_create(2); tail: its name, which begins with `memfd:`.
+    /// As DELETED, but what memfd_create(2) has returned; tail: its name, which begins with
+    /// `memfd:`.
     pub const MEMFD: u32 = 42;
+    /// As MEMFD, but opened again, through /proc/PID/fd.
+    pub const REOPENED: u32 = 46;
     /// An attach of System V shared memory.
     pub const SEGMENT: u32 = 43;
 }

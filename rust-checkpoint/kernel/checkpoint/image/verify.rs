@@ -521,8 +521,11 @@ impl<'a> Verify<'a> {
                 }
                 string(r, MAX_PATH)?;
             }
-            kind @ (file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD) => {
-                if kind == file_kind::MEMFD {
+            kind @ (file_kind::DELETED
+            | file_kind::LINKABLE
+            | file_kind::MEMFD
+            | file_kind::REOPENED) => {
+                if matches!(kind, file_kind::MEMFD | file_kind::REOPENED) {
                     string(r, MAX_MEMFD_NAME)?;
                     if !r.tail().starts_with(MEMFD_NAME) {
                         return Err(r.fault("impossible name of a memfd"));

@@ -555,8 +555,8 @@ impl FileExt for File {
 
     unsafe fn set_flags(&self, mask: u32, flags: u32) {
         // SAFETY: the file is alive, and by the requirements of this function
-        // nobody else uses the field.
-        unsafe { (*self.as_ptr()).f_flags = (self.flags() & !mask) | (flags & mask) };
+        // nobody else uses its flags.
+        unsafe { bindings::checkpoint_set_flags(self.as_ptr(), mask, flags) };
     }
 
     fn references(&self) -> usize {

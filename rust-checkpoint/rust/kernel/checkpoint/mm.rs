@@ -478,11 +478,12 @@ pub fn new_shm(size: u64, noreserve: bool) -> Result<ARef<File>> {
     Ok(unsafe { ARef::from_raw(NonNull::new(file).ok_or(ENOMEM)?.cast()) })
 }
 
-/// The name of a file of memfd_create(2), and its seals; none for other files.
-pub fn memfd(file: &File) -> Result<Option<(KVec<u8>, u32)>> {
-    let mut seals = 0;
-    // SAFETY: the file is alive, `seals` is valid for writes.
-    let name = unsafe { bindings::checkpoint_memfd_name(file.as_ptr(), &mut seals) };
+/// The name of a file of memfd_create(2), its seals, and whether it is what that has
+/// returned, and was not opened again; none for other files.
+pub fn memfd(file: &File) -> Result<Option<(KVec<u8>, u32, bool)>> {
+    let (mut seals, mut made) = (0, false);
+    // SAFETY: the file is alive, `seals` and `made` are valid for writes.
+    let name = unsafe { bindings::checkpoint_memfd_name(file.as_ptr(), &mut seals, &mut made) };
     if name.is_null() {
         return Ok(None);
     }
@@ -490,7 +491,7 @@ pub fn memfd(file: &File) -> Result<Option<(KVec<u8>, u32)>> {
     // SAFETY: it ends with a NUL, and is there as long as the file.
     let name = unsafe { CStr::from_char_ptr(name) };
     copy.extend_from_slice(name.to_bytes(), GFP_KERNEL_ACCOUNT)?;
-    Ok(Some((copy, seals)))
+    Ok(Some((copy, seals, made)))
 }
 
 /// A file as memfd_create(2) makes it, empty. `name` begins with `memfd:`.

@@ -682,14 +682,14 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
     let number = |is: bool| is.then_some(file.init_fd.get());
     let deleted = matches!(
         kind,
-        file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD
+        file_kind::DELETED | file_kind::LINKABLE | file_kind::MEMFD | file_kind::REOPENED
     );
     Ok(File {
         id: file.id.get(),
         kind: match kind {
             file_kind::INIT_FD => "init",
             file_kind::DELETED | file_kind::LINKABLE => "deleted",
-            file_kind::MEMFD => "memfd",
+            file_kind::MEMFD | file_kind::REOPENED => "memfd",
             file_kind::PIPE => "pipe",
             file_kind::FIFO => "fifo",
             file_kind::SOCKET => "socket",

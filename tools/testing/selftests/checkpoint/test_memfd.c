@@ -5,6 +5,7 @@
 #include "ckpt_harness.h"
 
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #define PAGE	4096L
 #define LEN	(64 * PAGE)
@@ -191,6 +192,58 @@ SCENARIO(not_executable)
 	CHECK(!fstat(fd, &st) && (st.st_mode & 07777) == 0640);
 	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_EXEC);
 	CHECK(fchmod(fd, 0755) && errno == EPERM);
+}
+
+/* Whether a child can execute it, or why not. */
+static int executed(int fd)
+{
+	static char *const argv[] = { "script", NULL }, *const env[] = { NULL };
+	pid_t pid = fork();
+	int status = -1;
+
+	if (!pid) {
+		fexecve(fd, argv, env);
+		_exit(errno);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* What memfd_create(2) returns is no writer that would be in the way. */
+SCENARIO(executable)
+{
+	static const char script[] = "#!/bin/true\n";
+	int fd = memfd_create("script", 0);
+
+	NEED(fd >= 0 && write(fd, script, sizeof(script) - 1) == sizeof(script) - 1);
+	NEED(!fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK));
+	NEED(!executed(fd));
+	job_hold();
+	CHECK_EQ(executed(fd), 0);
+	CHECK_EQ(fcntl(fd, F_GETFL) & (O_APPEND | O_NONBLOCK | O_ACCMODE),
+		 O_APPEND | O_NONBLOCK | O_RDWR);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), sizeof(script) - 1);
+	CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+	CHECK_EQ(write(fd, "#", 1), 1);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), sizeof(script));
+}
+
+/* What was opened again is. */
+SCENARIO(open_for_writing)
+{
+	static const char script[] = "#!/bin/true\n";
+	int fd = memfd_create("script", 0), again;
+	char path[64];
+
+	NEED(fd >= 0 && write(fd, script, sizeof(script) - 1) == sizeof(script) - 1);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDWR);
+	NEED(again >= 0);
+	NEED(executed(fd) == ETXTBSY);
+	job_hold();
+	CHECK_EQ(executed(fd), ETXTBSY);
+	close(again);
+	CHECK_EQ(executed(fd), 0);
 }
 
 TEST_HARNESS_MAIN
