@@ -7,12 +7,15 @@
  *	bench [MIB...]
  *	bench -p PROCESSES...
  *	bench -t THREADS...
+ *	bench -s MIB...
  *
  * With -p and -t it is not the size of one process, but so many of them, each
  * with some memory of its own, or threads; beside that is how long creating them
- * took. Prints a table: milliseconds, the median of five rounds, for CRIU and many tasks of
- * three, and from what to what they were. Images go to a tmpfs. What CRIU calls the frozen time is
- * from its own statistics. Where CRIU fails, the table says what else there is.
+ * took. With -s it is memory that eleven processes have since fork(2), and read.
+ * Prints a table: milliseconds, the median of five rounds, for CRIU and many tasks
+ * of three, and from what to what they were. Images go to a tmpfs. What CRIU calls
+ * the frozen time is from its own statistics. Where CRIU fails, the table says what
+ * else there is.
  */
 #pragma GCC diagnostic ignored "-Wunused-function"	/* the harness's main() */
 #include "ckpt_harness.h"
@@ -24,13 +27,13 @@
 #define ROUNDS_OF_MANY	3
 
 enum {
-	FORK, WRITE, READ, SAVE_FREEZE, SAVE, RESTART, SIZE, CRIU_FREEZE, CRIU_DUMP, CRIU_RESTORE,
-	CRIU_SIZE, FIGURES
+	FORK, WRITE, READ, SAVE_FREEZE, STALL, SAVE, RESTART, SIZE, CRIU_FREEZE, CRIU_DUMP,
+	CRIU_RESTORE, CRIU_SIZE, FIGURES
 };
 
 static const char *const title[] = {
-	"fork", "write", "read", "freeze", "checkpoint", "restart", "image, MiB", "CRIU frozen",
-	"CRIU dump", "CRIU restore", "CRIU images, MiB"
+	"fork", "write", "read", "freeze", "stall", "checkpoint", "restart", "image, MiB",
+	"CRIU frozen", "CRIU dump", "CRIU restore", "CRIU images, MiB"
 };
 
 static double now_ms(void)
@@ -38,12 +41,32 @@ static double now_ms(void)
 	return seconds_now() * 1e3;
 }
 
+/*
+ * What the job sees of it: the longest time between two looks at the clock, in
+ * job.word[STALL], ns, from when init sets that to 0.
+ */
+static void *watch_clock(void *arg)
+{
+	double last = now_ms();
+
+	while (job.hold) {
+		double now = now_ms();
+		uint64_t gap = (now - last) * 1e6;
+
+		last = now;
+		if (gap > job.word[STALL])
+			job.word[STALL] = gap;
+	}
+	return arg;
+}
+
 /* Init tells it how much; it tells init how long the simple things take. */
-JOB(memory)
+JOB(memory, .tasks = 2)
 {
 	size_t len = (size_t)atol(getenv("BENCH_MIB") ?: "1") << 20, chunk = 1 << 20;
 	int huge = atoi(getenv("BENCH_HUGE") ?: "0"), fd, status;
 	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *q;
+	pthread_t clock;
 	double start;
 	pid_t pid;
 
@@ -77,7 +100,9 @@ JOB(memory)
 	munmap(q, len);
 	close(fd);
 	unlink("/mnt/bytes");
+	NEED(!pthread_create(&clock, NULL, watch_clock, NULL));
 	job_hold();
+	pthread_join(clock, NULL);
 	for (size_t i = 0; i < len; i += 4096)
 		if (!CHECK(filled(p + i, 64, i)))
 			break;
@@ -145,6 +170,48 @@ JOB(crowd, .tasks = -1)
 		else
 			CHECK(waitpid(-1, &status, 0) > 0 && !status);
 	}
+}
+
+/* A server and those that it has forked, who share what it has loaded. */
+#define READERS	10
+
+JOB(herd, .tasks = 1 + READERS)
+{
+	size_t len = (size_t)atol(getenv("BENCH_MIB") ?: "1") << 20;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	double start;
+	int status;
+
+	crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	NEED(crowd != MAP_FAILED && p != MAP_FAILED);
+	madvise(p, len, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < len; i += 4096)
+		fill(p + i, 64, i);
+	start = now_ms();
+	for (int i = 0; i < READERS; i++) {
+		pid_t pid = fork();
+		bool good = true;
+
+		NEED(pid >= 0);
+		if (pid)
+			continue;
+		for (size_t at = 0; at < len; at += 4096)
+			good = good && filled(p + at, 64, at);
+		__sync_fetch_and_add(&crowd->ready, 1);
+		while (!crowd->stop)
+			sleep_ms(50);
+		for (size_t at = 0; at < len; at += 4096)
+			good = good && filled(p + at, 64, at);
+		_exit(!good);
+	}
+	job.word[FORK] = (now_ms() - start) * 1e6;
+	while (crowd->ready < READERS)
+		sleep_ms(1);
+	job_hold();
+	crowd->stop = 1;
+	for (int i = 0; i < READERS; i++)
+		CHECK(waitpid(-1, &status, 0) > 0 && !status);
 }
 
 static double figures[FIGURES][ROUNDS];
@@ -273,8 +340,14 @@ static void measure(struct run *run)
 			figures[f][i] = word[f] / 1e6;
 		if (!have_checkpoint())
 			continue;
+		word[0] = 0;
+		job_write(run, &job.word[STALL], word, sizeof(*word));
 		if (!WANT_ERR(save(run), 0))
 			_exit(0);
+		/* Until it has run on for a while. */
+		sleep_ms(50);
+		job_read(run, &job.word[STALL], word, sizeof(*word));
+		figures[STALL][i] = many ? 0 : word[0] / 1e6;
 		figures[SAVE_FREEZE][i] = run->args.freeze_ns / 1e6;
 		figures[SAVE][i] = run->args.total_ns / 1e6;
 		figures[SIZE][i] = run->args.image_bytes / 1048576.0;
@@ -310,13 +383,17 @@ int main(int argc, char **argv)
 	static const char *const standard[] = { "16", "64", "256", "1024" };
 	const char *what = "MiB", *option = argc > 1 && argv[1][0] == '-' ? argv[1] : NULL;
 	const char *const *sizes;
+	struct scenario *scenario = &memory_scenario;
+	bool herd = false;
 	int n, bad = 0;
 
 	if (option) {
+		herd = !strcmp(option, "-s");
 		many = true;
-		what = strcmp(option, "-t") ? "processes" : "threads";
+		what = herd ? "MiB, shared" : strcmp(option, "-t") ? "processes" : "threads";
 		if (!strcmp(option, "-t"))
 			setenv("BENCH_THREADS", "1", 1);
+		scenario = herd ? &herd_scenario : &crowd_scenario;
 		argv++;
 		argc--;
 	}
@@ -324,17 +401,17 @@ int main(int argc, char **argv)
 	n = argc > 1 ? argc - 1 : 4;
 	printf("| %s |", what);
 	for (int f = 0; f < FIGURES; f++)
-		if (!option || (f != WRITE && f != READ))
+		if (!option || (f != WRITE && f != READ && f != STALL))
 			printf(" %s |", option && f == FORK ? "creation" : title[f]);
 	printf("\n|---:|");
 	for (int f = 0; f < FIGURES; f++)
-		if (!option || (f != WRITE && f != READ))
+		if (!option || (f != WRITE && f != READ && f != STALL))
 			printf("---:|");
 	printf("\n");
 	for (int i = 0; i < n; i++) {
-		struct run *run = run_new(option ? &crowd_scenario : &memory_scenario, RUN_RESTART);
+		struct run *run = run_new(scenario, RUN_RESTART);
 
-		setenv(option ? "BENCH_TASKS" : "BENCH_MIB", sizes[i], 1);
+		setenv(option && !herd ? "BENCH_TASKS" : "BENCH_MIB", sizes[i], 1);
 		memset(figures, 0, sizeof(figures));
 		run_namespaces(run, measure, 600);
 		memcpy(figures, run->text + sizeof(run->text) - sizeof(figures), sizeof(figures));
@@ -347,7 +424,7 @@ int main(int argc, char **argv)
 			continue;
 		printf("| %s |", sizes[i]);
 		for (int f = 0; f < FIGURES; f++) {
-			if (option && (f == WRITE || f == READ))
+			if (option && (f == WRITE || f == READ || f == STALL))
 				continue;
 			qsort(figures[f], rounds_of(f), sizeof(double), smaller);
 			if (figures[f][rounds_of(f) / 2] > 0)
