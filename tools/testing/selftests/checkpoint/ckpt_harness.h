@@ -975,7 +975,7 @@ FIXTURE_TEARDOWN(job)
 		name_##_body(run);					\
 		_exit(0);						\
 	}								\
-	TEST_TIMEOUT(name_, 3000)					\
+	TEST_TIMEOUT(name_, INIT_LIMIT * 5)				\
 	{								\
 		struct run *run = run_new(&job_##_scenario, RUN_KEEP);	\
 		(void)self;						\
