@@ -15,7 +15,7 @@ sum() {	# of the given files, or of nothing
 		END { printf "%d %d %d\n", p, f, s }'
 }
 
-started=$SECONDS
+started=$SECONDS red=()
 rm -f "$results"/*.txt
 
 # Stages that have not been green yet: they run and say what they find, for at most ten minutes
@@ -44,6 +44,7 @@ stage() {	# NAME SCRIPT [ARG ...], settings before it as for env
 	env "${args[@]}" 2>&1 | tee "$build/logs/stage-$name.log" || rc=$?
 	after=$(sum "$results"/*.txt | cut -d' ' -f2)
 	failed=$((after - before))
+	((!rc && !failed)) || red+=("$build/logs/stage-$name.log")
 	if ((rc && !failed)); then
 		result "$name-run" 0 1 0 || :
 	elif [[ ! -e $results/$name.txt ]]; then
@@ -112,6 +113,8 @@ esac
 read -r passed failed skipped < <(sum "$results"/*.txt)
 printf '\n'
 for f in "$results"/*.txt; do printf '%-20s %s\n' "$(basename "$f" .txt)" "$(tail -1 "$f")"; done
+# Again, where whoever reads only the end finds it.
+((!${#red[@]})) || awk '/^FAIL / { print substr($0, 1, 300) }' "${red[@]}" | sed -n 1,40p
 printf 'in %d min\n' $(((SECONDS - started + 30) / 60))
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped" | tee "$build/summary.txt"
 ((failed == 0))
