@@ -150,6 +150,8 @@ pub(crate) struct Data {
     hashes: KVVec<u8>,
     expected: Option<KVVec<u8>>,
     batch: KVec<HeldPage>,
+    /// Pages could not be read, and not because the reader was killed.
+    failed: bool,
 }
 
 impl Data {
@@ -195,7 +197,9 @@ impl Data {
             }
             let n = pages.len().min(BATCH - self.in_chunk);
             let (now, later) = pages.split_at_checked(n).ok_or(EINVAL)?;
-            self.stream.read_pages(now)?;
+            self.stream
+                .read_pages(now)
+                .inspect_err(|&e| self.failed = e != EINTR)?;
             for page in now {
                 self.hash.update_page(page);
             }
@@ -693,6 +697,7 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
         hashes: KVVec::new(),
         expected,
         batch: KVec::with_capacity(BATCH, GFP_KERNEL)?,
+        failed: false,
     };
     Ok((image, data))
 }
@@ -757,7 +762,7 @@ fn run(
             let offset = rs.data.lock().last_chunk(&rs.image.header);
             damaged(&mut rs.report, offset)
         }
-        e if e == ENODATA => short(&mut rs.report, e),
+        e if e == ENODATA || rs.data.lock().failed => short(&mut rs.report, e),
         e => e,
     });
     if let Ok(tasks) = &ret {
