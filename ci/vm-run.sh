@@ -16,7 +16,8 @@
 #               in DIR (300). Before that the guest tells what its tasks wait for.
 #   -m SIZE     the guest's memory (2G)
 #   -d FILE     a second disk, /scratch in the guest, made if it is not there
-#   -r FILE     one more, of 256 MiB with nothing on it
+#   -r FILE     one more, of 256 MiB with nothing on it; a sector in its middle
+#               can neither be read nor written
 #   -a ARGS     more kernel arguments
 #   -i          interactive: the console is the terminal
 #   -q          the console goes to its file only
@@ -115,7 +116,9 @@ args=($(accel_args "$accel") -machine q35 -smp "${GUEST_CPUS:-2}" -m "$memory"
 	-drive "file=$root,if=virtio,format=raw,snapshot=on"
 	-virtfs "local,path=$dir,mount_tag=ckpt,security_model=none,multidevs=remap")
 [ -z "$disk" ] || args+=(-drive "file=$disk,if=virtio,format=raw,cache=unsafe")
-[ -z "$raw" ] || args+=(-drive "file=$raw,if=virtio,format=raw,cache=unsafe")
+fault=inject-error.0.event=none,inject-error.0.errno=5,inject-error.0.sector=$((256 << 20 >> 10))
+image=image.driver=raw,image.file.driver=file,image.file.filename=$raw
+[ -z "$raw" ] || args+=(-drive "if=virtio,driver=blkdebug,$image,$fault,cache=unsafe")
 if [ -n "$interactive" ]; then
 	args+=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$console" -serial chardev:con -mon chardev=con)
 else
