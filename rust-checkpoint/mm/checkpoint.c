@@ -10,6 +10,7 @@
 #include <linux/hugetlb.h>
 #include <linux/ksm.h>
 #include <linux/leafops.h>
+#include <linux/magic.h>
 #include <linux/membarrier.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
@@ -81,6 +82,9 @@ static bool checkpoint_may_be_shared(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
+	/* A duplicate has none of those. */
+	if (folio_test_hugetlb(folio))
+		return folio_mapcount(folio) > 1;
 	if (!folio_test_large(folio))
 		return folio_mapcount(folio) > 2;
 #ifdef CONFIG_PAGE_MAPCOUNT
@@ -185,9 +189,46 @@ static int checkpoint_pte_entry(pte_t *ptep, unsigned long addr,
 	return checkpoint_walk_add(w, addr, next, CHECKPOINT_PAGES_OTHER, NULL);
 }
 
+#ifdef CONFIG_HUGETLBFS
+static int checkpoint_hugetlb_entry(pte_t *ptep, unsigned long hmask,
+				    unsigned long addr, unsigned long next,
+				    struct mm_walk *walk)
+{
+	struct checkpoint_walk *w = walk->private;
+	spinlock_t *ptl = huge_pte_lock(hstate_vma(walk->vma), walk->mm, ptep);
+	pte_t pte = huge_ptep_get(walk->mm, addr & hmask, ptep);
+	struct page *page = NULL;
+	int what = -1, err = 0;
+	softleaf_t entry;
+
+	if (huge_pte_none(pte))
+		goto unlock;
+	if (pte_present(pte)) {
+		page = pte_page(pte);
+		/* What is not anonymous is had back from the file. */
+		if (PageAnon(page))
+			what = CHECKPOINT_PAGES_DATA;
+		goto unlock;
+	}
+	entry = softleaf_from_pte(pte);
+	if (!softleaf_is_migration(entry))
+		what = CHECKPOINT_PAGES_OTHER;
+	else if (folio_test_anon(softleaf_to_folio(entry)))
+		what = CHECKPOINT_PAGES_DATA;
+unlock:
+	if (what >= 0)
+		err = checkpoint_walk_add(w, addr, next, what, page);
+	spin_unlock(ptl);
+	return err;
+}
+#endif
+
 static const struct mm_walk_ops checkpoint_walk_ops = {
 	.pmd_entry	= checkpoint_pmd_entry,
 	.pte_entry	= checkpoint_pte_entry,
+#ifdef CONFIG_HUGETLBFS
+	.hugetlb_entry	= checkpoint_hugetlb_entry,
+#endif
 	.walk_lock	= PGWALK_RDLOCK,
 };
 
@@ -303,15 +344,29 @@ static bool checkpoint_is_relative(struct vm_area_struct *vma,
 	return true;
 }
 
+/*
+ * Whether both mappings have pages of one size. Who shares a huge page with others is
+ * found by the file.
+ */
+static bool checkpoint_are_alike(struct vm_area_struct *vma,
+				 struct vm_area_struct *from)
+{
+	if (!is_vm_hugetlb_page(vma) && !is_vm_hugetlb_page(from))
+		return true;
+	return is_vm_hugetlb_page(vma) && is_vm_hugetlb_page(from) &&
+	       vma->vm_file->f_mapping == from->vm_file->f_mapping;
+}
+
 /* Whether what fork does to @from would make of it what @vma is. */
 static bool checkpoint_can_inherit(struct vm_area_struct *vma,
 				   struct vm_area_struct *from, unsigned long addr)
 {
-	const vm_flags_t never = VM_SHARED | VM_MAYSHARE | VM_HUGETLB | VM_IO |
-				 VM_PFNMAP | VM_MIXEDMAP | VM_DROPPABLE;
+	const vm_flags_t never = VM_SHARED | VM_MAYSHARE | VM_IO | VM_PFNMAP |
+				 VM_MIXEDMAP | VM_DROPPABLE;
 
 	return !((vma->vm_flags | from->vm_flags) & never) &&
 	       !(vma->vm_flags & VM_LOCKED) &&
+	       checkpoint_are_alike(vma, from) &&
 	       vma_is_cow_mapping(vma) && vma_is_cow_mapping(from) &&
 	       !userfaultfd_armed(vma) && !userfaultfd_armed(from) &&
 	       /* Page table entries are copied as they are. */
@@ -331,6 +386,8 @@ static void checkpoint_make_room(struct vm_area_struct *vma,
 				 unsigned long start, unsigned long end)
 {
 	zap_vma_range(vma, start, end - start);
+	if (is_vm_hugetlb_page(vma))
+		return;
 	/* Of a huge page that is not had whole only the parts are inherited. */
 	vma_adjust_trans_huge(from, start, end, NULL);
 	for (unsigned long at = ALIGN(start, PMD_SIZE);
@@ -382,7 +439,8 @@ long checkpoint_inherit_pages(struct mm_struct *from, unsigned long start,
 		goto out;
 	}
 	end = min(end, src->vm_end);
-	if (!checkpoint_can_inherit(vma, src, start))
+	if (!checkpoint_can_inherit(vma, src, start) ||
+	    !IS_ALIGNED(start | end, vma_kernel_pagesize(src)))
 		goto out;
 
 	vma_start_write(src);
@@ -396,7 +454,10 @@ long checkpoint_inherit_pages(struct mm_struct *from, unsigned long start,
 			goto out;
 	}
 	checkpoint_make_room(vma, src, start, end);
-	err = __copy_page_range(vma, src, start, end);
+	if (is_vm_hugetlb_page(src))
+		err = __copy_hugetlb_page_range(vma, src, start, end);
+	else
+		err = __copy_page_range(vma, src, start, end);
 	*inherited = !err;
 	/* What could be written before must not be any more. */
 	flush_tlb_range(src, start, end);
@@ -586,7 +647,7 @@ int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 static int checkpoint_set_mergeable(struct vm_area_struct *vma)
 {
 #ifdef CONFIG_KSM
-	if (vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_DROPPABLE) ||
+	if (vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_DROPPABLE | VM_HUGETLB) ||
 	    file_is_dax(vma->vm_file))
 		return -EINVAL;
 	if (mm_flags_test(MMF_VM_MERGEABLE, vma->vm_mm))
@@ -603,7 +664,8 @@ static int checkpoint_set_mergeable(struct vm_area_struct *vma)
  * @flags: its VM_* flags, VM_DONTEXPAND to keep it from merging for now
  *
  * To be called when the mapping has no pages yet, or to take back
- * VM_DONTEXPAND, and give it what comes last, and nothing else. Rights can be
+ * VM_DONTEXPAND, and give it what comes last, and nothing else. Huge pages keep
+ * VM_DONTEXPAND. Rights can be
  * taken, never given. A mapping whose owner does not say that it can be saved,
  * or of what is no ordinary memory, is left alone: its driver may rely on the
  * flags it has.
@@ -645,8 +707,13 @@ int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags)
 			!checkpoint_memfd_name(vma->vm_file, &seals, &made)))
 		goto out;
 	if ((vma->vm_ops && !vma->vm_ops->checkpoint) ||
-	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
+	    vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
 		goto out;
+	if (is_vm_hugetlb_page(vma)) {
+		/* Has it always; see checkpoint_describe_huge() for the other one. */
+		flags |= VM_DONTEXPAND;
+		may_set |= VM_NORESERVE;
+	}
 
 	if (flags & may_set & VM_MERGEABLE) {
 		err = checkpoint_set_mergeable(vma);
@@ -739,40 +806,184 @@ int checkpoint_install_guards(unsigned long addr, unsigned long len)
 }
 
 /**
+ * checkpoint_huge_shift - what size the huge pages of an inode are of
+ * @inode: any inode
+ *
+ * Return: the logarithm of their size, 0 without (hugetlbfs).
+ */
+u32 checkpoint_huge_shift(struct inode *inode)
+{
+#ifdef CONFIG_HUGETLBFS
+	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC)
+		return huge_page_shift(hstate_inode(inode));
+#endif
+	return 0;
+}
+
+/**
+ * checkpoint_describe_huge - what is peculiar to a mapping of huge pages
+ * @vma: a mapping
+ * @out: filled
+ *
+ * Context: mmap_lock is held.
+ * Return: whether it is one.
+ */
+bool checkpoint_describe_huge(struct vm_area_struct *vma,
+			      struct checkpoint_huge *out)
+{
+#ifdef CONFIG_HUGETLBFS
+	const char *name;
+	u64 end;
+
+	if (!is_vm_hugetlb_page(vma))
+		return false;
+	name = vma->vm_file->f_path.dentry->d_name.name;
+	end = ((u64)vma->vm_pgoff << PAGE_SHIFT) + vma->vm_end - vma->vm_start;
+	*out = (struct checkpoint_huge) {
+		.shift = checkpoint_huge_shift(file_inode(vma->vm_file)),
+		.anon = vma->vm_file->f_path.mnt->mnt_flags & MNT_INTERNAL &&
+			!strcmp(name, HUGETLB_ANON_FILE),
+		.grows = vma->vm_flags & VM_WRITE &&
+			 end > i_size_read(file_inode(vma->vm_file)),
+	};
+	if (!(vma->vm_flags & VM_MAYSHARE)) {
+		/* Reservations are those of who has called mmap(2), not of its children. */
+		out->unreserved = !__vma_private_lock(vma);
+		/* Other than that it is noted there that pages were taken from it. */
+		out->robbed = out->unreserved && vma->vm_private_data;
+	}
+	return true;
+#else
+	return false;
+#endif
+}
+
+#ifdef CONFIG_HUGETLBFS
+/* Whether pages are reserved for all of a file of huge pages, or were used up. */
+static bool checkpoint_is_reserved(struct inode *inode)
+{
+	struct resv_map *map = HUGETLBFS_I(inode)->resv_map;
+	long end = i_size_read(inode) >> huge_page_shift(hstate_inode(inode));
+	long last = 0;
+	struct file_region *region;
+
+	guard(spinlock)(&map->lock);
+	/* They ascend, and do not overlap. */
+	list_for_each_entry(region, &map->regions, link) {
+		if (region->from > last)
+			break;
+		last = region->to;
+	}
+	return end && last >= end;
+}
+
+/*
+ * A huge page of a file that nobody else changes, made where there is none. As
+ * fallocate(2), which ends at a signal.
+ */
+static struct folio *checkpoint_huge_folio(struct file *file, pgoff_t index)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct hstate *h = hstate_file(file);
+	pgoff_t nth = index >> huge_page_order(h);
+	unsigned long addr = nth << huge_page_shift(h);
+	struct vm_area_struct vma;
+	struct folio *folio;
+	int err;
+
+	folio = filemap_get_folio(mapping, index);
+	if (!IS_ERR(folio))
+		return folio;
+
+	vma_init(&vma, current->mm);
+	vm_flags_init(&vma, VM_HUGETLB | VM_MAYSHARE | VM_SHARED);
+	vma.vm_file = file;
+
+	guard(mutex)(&hugetlb_fault_mutex_table[hugetlb_fault_mutex_hash(mapping, nth)]);
+	folio = alloc_hugetlb_folio(&vma, addr, false);
+	if (IS_ERR(folio))
+		return ERR_PTR(-ENOMEM);
+	folio_zero_user(folio, addr);
+	__folio_mark_uptodate(folio);
+	err = hugetlb_add_to_page_cache(folio, mapping, nth);
+	if (err) {
+		restore_reserve_on_error(h, &vma, addr, folio);
+		folio_put(folio);
+		return ERR_PTR(err);
+	}
+	folio_set_hugetlb_migratable(folio);
+	folio_unlock(folio);
+	return folio;
+}
+#endif
+
+/**
  * checkpoint_new_shm - make shared anonymous memory
  * @size: its length in bytes
- * @noreserve: do not count it against the commit limit
+ * @noreserve: do not count it against the commit limit, or reserve no huge pages
+ * @shift: logarithm of the size of its huge pages, 0 without
  *
  * Context: may sleep.
- * Return: the file behind it, or an error pointer.
+ * Return: the file behind it, or an error pointer: -ENODEV where the kernel has no
+ * such huge pages, -ENOMEM where it has too few of them.
  */
-struct file *checkpoint_new_shm(loff_t size, bool noreserve)
+struct file *checkpoint_new_shm(loff_t size, bool noreserve, u32 shift)
 {
-	return shmem_kernel_file_setup("dev/zero", size,
-				       noreserve ? mk_vma_flags(VMA_NORESERVE_BIT) :
-						   EMPTY_VMA_FLAGS);
+	vma_flags_t flags = noreserve ? mk_vma_flags(VMA_NORESERVE_BIT) :
+					EMPTY_VMA_FLAGS;
+
+	if (!shift)
+		return shmem_kernel_file_setup("dev/zero", size, flags);
+	if (!IS_ALIGNED(size, 1ULL << shift))
+		return ERR_PTR(-EINVAL);
+	return hugetlb_file_setup(HUGETLB_ANON_FILE, size, flags,
+				  HUGETLB_ANONHUGE_INODE, shift);
 }
 
 /**
  * checkpoint_shm_page - a page of shared anonymous memory, made present
- * @file: the file behind it
- * @index: which page
+ * @file: the file behind it, also one of huge pages
+ * @index: which page of PAGE_SIZE bytes
  *
  * Context: may sleep.
- * Return: the page with a reference, marked dirty, or an error pointer.
+ * Return: the page with a reference, marked dirty, or an error pointer: -ENOMEM
+ * also where there are no huge pages left.
  */
 struct page *checkpoint_shm_page(struct file *file, pgoff_t index)
 {
-	struct page *page = shmem_read_mapping_page(file->f_mapping, index);
+	struct page *page;
 
+#ifdef CONFIG_HUGETLBFS
+	if (is_file_hugepages(file)) {
+		struct folio *folio = checkpoint_huge_folio(file, index);
+
+		if (IS_ERR(folio))
+			return ERR_CAST(folio);
+		if (folio_test_hwpoison(folio)) {
+			folio_put(folio);
+			return ERR_PTR(-EIO);
+		}
+		return folio_file_page(folio, index);
+	}
+#endif
+	page = shmem_read_mapping_page(file->f_mapping, index);
 	if (!IS_ERR(page))
 		set_page_dirty_lock(page);
 	return page;
 }
 
+/* For hugetlbfs all of a file is data. */
+static loff_t checkpoint_shm_seek(struct file *file, loff_t offset, int whence)
+{
+	if (is_file_hugepages(file))
+		return mapping_seek_hole_data(file->f_mapping, offset,
+					      i_size_read(file_inode(file)), whence);
+	return file->f_op->llseek(file, offset, whence);
+}
+
 /**
  * checkpoint_shm_data - find data in shared anonymous memory
- * @file: the file behind it
+ * @file: the file behind it, also one of huge pages
  * @offset: in: where to look from, page-aligned; out: where the data starts
  *
  * Context: may sleep.
@@ -782,13 +993,13 @@ loff_t checkpoint_shm_data(struct file *file, loff_t *offset)
 {
 	loff_t start, end;
 
-	start = file->f_op->llseek(file, *offset, SEEK_DATA);
+	start = checkpoint_shm_seek(file, *offset, SEEK_DATA);
 	if (start == -ENXIO)
 		return 0;
 	if (start < 0)
 		return start;
 	start = round_down(start, PAGE_SIZE);
-	end = file->f_op->llseek(file, start, SEEK_HOLE);
+	end = checkpoint_shm_seek(file, start, SEEK_HOLE);
 	if (end < 0)
 		return end;
 	*offset = start;
@@ -811,7 +1022,8 @@ const char *checkpoint_memfd_name(struct file *file, unsigned int *seals,
 	int has;
 
 	/* It is not renamed: it is in no directory. */
-	if (!shmem_file(file) || !(file->f_path.mnt->mnt_flags & MNT_INTERNAL) ||
+	if (!(shmem_file(file) || is_file_hugepages(file)) ||
+	    !(file->f_path.mnt->mnt_flags & MNT_INTERNAL) ||
 	    IS_PRIVATE(file_inode(file)) || strncmp(name, "memfd:", 6))
 		return NULL;
 	has = memfd_get_seals(file);
@@ -825,13 +1037,19 @@ const char *checkpoint_memfd_name(struct file *file, unsigned int *seals,
 /**
  * checkpoint_new_memfd - make a file of memfd_create(2)
  * @name: its name, which begins with "memfd:"
+ * @shift: logarithm of the size of its huge pages, 0 without
  *
  * Context: may sleep.
- * Return: the file, empty and open for reading and writing, or an error pointer.
+ * Return: the file, empty and open for reading and writing, or an error pointer:
+ * -ENODEV where the kernel has no such huge pages.
  */
-struct file *checkpoint_new_memfd(const char *name)
+struct file *checkpoint_new_memfd(const char *name, u32 shift)
 {
-	return memfd_alloc_file(name, MFD_ALLOW_SEALING);
+	unsigned int flags = MFD_ALLOW_SEALING;
+
+	if (shift)
+		flags |= MFD_HUGETLB | (shift & MFD_HUGE_MASK) << MFD_HUGE_SHIFT;
+	return memfd_alloc_file(name, flags);
 }
 
 /**
@@ -858,8 +1076,14 @@ int checkpoint_seal_memfd(struct inode *inode, unsigned int seals)
 	inode_lock(inode);
 	if (seals & F_SEAL_WRITE)
 		err = mapping_deny_writable(inode->i_mapping);
-	if (!err)
-		SHMEM_I(inode)->seals = seals;
+	if (!err) {
+#ifdef CONFIG_HUGETLBFS
+		if (checkpoint_huge_shift(inode))
+			HUGETLBFS_I(inode)->seals = seals;
+		else
+#endif
+			SHMEM_I(inode)->seals = seals;
+	}
 	inode_unlock(inode);
 	return err;
 }
@@ -1229,6 +1453,9 @@ vm_flags_t checkpoint_pkey_to_flags(u32 pkey)
 bool checkpoint_shm_policy(struct file *file)
 {
 #ifdef CONFIG_NUMA
+	/* That of huge pages is the mapping's. */
+	if (is_file_hugepages(file))
+		return false;
 	return !RB_EMPTY_ROOT(&SHMEM_I(file_inode(file))->policy.root);
 #else
 	return false;
@@ -1237,5 +1464,9 @@ bool checkpoint_shm_policy(struct file *file)
 
 bool checkpoint_shm_noreserve(struct file *file)
 {
+#ifdef CONFIG_HUGETLBFS
+	if (is_file_hugepages(file))
+		return !checkpoint_is_reserved(file_inode(file));
+#endif
 	return SHMEM_I(file_inode(file))->flags & SHMEM_F_NORESERVE;
 }

@@ -112,7 +112,7 @@ struct file *eventfd_restore(const struct checkpoint_eventfd *in);
  * @of_job: a process made it that is, or was, in the pid namespace of current, and
  *	not its init
  * @readable: current may read it
- * @huge: SHM_HUGETLB
+ * @huge_shift: SHM_HUGETLB: logarithm of the size of its pages; else 0
  * @size: bytes, as asked for
  * @nattch: how often it is attached
  * @atime: of the last attach, seconds
@@ -133,7 +133,7 @@ struct checkpoint_segment {
 	s32 creator;
 	bool of_job;
 	bool readable;
-	bool huge;
+	u32 huge_shift;
 	u64 size;
 	u64 nattch;
 	s64 atime;
@@ -186,12 +186,14 @@ void seccomp_drop_filter(struct seccomp_filter *filter);
  * @flags: flags of the mapping
  *
  * What fork(2) duplicates is its own. A duplicate for a checkpoint needs nothing of
- * what is shared, whose owner may count how often it is mapped.
+ * what is shared, whose owner may count how often it is mapped; nor of huge pages,
+ * which are few: a write to one that is there twice takes another one, or takes it
+ * away from the duplicate.
  */
 static inline bool checkpoint_leaves_out(struct mm_struct *oldmm,
 					 vm_flags_t flags)
 {
-	return oldmm != current->mm && flags & VM_MAYSHARE;
+	return oldmm != current->mm && flags & (VM_MAYSHARE | VM_HUGETLB);
 }
 
 /**
@@ -273,6 +275,9 @@ int filemap_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
 /* The same for shared anonymous memory (shmem without a path). */
 int shmem_anon_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
 
+/* The same for a mapping of huge pages (hugetlb), with a file or without. */
+int hugetlb_checkpoint(struct checkpoint_ctx *ctx, struct vm_area_struct *vma);
+
 /* The same for an attach of System V shared memory. */
 int sysv_shm_checkpoint_mapping(struct checkpoint_ctx *ctx,
 				struct vm_area_struct *vma);
@@ -301,6 +306,22 @@ typedef int (*checkpoint_pages_fn)(void *arg, unsigned long start,
 				   unsigned long end,
 				   enum checkpoint_pages what,
 				   unsigned long pfn);
+
+/**
+ * struct checkpoint_huge - what is peculiar to a mapping of huge pages
+ * @shift: logarithm of their size
+ * @anon: it was made without a file (MAP_ANONYMOUS)
+ * @unreserved: private, and its pages are not reserved
+ * @robbed: pages were taken from it, for its parent, when there were no others
+ * @grows: to map it again would make its file longer
+ */
+struct checkpoint_huge {
+	u32 shift;
+	bool anon;
+	bool unreserved;
+	bool robbed;
+	bool grows;
+};
 
 /* What prctl(2) has set for an address space. */
 #define CHECKPOINT_MM_THP_DISABLE	0x01 /* PR_SET_THP_DISABLE */
@@ -331,11 +352,14 @@ int checkpoint_mmap(struct file *file, unsigned long addr, unsigned long len,
 		    unsigned long pgoff, bool lock);
 int checkpoint_set_vma_flags(unsigned long addr, vm_flags_t flags);
 int checkpoint_install_guards(unsigned long addr, unsigned long len);
-struct file *checkpoint_new_shm(loff_t size, bool noreserve);
+u32 checkpoint_huge_shift(struct inode *inode);
+bool checkpoint_describe_huge(struct vm_area_struct *vma,
+			      struct checkpoint_huge *out);
+struct file *checkpoint_new_shm(loff_t size, bool noreserve, u32 shift);
 struct page *checkpoint_shm_page(struct file *file, pgoff_t index);
 const char *checkpoint_memfd_name(struct file *file, unsigned int *seals,
 				  bool *made);
-struct file *checkpoint_new_memfd(const char *name);
+struct file *checkpoint_new_memfd(const char *name, u32 shift);
 int checkpoint_seal_memfd(struct inode *inode, unsigned int seals);
 loff_t checkpoint_shm_data(struct file *file, loff_t *offset);
 u32 checkpoint_vma_pkey(struct vm_area_struct *vma);

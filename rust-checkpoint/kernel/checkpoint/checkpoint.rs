@@ -291,6 +291,7 @@ impl Checkpoint {
             zombie::checkpoint(self, zombie)?;
         }
         self.report.subject(None);
+        self.pages.release();
         outside::finish(self)?;
         segments::finish(self)?;
         files::finish(self)?;

@@ -17,7 +17,8 @@
 //! init: it takes as much as the file has data, and as long as reading it. All
 //! that the job has open of it is one file again after the restart. So has a file
 //! of memfd_create(2); its seals come last, for what was mapped before them may be
-//! more than they allow.
+//! more than they allow. Of huge pages (hugetlbfs, MFD_HUGETLB) those are copied that
+//! are there.
 //!
 //! Pipes and FIFOs are in [`crate::pipes`], sockets in [`crate::sockets`], eventfds
 //! in [`crate::eventfds`].
@@ -68,6 +69,11 @@ use crate::{
             file_kind,
             Kind, //
         },
+    },
+    mm::{
+        no_huge,
+        push_shm_pages,
+        TOO_FEW_HUGE, //
     },
     objhash::{
         Class,
@@ -136,7 +142,7 @@ pub(crate) fn to_wire(identity: &Identity) -> wire::Identity {
         size: identity.size.into(),
         mtime_sec: (identity.mtime_sec as u64).into(),
         mtime_nsec: identity.mtime_nsec.into(),
-        reserved: 0.into(),
+        huge_shift: identity.huge_shift.into(),
     }
 }
 
@@ -645,6 +651,7 @@ fn checkpoint_deleted(
     refused: bool,
 ) -> Result {
     let attributes = place.attributes()?;
+    let identity = place.identity()?;
     let memfd = mm::memfd(file)?;
     let (kind, seals, made, found) = match memfd {
         Some((name, seals, made)) => ("memfd", seals, made, Ok(name)),
@@ -675,6 +682,13 @@ fn checkpoint_deleted(
                 "map the file again",
             ));
         }
+        // fallocate(2) may have made it so, nothing else can.
+        if identity.huge_shift != 0 && attributes.size & ((1 << identity.huge_shift) - 1) != 0 {
+            return Err((
+                "its length is no multiple of that of its huge pages",
+                "use ftruncate(2)",
+            ));
+        }
         match u64::try_from(file.pos()) {
             Ok(pos) => Ok((name, pos)),
             Err(_) => Err(("its position is negative", "")),
@@ -689,21 +703,23 @@ fn checkpoint_deleted(
     if refused {
         return Ok(());
     }
-    let identity = place.identity()?;
     let number = match ctx.objs.id(Class::Deleted, place.inode())? {
         Found::Old(number) => number,
         Found::New(number) => {
             let mut copies = KVVec::new();
+            let mut add = |offset: u64, page: HeldPage| -> Result {
+                copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
+                Ok(())
+            };
             // Not through the file of the job: that may be open for writing
             // only, and would lose its position.
             let copied = place
                 .open(bindings::O_LARGEFILE | bindings::O_NOATIME)
                 .or_else(|_| place.open(bindings::O_LARGEFILE))
-                .and_then(|own| {
-                    file::copy_data(&own, |offset, page| {
-                        copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
-                        Ok(())
-                    })
+                .and_then(|own| match identity.huge_shift {
+                    0 => file::copy_data(&own, &mut add),
+                    // To read them would not tell which are there.
+                    _ => mm::copy_shm(&own, &mut add),
                 });
             match copied {
                 Ok(()) => (),
@@ -945,6 +961,13 @@ fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef
 
     // Looked at before anything is opened, for opening may have an effect.
     let type_of = is.file_type();
+    if is.huge_shift != was.huge_shift.get() {
+        return Err(fail(
+            "its file system has huge pages of another size, or none",
+            "mount hugetlbfs there as it was (pagesize=)",
+            ESTALE,
+        ));
+    }
     if type_of != was.mode.get() & bindings::S_IFMT {
         return Err(fail(
             "it is not of the type it was: file, directory, device or link",
@@ -1126,12 +1149,24 @@ fn restart_deleted(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
 fn create_deleted(rs: &mut Restart, head: &wire::File, path: &[u8]) -> Result<Deleted> {
     let kind = head.kind.get();
     let memfd = matches!(kind, file_kind::MEMFD | file_kind::REOPENED);
+    let identity = &head.identity;
+    let huge_shift = identity.huge_shift.get();
     let writer = if memfd {
-        mm::new_memfd(path).map_err(|e| failed(rs, "memfd", path, ("it can't be made", ""), e))?
+        mm::new_memfd(path, huge_shift).map_err(|e| {
+            let huge = no_huge(e).filter(|_| huge_shift != 0);
+            let (refusal, e) = huge.unwrap_or((("it can't be made", ""), e));
+            failed(rs, "memfd", path, refusal, e)
+        })?
     } else {
         create_in_directory(rs, head, path)?
     };
-    let identity = &head.identity;
+    if mm::huge_shift(&writer) != huge_shift {
+        let refusal = (
+            "the file system it was on has huge pages of another size, or none",
+            "mount hugetlbfs there as it was (pagesize=)",
+        );
+        return Err(deleted_failed(rs, path, refusal, ESTALE));
+    }
     let mut name = KVec::new();
     name.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
     Ok(Deleted {
@@ -1235,7 +1270,19 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
     // What fails here is the file, what fails else is the image.
     let mut failed = false;
     let mut ret = Ok(());
-    for run in runs {
+    let huge = mm::huge_shift(&writer) != 0;
+    for run in runs.iter().filter(|_| huge) {
+        // There is no writing to them but by mapping.
+        let first = run.start.get() / PAGE_SIZE as u64;
+        let pages = run.pages.get().into();
+        ret = data.lock().read_run(pages, |done, n, batch| {
+            push_shm_pages(&writer, first + done, n, batch).inspect_err(|_| failed = true)
+        });
+        if ret.is_err() {
+            break;
+        }
+    }
+    for run in runs.iter().filter(|_| !huge) {
         let start = run.start.get();
         ret = data.lock().read_run_and(
             u64::from(run.pages.get()),
@@ -1265,6 +1312,7 @@ pub(crate) fn restart_data(rs: &mut Restart, head: &wire::FileData, runs: &[wire
         file::close_now(writer);
     }
     ret.map_err(|e| match failed {
+        true if huge && e == ENOMEM => deleted_failed(rs, &name, TOO_FEW_HUGE, e),
         true => deleted_failed(
             rs,
             &name,

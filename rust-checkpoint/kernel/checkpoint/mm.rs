@@ -7,6 +7,13 @@
 //! memory is copied under the freeze. Pages of files are not in the image:
 //! they are had back from the file.
 //!
+//! Huge pages (hugetlb) are copied under the freeze, too, into ordinary ones. A
+//! duplicate would have to share them with the job, and these pages are few: each
+//! that the job writes to would take another one out of the pool, or, when there is
+//! none, would be taken from the duplicate. Who shares which is found before that.
+//! What mappings without a file have in common is a file of the kernel: it comes
+//! back as shared anonymous memory, also where all of them are private.
+//!
 //! On the way back a task maps what was mapped, by mmap(2)'s own code and with
 //! its checks. Mappings are kept from merging with `VM_DONTEXPAND` until all
 //! are there, so that the list reads as before. Pages are read straight into
@@ -15,8 +22,8 @@
 //! Pages that several address spaces have are written with the first of them. The
 //! others inherit them on the way back, as by fork ([`share_pages`]).
 //!
-//! Refused: device memory, hugetlb, userfaultfd, shadow stacks, NUMA policies of
-//! shared memory.
+//! Refused: device memory, userfaultfd, shadow stacks, NUMA policies of shared
+//! memory, huge pages that were taken from a process for its parent.
 
 use crate::{
     arch,
@@ -156,18 +163,31 @@ fn to_kernel(flags: u64) -> vm_flags_t {
         .fold(0, |k, (bit, _)| k | bit)
 }
 
-fn known() -> vm_flags_t {
-    FLAGS.iter().fold(IGNORED, |k, (bit, _)| k | bit) | mm::pkey_flags(u32::MAX)
+fn known(huge: bool) -> vm_flags_t {
+    // These all mappings of huge pages have.
+    let own = if huge {
+        vm::HUGETLB | vm::DONTEXPAND
+    } else {
+        0
+    };
+    FLAGS.iter().fold(IGNORED, |k, (bit, _)| k | bit) | mm::pkey_flags(u32::MAX) | own
 }
+
+/// Why huge pages could not be had, and what would help.
+pub(crate) const TOO_FEW_HUGE: (&str, &str) = (
+    "there are too few free huge pages of its size",
+    "raise vm.nr_hugepages (of other sizes nr_hugepages in /sys/kernel/mm/hugepages)",
+);
+
+/// As [`TOO_FEW_HUGE`], where there never were any.
+pub(crate) const NO_SUCH_HUGE: (&str, &str) = (
+    "this kernel has no huge pages of its size",
+    "restart where /sys/kernel/mm/hugepages has that size",
+);
 
 /// Why a mapping with these flags can't be saved, and what would help.
 fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static str)> {
     const CHECKS: &[(vm_flags_t, &str, &str)] = &[
-        (
-            vm::HUGETLB,
-            "hugetlb memory is not supported yet",
-            "use transparent huge pages",
-        ),
         (
             bindings::VM_UFFD_MISSING as vm_flags_t | bindings::VM_UFFD_WP as vm_flags_t,
             "it is registered with a userfaultfd",
@@ -198,7 +218,21 @@ fn refused(v: &mm::Vma<Answer>, special: bool) -> Option<(&'static str, &'static
             "use set_mempolicy(2)",
         ));
     }
-    if v.flags & !known() != 0 {
+    if let Some(huge) = &v.huge {
+        if huge.robbed {
+            return Some((
+                "its parent took huge pages from it, when there were no others",
+                "raise vm.nr_hugepages before the job starts",
+            ));
+        }
+        if huge.grows {
+            return Some((
+                "it reaches behind the end of its file, which would be longer after a restart",
+                "make the file as long as the mapping",
+            ));
+        }
+    }
+    if v.flags & !known(v.huge.is_some()) != 0 {
         return Some(("it has a property that is not supported yet", ""));
     }
     None
@@ -215,6 +249,8 @@ struct Space {
     guards: KVVec<Run>,
     dup: Captured,
     copies: KVVec<(u64, HeldPage)>,
+    /// Huge pages that address spaces before it have, too.
+    common: KVVec<wire::SharedRun>,
     runs: KVVec<Run>,
     shared: KVVec<wire::SharedRun>,
 }
@@ -249,6 +285,8 @@ pub(crate) struct Pages {
     contents: KVVec<Content>,
     spaces: KVVec<Space>,
     mapped: KVVec<Mapped>,
+    /// Which huge pages were met where. It holds them, and goes with the freeze.
+    huge: Option<PageIndex>,
     count: u64,
     zero: u64,
 }
@@ -435,6 +473,7 @@ impl Pages {
             contents: KVVec::new(),
             spaces: KVVec::new(),
             mapped: KVVec::new(),
+            huge: None,
             count: 0,
             zero: 0,
         }
@@ -450,6 +489,11 @@ impl Pages {
         self.contents
             .push(Content { head, copies }, GFP_KERNEL_ACCOUNT)
             .map_err(Into::into)
+    }
+
+    /// Lets go of what is held of the job, when all of it was captured.
+    pub(crate) fn release(&mut self) {
+        self.huge = None;
     }
 
     /// How many there are.
@@ -531,6 +575,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
 
     let mut vmas = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
     let mut copies = KVVec::new();
+    let mut common = KVVec::new();
     let mut extras = KVVec::new();
     let mut guards = KVVec::new();
     for mut v in found {
@@ -543,7 +588,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         if v.flags & GUARDED != 0 {
             find_guards(&space, &v, &mut guards)?;
         }
-        let (vma, policy) = checkpoint_vma(ctx, frozen, &space, v, &mut copies)?;
+        let (vma, policy) = checkpoint_vma(ctx, frozen, &space, v, &mut copies, &mut common)?;
         let extra = Extra { policy, ..extra };
         if !extra.name.is_empty() || extra.policy.is_some() {
             extras.push(extra, GFP_KERNEL_ACCOUNT)?;
@@ -620,6 +665,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
             guards,
             dup,
             copies,
+            common,
             runs: KVVec::new(),
             shared: KVVec::new(),
         },
@@ -634,6 +680,7 @@ fn checkpoint_vma(
     space: &ARef<MmWithUser>,
     v: mm::Vma<Answer>,
     copies: &mut KVVec<(u64, HeldPage)>,
+    common: &mut KVVec<wire::SharedRun>,
 ) -> Result<(Option<wire::Vma>, Option<NumaPolicy>)> {
     let object = Object::Vma(v.start);
     let answer = match v.answer.as_ref() {
@@ -670,27 +717,34 @@ fn checkpoint_vma(
     let file = v.file.as_ref();
     let object = match (kind, file) {
         (vma_kind::FILE, Some(file)) => files::checkpoint(ctx, file, object)?,
-        (vma_kind::SHM, Some(file)) => checkpoint_shm(ctx, frozen, v.start, file)?,
+        (vma_kind::SHM, Some(file)) => checkpoint_shm(ctx, frozen, &v, file)?,
         _ => 0,
     };
-    if v.flags & vm::MAYSHARE == 0
+    let mut flags = to_wire(v.flags);
+    let private = v.flags & vm::MAYSHARE == 0;
+    if let Some(huge) = v.huge.as_ref().filter(|_| private) {
+        copy_huge(ctx, space, &v, huge, copies, common)?;
+        if huge.unreserved && v.flags & vm::NORESERVE == 0 {
+            flags |= vma_flags::UNRESERVED;
+        }
+    } else if private
         && kind != vma_kind::VDSO
         && v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0
         // Who has such memory expects to find nothing in it at any time; and a
         // random number generator in it had better not be there twice.
         && v.flags & bindings::VM_DROPPABLE == 0
     {
-        copy_private(space, &v, copies)?;
+        copy_private(ctx, space, &v, copies)?;
     }
     let vma = wire::Vma {
         start: (v.start as u64).into(),
         end: (v.end as u64).into(),
         offset: ((v.pgoff as u64).wrapping_mul(PAGE_SIZE as u64)).into(),
-        flags: to_wire(v.flags).into(),
+        flags: flags.into(),
         kind: kind.into(),
         object: object.into(),
         pkey: v.pkey.into(),
-        reserved: 0.into(),
+        huge_shift: v.huge.map_or(0, |huge| huge.shift).into(),
     };
     // It has no effect on pages that are the kernel's.
     let policy = v.policy.filter(|_| kind != vma_kind::VDSO);
@@ -709,21 +763,110 @@ fn find_guards(space: &MmWithUser, v: &mm::Vma<Answer>, guards: &mut KVVec<Run>)
     })
 }
 
+fn refuse_poisoned(ctx: &mut Checkpoint, start: usize) {
+    ctx.report.refuse(Item {
+        object: Object::Vma(start),
+        kind: "mapping",
+        name: b"",
+        why: "it has poisoned pages",
+        remedy: "not supported yet",
+    });
+}
+
 /// Copies the pages of a mapping that fork would leave out.
 fn copy_private(
+    ctx: &mut Checkpoint,
     space: &MmWithUser,
     v: &mm::Vma<Answer>,
     copies: &mut KVVec<(u64, HeldPage)>,
 ) -> Result {
     let mut ranges = KVVec::new();
+    let mut poisoned = false;
     mm::for_each_range(space, v.start, v.end, |r: PageRange| {
-        if r.what == mm::Pages::Data {
-            ranges.push(r.start..r.end, GFP_KERNEL_ACCOUNT)?;
+        match r.what {
+            mm::Pages::Data => ranges.push(r.start..r.end, GFP_KERNEL_ACCOUNT)?,
+            mm::Pages::Other => poisoned = true,
+            mm::Pages::Zero | mm::Pages::Guard => (),
         }
         Ok(())
     })?;
+    if poisoned {
+        refuse_poisoned(ctx, v.start);
+    }
+    copy_ranges(space, &ranges, copies)
+}
+
+/// Copies the huge pages of a private mapping, but for those that an address space before this one
+/// has, too.
+fn copy_huge(
+    ctx: &mut Checkpoint,
+    space: &MmWithUser,
+    v: &mm::Vma<Answer>,
+    huge: &mm::Huge,
+    copies: &mut KVVec<(u64, HeldPage)>,
+    common: &mut KVVec<wire::SharedRun>,
+) -> Result {
+    let size = 1usize << huge.shift;
+    let parts = size / PAGE_SIZE;
+    let mut ranges = KVVec::new();
+    let mut poisoned = false;
+    let Pages {
+        spaces,
+        huge: index,
+        ..
+    } = &mut ctx.pages;
+    let number = spaces.len();
+    mm::for_each_range(space, v.start, v.end, |r: PageRange| {
+        match r.what {
+            mm::Pages::Data => (),
+            mm::Pages::Other => {
+                poisoned = true;
+                return Ok(());
+            }
+            mm::Pages::Zero | mm::Pages::Guard => return Ok(()),
+        }
+        for addr in (r.start..r.end).step_by(size) {
+            let mut first = None;
+            if let Some(pages) = &r.common {
+                let index = match index {
+                    Some(index) => index,
+                    None => index.insert(PageIndex::new()?),
+                };
+                let here = Place {
+                    space: number,
+                    addr,
+                };
+                first = index.first(pages, (addr - r.start) / PAGE_SIZE, here)?;
+            }
+            // Those before it are all there.
+            match first.and_then(|p| Some((spaces.get(p.space)?.head.id, p.addr))) {
+                Some((mm, from)) => common.push(
+                    wire::SharedRun {
+                        start: (addr as u64).into(),
+                        from: (from as u64).into(),
+                        pages: u32::try_from(parts)?.into(),
+                        mm,
+                    },
+                    GFP_KERNEL_ACCOUNT,
+                )?,
+                None => ranges.push(addr..addr + size, GFP_KERNEL_ACCOUNT)?,
+            }
+        }
+        Ok(())
+    })?;
+    if poisoned {
+        refuse_poisoned(ctx, v.start);
+    }
+    copy_ranges(space, &ranges, copies)
+}
+
+fn copy_ranges(
+    space: &MmWithUser,
+    ranges: &[core::ops::Range<usize>],
+    copies: &mut KVVec<(u64, HeldPage)>,
+) -> Result {
     let mut batch = KVec::new();
-    for r in &ranges {
+    for r in ranges {
         let mut at = r.start;
         while at < r.end {
             let n = BATCH.min((r.end - at) / PAGE_SIZE);
@@ -740,21 +883,25 @@ fn copy_private(
     Ok(())
 }
 
-/// Saves shared anonymous memory that is mapped at `at`; its id.
+/// Saves shared anonymous memory, or what a mapping of huge pages without a file has; its id.
 fn checkpoint_shm(
     ctx: &mut Checkpoint,
     frozen: &Frozen<'_>,
-    at: usize,
+    v: &mm::Vma<Answer>,
     file: &ARef<File>,
 ) -> Result<u32> {
     let (inode, size, noreserve) = mm::shm_identity(file);
+    // What others map privately is theirs.
+    let shared = v.flags & vm::MAYSHARE != 0;
+    let mappings = if shared { mm::mappings_of(file) } else { 0 };
     let id = match ctx.objs.id(Class::Shm, inode)? {
         Found::Old(id) => {
             // Ids ascend.
             let mapped = &mut ctx.pages.mapped;
             let at = mapped.binary_search_by_key(&id, |m| m.id).ok();
             if let Some(mapped) = at.and_then(|at| mapped.get_mut(at)) {
-                mapped.met += 1;
+                mapped.met += usize::from(shared);
+                mapped.mappings = mapped.mappings.max(mappings);
             }
             return Ok(id);
         }
@@ -765,23 +912,25 @@ fn checkpoint_shm(
         Mapped {
             id,
             subject: frozen.subject(),
-            at,
-            mappings: mm::mappings_of(file),
-            met: 1,
+            at: v.start,
+            mappings,
+            met: usize::from(shared),
         },
         GFP_KERNEL_ACCOUNT,
     )?;
     let flags = if noreserve { wire::SHM_NORESERVE } else { 0 };
-    copy_memory(ctx, file, (id, size, flags))?;
+    let head = wire::Shm {
+        id: id.into(),
+        flags: flags.into(),
+        size: size.into(),
+        huge_shift: v.huge.map_or(0, |huge| huge.shift).into(),
+    };
+    copy_memory(ctx, file, head)?;
     Ok(id)
 }
 
 /// Copies shared memory as it is now.
-pub(crate) fn copy_memory(
-    ctx: &mut Checkpoint,
-    file: &File,
-    (id, size, flags): (u32, u64, u32),
-) -> Result {
+pub(crate) fn copy_memory(ctx: &mut Checkpoint, file: &File, head: wire::Shm) -> Result {
     let mut copies = KVVec::new();
     mm::copy_shm(file, |offset, page| {
         copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
@@ -789,11 +938,7 @@ pub(crate) fn copy_memory(
     })?;
     ctx.pages.contents.push(
         Content {
-            head: Head::Shm(wire::Shm {
-                id: id.into(),
-                flags: flags.into(),
-                size: size.into(),
-            }),
+            head: Head::Shm(head),
             copies,
         },
         GFP_KERNEL_ACCOUNT,
@@ -838,6 +983,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
         ctx.report.subject(Some(space.subject));
         ids.push(space.head.id.get(), GFP_KERNEL_ACCOUNT)?;
         let mut copied = space.copies.iter().peekable();
+        let mut common = space.common.iter().peekable();
         for v in &space.vmas {
             let (start, end) = (v.start.get() as usize, v.end.get() as usize);
             let flags = v.flags.get();
@@ -847,6 +993,12 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             let floor = space.runs.len();
             while let Some((at, _)) = copied.next_if(|(at, _)| (*at as usize) < end) {
                 add_run(&mut space.runs, floor, *at, 1, true)?;
+            }
+            if v.huge_shift.get() != 0 {
+                while let Some(run) = common.next_if(|run| (run.start.get() as usize) < end) {
+                    space.shared.push(*run, GFP_KERNEL_ACCOUNT)?;
+                }
+                continue;
             }
             if flags & (vma_flags::DONTCOPY | vma_flags::WIPEONFORK) != 0 {
                 continue;
@@ -1007,6 +1159,27 @@ unsafe extern "C" fn shmem_anon_checkpoint(
 ///
 /// Called as a hook of a mapping.
 #[export]
+unsafe extern "C" fn hugetlb_checkpoint(
+    ctx: *mut bindings::checkpoint_ctx,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    // SAFETY: by the requirements of this function.
+    unsafe {
+        let kind = if mm::is_anon_huge(vma) {
+            vma_kind::SHM
+        } else {
+            vma_kind::FILE
+        };
+        answer(ctx, kind)
+    }
+}
+
+/// See include/linux/checkpoint.h.
+///
+/// # Safety
+///
+/// Called as a hook of a mapping.
+#[export]
 unsafe extern "C" fn sysv_shm_checkpoint_mapping(
     ctx: *mut bindings::checkpoint_ctx,
     vma: *mut bindings::vm_area_struct,
@@ -1045,23 +1218,75 @@ unsafe extern "C" fn special_mapping_checkpoint(
 /// Makes shared anonymous memory and fills it; called by init, in order.
 pub(crate) fn restart_shm(rs: &mut Restart, head: &wire::Shm, runs: &[wire::Run]) -> Result {
     let flags = head.flags.get();
+    let (size, huge_shift) = (head.size.get(), head.huge_shift.get());
     let file = match flags & wire::SHM_SEGMENT {
-        0 => mm::new_shm(head.size.get(), flags & wire::SHM_NORESERVE != 0)?,
-        _ => segments::memory(rs, head.id.get(), head.size.get())?,
+        0 => mm::new_shm(size, flags & wire::SHM_NORESERVE != 0, huge_shift)
+            .map_err(|e| huge_failed(rs, head, e))?,
+        _ => segments::memory(rs, head.id.get(), size, huge_shift)?,
     };
     let world = rs.world_mut()?;
     world.shms.push(file.clone(), GFP_KERNEL_ACCOUNT)?;
-    let mut data = world.data.lock();
+    let data = world.data.clone();
+    // What fails here is the memory, what fails else is the image.
+    let mut failed = false;
     for run in runs {
         let first = run.start.get() / PAGE_SIZE as u64;
-        data.read_run(u64::from(run.pages.get()), |done, n, batch| {
-            for i in 0..n as u64 {
-                batch.push(mm::shm_page(&file, first + done + i)?, GFP_KERNEL)?;
-            }
-            Ok(())
+        let pages = run.pages.get().into();
+        let ret = data.lock().read_run(pages, |done, n, batch| {
+            push_shm_pages(&file, first + done, n, batch).inspect_err(|_| failed = true)
+        });
+        ret.map_err(|e| match failed {
+            true => huge_failed(rs, head, e),
+            false => e,
         })?;
     }
     Ok(())
+}
+
+/// Adds pages of shared memory, made present, to `batch`.
+pub(crate) fn push_shm_pages(
+    file: &File,
+    first: u64,
+    count: usize,
+    batch: &mut KVec<HeldPage>,
+) -> Result {
+    for index in first..first + count as u64 {
+        batch.push(mm::shm_page(file, index)?, GFP_KERNEL)?;
+    }
+    Ok(())
+}
+
+/// What is to be said of huge pages that can't be had, and the error.
+pub(crate) fn no_huge(e: Error) -> Option<((&'static str, &'static str), Error)> {
+    match e {
+        e if e == ENOMEM => Some((TOO_FEW_HUGE, e)),
+        e if e == ENODEV || e == ENOENT => Some((NO_SUCH_HUGE, EOPNOTSUPP)),
+        _ => None,
+    }
+}
+
+/// The error, reported if it is that of huge pages, for memory that can't be made again.
+fn huge_failed(rs: &mut Restart, head: &wire::Shm, e: Error) -> Error {
+    let Some(((why, remedy), e)) = no_huge(e).filter(|_| head.huge_shift.get() != 0) else {
+        return e;
+    };
+    // The first that maps it.
+    let image = rs.image.clone();
+    let meta = image.meta();
+    let vmas = meta.records().filter(|r| r.kind == Kind::Vma);
+    let mapping = vmas
+        .filter_map(|r| r.head::<wire::Vma>().ok())
+        .find(|v| v.kind.get() == vma_kind::SHM && v.object == head.id);
+    rs.report.error(
+        Item {
+            object: mapping.map_or(Object::Job, |v| Object::Vma(v.start.get() as usize)),
+            kind: "mapping",
+            name: b"",
+            why,
+            remedy,
+        },
+        e,
+    )
 }
 
 /// What of a mapping this version does not bring back: why.
@@ -1122,6 +1347,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
     }
 
     let mut at = 0..0;
+    let mut huge: KVVec<wire::Vma> = KVVec::new();
     for record in records.clone().take_while(is_of_mm) {
         match record.kind {
             Kind::Ldt => {
@@ -1135,15 +1361,22 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
                     let object = Object::Vma(vma.start.get() as usize);
                     return Err(not_supported(rs, object, "mapping", why));
                 }
+                if vma.huge_shift.get() != 0 {
+                    huge.push(vma, GFP_KERNEL_ACCOUNT)?;
+                }
                 if vma.kind.get() != vma_kind::VDSO {
                     restart_vma(rs, &mm, &vma, record.tail()).map_err(|e| {
+                        let (why, remedy) = match e {
+                            e if e == ENOMEM && vma.huge_shift.get() != 0 => TOO_FEW_HUGE,
+                            _ => ("could not be mapped again", ""),
+                        };
                         rs.report.error(
                             Item {
                                 object: Object::Vma(vma.start.get() as usize),
                                 kind: "mapping",
                                 name: b"",
-                                why: "could not be mapped again",
-                                remedy: "",
+                                why,
+                                remedy,
                             },
                             e,
                         )
@@ -1175,7 +1408,11 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part, newborn: &mut Newborn) -> R
         let of_mm = records.clone().take_while(is_of_mm);
         of_mm.filter(move |r| r.kind == kind)
     };
-    share_pages(rs, &mm, &head, record.offset)?;
+    share_pages(rs, &mm, &head, record.offset).map_err(|e| match huge.first() {
+        Some(vma) => huge_page_failed(rs, vma, e),
+        None => e,
+    })?;
+    touch_huge(rs, &huge, of_kind(Kind::Runs))?;
     // After that, for they give a mapping reverse mappings of its own.
     for_each_run(of_kind(Kind::Guards), &mut |start, pages| {
         mm::install_guards(&mm, start, pages as usize * PAGE_SIZE).map_err(|e| {
@@ -1303,6 +1540,54 @@ fn for_each_run<'a>(
         }
     }
     Ok(())
+}
+
+/// The error, reported, for a mapping whose huge pages can't be had.
+fn huge_page_failed(rs: &mut Restart, vma: &wire::Vma, e: Error) -> Error {
+    // For who touches it that would be SIGBUS.
+    if e != EFAULT && e != ENOMEM {
+        return e;
+    }
+    let (why, remedy) = TOO_FEW_HUGE;
+    rs.report.error(
+        Item {
+            object: Object::Vma(vma.start.get() as usize),
+            kind: "mapping",
+            name: b"",
+            why,
+            remedy,
+        },
+        ENOMEM,
+    )
+}
+
+/// Makes the huge pages of the current address space present that are to be read: of those that
+/// are not reserved there may be too few.
+fn touch_huge<'a>(
+    rs: &mut Restart,
+    huge: &[wire::Vma],
+    runs: impl Iterator<Item = Record<'a>>,
+) -> Result {
+    if huge.is_empty() {
+        return Ok(());
+    }
+    let mut held = KVec::new();
+    for_each_run(runs, &mut |start, pages| {
+        let (start, end) = (start as u64, start as u64 + pages * PAGE_SIZE as u64);
+        let passed = huge.partition_point(|vma| vma.end.get() <= start);
+        let within = huge.get(passed..).unwrap_or(&[]);
+        for vma in within.iter().take_while(|vma| vma.start.get() < end) {
+            let size = 1u64 << vma.huge_shift.get();
+            let mut at = vma.start.get().max(start);
+            while at < vma.end.get().min(end) {
+                mm::hold_current_for_write(at as usize, 1, &mut held)
+                    .map_err(|e| huge_page_failed(rs, vma, e))?;
+                held.clear();
+                at = (at & !(size - 1)).saturating_add(size);
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Gives the current address space the pages that it has in common with others, which are there
@@ -1454,6 +1739,10 @@ fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma, name: &[u8]) -> Re
         vma_kind::SHM => Some(rs.shm(vma.object.get())?),
         _ => None,
     };
+    // The rest of its places mmap(2) checks.
+    if file.as_ref().map_or(0, |file| mm::huge_shift(file)) != vma.huge_shift.get() {
+        return Err(EINVAL);
+    }
     let mut prot = 0;
     for (bit, p) in [
         (vma_flags::READ, bindings::PROT_READ),
@@ -1479,6 +1768,7 @@ fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma, name: &[u8]) -> Re
     for (bit, m) in [
         (vma_flags::GROWSDOWN, bindings::MAP_GROWSDOWN),
         (vma_flags::NORESERVE, bindings::MAP_NORESERVE),
+        (vma_flags::UNRESERVED, bindings::MAP_NORESERVE),
     ] {
         if flags & bit != 0 {
             map |= m;
@@ -1501,11 +1791,13 @@ fn restart_vma(rs: &Restart, mm: &NewMm<'_>, vma: &wire::Vma, name: &[u8]) -> Re
         file: file.as_deref(),
         lock: flags & vma_flags::LOCKED != 0,
     })?;
-    mm::set_flags(
-        mm,
-        start,
-        to_kernel(flags) | pkey_flags(vma) | vm::DONTEXPAND,
-    )?;
+    // Huge pages that may only be read are not marked when the kernel writes to them, for
+    // which they have to be, or count as, soft-dirty.
+    let for_now = match vma.huge_shift.get() {
+        0 => vm::DONTEXPAND,
+        _ => vm::DONTEXPAND | vm::SOFTDIRTY,
+    };
+    mm::set_flags(mm, start, to_kernel(flags) | pkey_flags(vma) | for_now)?;
     if name.is_empty() {
         return Ok(());
     }

@@ -15,7 +15,7 @@
 //! out again.
 //!
 //! Refused: segments where the IPC namespace has others in it, those that init has
-//! attached, huge pages (SHM_HUGETLB), NUMA policies.
+//! attached, NUMA policies.
 //!
 //! Semaphores and message queues are init's: a restart finds those of its namespace.
 
@@ -138,16 +138,6 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint) -> Result {
 }
 
 fn save(ctx: &mut Checkpoint, state: &State, memory: &File) -> Result {
-    if state.huge {
-        return refuse(
-            ctx,
-            state.id,
-            (
-                "it has huge pages (SHM_HUGETLB)",
-                "make it without; transparent huge pages need nothing",
-            ),
-        );
-    }
     if !state.readable {
         return refuse(
             ctx,
@@ -208,7 +198,7 @@ fn save(ctx: &mut Checkpoint, state: &State, memory: &File) -> Result {
             cpid: state.cpid.into(),
             lpid: state.lpid.into(),
             creator: state.creator.into(),
-            reserved: 0.into(),
+            huge_shift: state.huge_shift.into(),
             size: state.size.into(),
             atime: state.atime.into(),
             dtime: state.dtime.into(),
@@ -216,7 +206,13 @@ fn save(ctx: &mut Checkpoint, state: &State, memory: &File) -> Result {
         },
         &[],
     )?;
-    mm::copy_memory(ctx, memory, (id, size, flags | wire::SHM_SEGMENT))
+    let head = wire::Shm {
+        id: id.into(),
+        flags: (flags | wire::SHM_SEGMENT).into(),
+        size: size.into(),
+        huge_shift: state.huge_shift.into(),
+    };
+    mm::copy_memory(ctx, memory, head)
 }
 
 /// What is attached by others than the job is refused; when all mappings were met.
@@ -320,7 +316,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         creator: head.creator.get(),
         of_job: true,
         readable: true,
-        huge: false,
+        huge_shift: head.huge_shift.get(),
         size: head.size.get(),
         nattch: 0,
         atime: head.atime.get(),
@@ -330,9 +326,19 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     let noreserve = head.flags.get() & wire::SHM_NORESERVE != 0;
     let made = Segment::create(state, noreserve).map_err(|e| {
         let refusal = match e {
+            e if e == EPERM && state.huge_shift != 0 => (
+                "init may not choose its number, or have huge pages for it",
+                "give init CAP_CHECKPOINT_RESTORE in the user namespace of the IPC namespace, \
+                 CAP_IPC_LOCK or the group of vm.hugetlb_shm_group",
+            ),
             e if e == EPERM => (
                 "init may not choose its number",
                 "give init CAP_CHECKPOINT_RESTORE in the user namespace of the IPC namespace",
+            ),
+            e if e == ENOMEM && state.huge_shift != 0 => mm::TOO_FEW_HUGE,
+            e if e == EINVAL && state.huge_shift != 0 => (
+                "this kernel has no huge pages of that size, or it is more than init may have",
+                "see /sys/kernel/mm/hugepages; raise kernel.shmmax",
             ),
             e if e == EEXIST => (
                 "its number or its key is taken",
@@ -355,13 +361,20 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
     ret
 }
 
-/// The memory of the segment `id`, which is to be `size` bytes.
-pub(crate) fn memory(rs: &Restart, id: u32, size: u64) -> Result<ARef<File>> {
+/// The memory of the segment `id`, which is to be `size` bytes, or as many as its huge pages have.
+pub(crate) fn memory(rs: &Restart, id: u32, size: u64, huge_shift: u32) -> Result<ARef<File>> {
     let index = (id as usize).checked_sub(1).ok_or(EINVAL)?;
-    match rs.segments.get(index).and_then(Option::as_ref) {
-        Some(segment) if segment.state().size == size => Ok(segment.memory().clone()),
-        _ => Err(EINVAL),
+    let segment = rs.segments.get(index).and_then(Option::as_ref);
+    let segment = segment.ok_or(EINVAL)?;
+    let is = segment.state();
+    let whole = match huge_shift {
+        0 => Some(is.size),
+        shift => is.size.checked_next_multiple_of(1 << shift),
+    };
+    if is.huge_shift != huge_shift || whole != Some(size) {
+        return Err(EINVAL);
     }
+    Ok(segment.memory().clone())
 }
 
 /// The file that an attach is; called by init.

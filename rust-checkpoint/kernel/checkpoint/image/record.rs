@@ -251,8 +251,8 @@ wire! {
         pub mtime_sec: U64,
         /// Time of last modification, nanoseconds of the second.
         pub mtime_nsec: U32,
-        /// Zero.
-        pub reserved: U32,
+        /// Logarithm of the size of its huge pages (hugetlbfs), 0 without.
+        pub huge_shift: U32,
     }
 }
 
@@ -328,7 +328,8 @@ wire! {
 }
 
 wire! {
-    /// Shared anonymous memory, or the memory of a [`Segment`].
+    /// Shared anonymous memory, or the memory of a [`Segment`], or what anonymous mappings of huge
+    /// pages have in common, also if they are private.
     pub struct Shm {
         /// Id among the Shm records. With [`SHM_SEGMENT`]: that of the Segment.
         pub id: U32,
@@ -336,10 +337,13 @@ wire! {
         pub flags: U32,
         /// Length in bytes.
         pub size: U64,
+        /// Logarithm of the size of its huge pages (MAP_HUGETLB), 0 without.
+        pub huge_shift: U32,
     }
 }
 
-/// [`Shm::flags`]: created with MAP_NORESERVE. [`Segment::flags`]: with SHM_NORESERVE.
+/// [`Shm::flags`]: created with MAP_NORESERVE. [`Segment::flags`]: with SHM_NORESERVE. Of huge
+/// pages: they are not reserved for all of it.
 pub const SHM_NORESERVE: u32 = 1;
 /// [`Shm::flags`]: it is the memory of the Segment with the same id.
 pub const SHM_SEGMENT: u32 = 2;
@@ -373,8 +377,8 @@ wire! {
         pub lpid: I32,
         /// Thread that has made it, or 0.
         pub creator: I32,
-        /// Zero.
-        pub reserved: U32,
+        /// Logarithm of the size of its huge pages (SHM_HUGETLB), 0 without.
+        pub huge_shift: U32,
         /// Length in bytes.
         pub size: U64,
         /// Time of the last attach, seconds.
@@ -733,7 +737,7 @@ pub mod vma_kind {
     pub const ANON: u32 = 1;
     /// A file, shared or private.
     pub const FILE: u32 = 2;
-    /// Shared anonymous memory, object a Shm id.
+    /// Shared anonymous memory, or huge pages without a file, object a Shm id.
     pub const SHM: u32 = 3;
     /// A page range the kernel provides, the vdso and its data.
     pub const VDSO: u32 = 4;
@@ -789,8 +793,11 @@ pub mod vma_flags {
     pub const DROPPABLE: u64 = 1 << 22;
     /// mseal(2).
     pub const SEALED: u64 = 1 << 23;
+    /// Private, and no huge pages are reserved for it, although not [`NORESERVE`]: as after
+    /// fork(2).
+    pub const UNRESERVED: u64 = 1 << 24;
     /// All bits known.
-    pub const ALL: u64 = (1 << 24) - 1;
+    pub const ALL: u64 = (1 << 25) - 1;
 }
 
 wire! {
@@ -811,8 +818,8 @@ wire! {
         pub object: U32,
         /// Protection key.
         pub pkey: U32,
-        /// Zero.
-        pub reserved: U32,
+        /// Logarithm of the size of its huge pages (MAP_HUGETLB, hugetlbfs), 0 without.
+        pub huge_shift: U32,
     }
 }
 

@@ -136,6 +136,12 @@ const MEMFD_NAME: &[u8] = b"memfd:";
 const SEGMENT_MODE: u32 = 0o3777;
 /// F_SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC.
 const SEALS: u32 = 0x3f;
+/// SHM_LOCKED.
+const SEGMENT_LOCKED: u32 = 0o2000;
+/// Logarithm of the size of the smallest huge pages that there may be.
+const MIN_HUGE_SHIFT: u32 = 13;
+/// And of the largest ones.
+const MAX_HUGE_SHIFT: u32 = 47;
 /// Bytes of an auxiliary vector.
 pub const MAX_AUXV: usize = 4096;
 /// Entries of an LDT.
@@ -663,7 +669,10 @@ impl<'a> Verify<'a> {
         no_tail(r)?;
         bits(r, segment.mode.get().into(), SEGMENT_MODE.into())?;
         bits(r, segment.flags.get().into(), SHM_NORESERVE.into())?;
-        reserved(r, segment.reserved.get())?;
+        huge(r, segment.huge_shift.get(), 0)?;
+        if segment.huge_shift.get() != 0 && segment.mode.get() & SEGMENT_LOCKED != 0 {
+            return Err(r.fault("huge pages of shared memory are locked"));
+        }
         if i32::try_from(segment.shmid.get()).is_err() {
             return Err(r.fault("impossible number of shared memory"));
         }
@@ -791,6 +800,7 @@ impl<'a> Verify<'a> {
         if size == 0 || size > MAX_OFFSET {
             return Err(r.fault_with("impossible length of shared memory", size));
         }
+        huge(r, shm.huge_shift.get(), size)?;
         self.owner = Owner::Shm(size);
         Ok(())
     }
@@ -916,7 +926,7 @@ impl<'a> Verify<'a> {
         let flags = vma.flags.get();
         bits(r, flags, vma_flags::ALL)?;
         let shared = flags & vma_flags::MAYSHARE != 0;
-        mm.may_have_policy = !shared && matches!(vma.kind.get(), vma_kind::ANON | vma_kind::FILE);
+        mm.may_have_policy = !shared && vma.kind.get() != vma_kind::VDSO;
         if flags & vma_flags::SHARED != 0 && !shared {
             return Err(r.fault("mapping is shared and may not be"));
         }
@@ -932,12 +942,28 @@ impl<'a> Verify<'a> {
         {
             return Err(r.fault("mapping that can't be mergeable"));
         }
+        let is_huge = vma.huge_shift.get() != 0;
+        let never = vma_flags::DROPPABLE
+            | vma_flags::GROWSDOWN
+            | vma_flags::LOCKED
+            | vma_flags::LOCKONFAULT
+            | vma_flags::MERGEABLE
+            | vma_flags::WIPEONFORK;
+        if is_huge
+            && (flags & never != 0 || !matches!(vma.kind.get(), vma_kind::FILE | vma_kind::SHM))
+        {
+            return Err(r.fault("impossible mapping of huge pages"));
+        }
+        let of_fork = !shared && is_huge && flags & vma_flags::NORESERVE == 0;
+        if flags & vma_flags::UNRESERVED != 0 && !of_fork {
+            return Err(r.fault("mapping that no huge pages can be reserved for"));
+        }
         let object = vma.object.get();
         match vma.kind.get() {
             vma_kind::ANON if shared => {
                 return Err(r.fault("shared mapping of private memory"));
             }
-            vma_kind::SHM if !shared => {
+            vma_kind::SHM if !shared && !is_huge => {
                 return Err(r.fault("private mapping of shared memory"));
             }
             vma_kind::ANON | vma_kind::VDSO => refer_or_none(r, object, 0)?,
@@ -956,7 +982,7 @@ impl<'a> Verify<'a> {
         if vma.pkey.get() >= MAX_PKEYS {
             return Err(r.fault_with("impossible protection key", vma.pkey.get().into()));
         }
-        reserved(r, vma.reserved.get())?;
+        huge(r, vma.huge_shift.get(), start | end | offset)?;
         string(r, MAX_VMA_NAME)?;
         self.sum.vmas = self.sum.vmas.saturating_add(1);
         self.sum.mapped = self.sum.mapped.saturating_add(len);
@@ -1346,8 +1372,9 @@ impl<'a> Room<'a> {
                     // vdso.
                     let own = match vma.kind.get() {
                         vma_kind::ANON => true,
-                        vma_kind::FILE => self.shared || vma.flags.get() & vma_flags::MAYSHARE == 0,
-                        vma_kind::SHM => self.shared,
+                        vma_kind::FILE | vma_kind::SHM => {
+                            self.shared || vma.flags.get() & vma_flags::MAYSHARE == 0
+                        }
                         _ => false,
                     };
                     if own {
@@ -1913,7 +1940,24 @@ fn identity(r: &Record<'_>, identity: &Identity) -> Result<(), Fault> {
     if identity.mtime_nsec.get() >= 1_000_000_000 {
         return Err(r.fault("impossible time of last modification"));
     }
-    reserved(r, identity.reserved.get())
+    huge_size(r, identity.huge_shift.get())
+}
+
+/// Checks the logarithm of a size of huge pages, 0 for none.
+fn huge_size(r: &Record<'_>, shift: u32) -> Result<(), Fault> {
+    if shift != 0 && !(MIN_HUGE_SHIFT..=MAX_HUGE_SHIFT).contains(&shift) {
+        return Err(r.fault_with("impossible size of huge pages", shift.into()));
+    }
+    Ok(())
+}
+
+/// Checks that what has huge pages of this size has whole ones.
+fn huge(r: &Record<'_>, shift: u32, places: u64) -> Result<(), Fault> {
+    huge_size(r, shift)?;
+    if shift != 0 && !is_aligned(places, 1 << shift) {
+        return Err(r.fault_with("not aligned to its huge pages", places));
+    }
+    Ok(())
 }
 
 /// Checks that the tail is an absolute path.

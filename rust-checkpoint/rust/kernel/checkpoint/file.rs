@@ -55,6 +55,8 @@ pub struct Identity {
     pub mtime_sec: i64,
     /// Time of last modification, nanoseconds of the second.
     pub mtime_nsec: u32,
+    /// Logarithm of the size of the huge pages of a regular file, 0 without.
+    pub huge_shift: u32,
 }
 
 impl Identity {
@@ -164,7 +166,7 @@ impl PathRef {
         let mut stat = MaybeUninit::<bindings::kstat>::zeroed();
         // SAFETY: by the type invariant the path is valid and the dentry
         // positive; `stat` is valid for writes and any bytes are valid for it.
-        let (stat, generation) = unsafe {
+        let (stat, generation, huge_shift) = unsafe {
             to_result(bindings::vfs_getattr(
                 &self.0,
                 stat.as_mut_ptr(),
@@ -175,8 +177,10 @@ impl PathRef {
             (
                 stat.assume_init(),
                 (*bindings::d_inode(self.0.dentry)).i_generation,
+                bindings::checkpoint_huge_shift(bindings::d_inode(self.0.dentry)),
             )
         };
+        let is_regular = u32::from(stat.mode) & bindings::S_IFMT == bindings::S_IFREG;
         Ok(Identity {
             dev: device(stat.dev),
             ino: stat.ino,
@@ -186,6 +190,7 @@ impl PathRef {
             size: stat.size as u64,
             mtime_sec: stat.mtime.tv_sec,
             mtime_nsec: u32::try_from(stat.mtime.tv_nsec).unwrap_or(0),
+            huge_shift: if is_regular { huge_shift } else { 0 },
         })
     }
 

@@ -466,12 +466,14 @@ pub fn install_guards(_mm: &NewMm<'_>, start: usize, len: usize) -> Result {
     to_result(unsafe { bindings::checkpoint_install_guards(start as c_ulong, len as c_ulong) })
 }
 
-/// Shared anonymous memory of `size` bytes, as mmap(2) makes it.
+/// Shared anonymous memory of `size` bytes, as mmap(2) makes it; of huge pages if the logarithm of
+/// their size, `huge_shift`, is not 0. `ENODEV`: the kernel has none of that size.
 #[doc(alias = "shmem_zero_setup")]
-pub fn new_shm(size: u64, noreserve: bool) -> Result<ARef<File>> {
+#[doc(alias = "hugetlb_file_setup")]
+pub fn new_shm(size: u64, noreserve: bool, huge_shift: u32) -> Result<ARef<File>> {
     let size = i64::try_from(size).map_err(|_| EINVAL)?;
     // SAFETY: the name is NUL-terminated and copied.
-    let file = unsafe { bindings::checkpoint_new_shm(size, noreserve) };
+    let file = unsafe { bindings::checkpoint_new_shm(size, noreserve, huge_shift) };
     let file = from_err_ptr(file)?;
     // SAFETY: the reference comes with the result; nobody else knows the
     // file, so nobody holds its position.
@@ -494,22 +496,24 @@ pub fn memfd(file: &File) -> Result<Option<(KVec<u8>, u32, bool)>> {
     Ok(Some((copy, seals, made)))
 }
 
-/// A file as memfd_create(2) makes it, empty. `name` begins with `memfd:`.
+/// A file as memfd_create(2) makes it, empty. `name` begins with `memfd:`. It has huge pages if the
+/// logarithm of their size, `huge_shift`, is not 0. `ENODEV`: the kernel has none of that size.
 #[doc(alias = "memfd_create")]
-pub fn new_memfd(name: &[u8]) -> Result<ARef<File>> {
+pub fn new_memfd(name: &[u8], huge_shift: u32) -> Result<ARef<File>> {
     let mut with_nul = KVec::with_capacity(name.len() + 1, GFP_KERNEL)?;
     with_nul.extend_from_slice(name, GFP_KERNEL)?;
     with_nul.push(0, GFP_KERNEL)?;
     let name = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
     // SAFETY: the name ends with a NUL, and is copied.
-    let file = from_err_ptr(unsafe { bindings::checkpoint_new_memfd(name.as_char_ptr()) })?;
+    let file = unsafe { bindings::checkpoint_new_memfd(name.as_char_ptr(), huge_shift) };
+    let file = from_err_ptr(file)?;
     // SAFETY: the reference comes with the result; nobody else knows the file, so nobody
     // holds its position.
     Ok(unsafe { ARef::from_raw(NonNull::new(file).ok_or(ENOMEM)?.cast()) })
 }
 
-/// The page at `index` of shared memory, made present, to be written by the
-/// kernel.
+/// The page at `index` of shared memory, also of huge pages, made present, to be
+/// written by the kernel. `ENOMEM`: also where no huge page is left.
 #[doc(alias = "shmem_read_mapping_page_gfp")]
 pub fn shm_page(file: &File, index: u64) -> Result<HeldPage> {
     // SAFETY: the file is alive.
@@ -524,8 +528,8 @@ pub fn shm_page(file: &File, index: u64) -> Result<HeldPage> {
 /// `f` gets the offset in bytes and the copy, in ascending order.
 pub fn copy_shm(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Result {
     for_each_data(
-        // SAFETY: the file is alive; shmem files can be seeked, and the
-        // position passed in is not that of the file.
+        // SAFETY: the file is alive; shmem and hugetlbfs files can be seeked,
+        // and the position passed in is not that of the file.
         |offset| unsafe { bindings::checkpoint_shm_data(file.as_ptr(), offset) },
         |offset| {
             let from = shm_page(file, (offset as u64) / PAGE_SIZE as u64)?;
@@ -534,6 +538,36 @@ pub fn copy_shm(file: &File, mut f: impl FnMut(u64, HeldPage) -> Result) -> Resu
             f(offset as u64, to)
         },
     )
+}
+
+/// What is peculiar to a mapping of huge pages (hugetlb).
+#[doc(alias = "checkpoint_huge")]
+pub type Huge = bindings::checkpoint_huge;
+
+/// The logarithm of the size of the huge pages of a file, 0 without.
+pub fn huge_shift(file: &File) -> u32 {
+    // SAFETY: the file is alive, and so is its inode.
+    unsafe { bindings::checkpoint_huge_shift(bindings::file_inode(file.as_ptr())) }
+}
+
+/// Whether huge pages were mapped without a file.
+///
+/// # Safety
+///
+/// `vma` is valid and mmap_lock is held.
+pub unsafe fn is_anon_huge(vma: *mut bindings::vm_area_struct) -> bool {
+    // SAFETY: by the requirements of this function.
+    unsafe { huge_of(vma) }.is_some_and(|huge| huge.anon)
+}
+
+/// # Safety
+///
+/// `vma` is valid and mmap_lock is held.
+unsafe fn huge_of(vma: *mut bindings::vm_area_struct) -> Option<Huge> {
+    let mut huge = Huge::default();
+    // SAFETY: by the requirements of this function; `huge` is valid for writes.
+    let is = unsafe { bindings::checkpoint_describe_huge(vma, &mut huge) };
+    is.then_some(huge)
 }
 
 /// A mapping as it was found.
@@ -550,6 +584,8 @@ pub struct Vma<A> {
     pub pkey: u32,
     /// Its own NUMA policy, if any.
     pub policy: Option<NumaPolicy>,
+    /// If it has huge pages, which ones.
+    pub huge: Option<Huge>,
     /// Its name, as PR_SET_VMA_ANON_NAME has set it; empty without.
     pub name: KVec<u8>,
     /// Its file.
@@ -589,6 +625,7 @@ pub fn vmas<A>(
                     pgoff: (*vma).vm_pgoff as usize,
                     pkey: bindings::checkpoint_vma_pkey(vma),
                     policy: policy_of(vma)?,
+                    huge: huge_of(vma),
                     name: name_of(vma)?,
                     // The position of a mapped file is not used through it.
                     file: file.map(|f| ARef::from(File::from_raw_file(f.as_ptr()))),
@@ -950,9 +987,10 @@ pub fn pkey_flags(pkey: u32) -> vm_flags_t {
 }
 
 /// Identity of shared anonymous memory: its inode, its length in bytes, and
-/// whether it was made with MAP_NORESERVE.
+/// whether it was made with MAP_NORESERVE; of huge pages, whether not all of them
+/// are reserved.
 pub fn shm_identity(file: &File) -> (*const c_void, u64, bool) {
-    // SAFETY: the file is alive, and so is its inode, which is one of shmem.
+    // SAFETY: the file is alive, and so is its inode, which is one of shmem or hugetlbfs.
     unsafe {
         let inode = bindings::file_inode(file.as_ptr());
         (
@@ -965,7 +1003,7 @@ pub fn shm_identity(file: &File) -> (*const c_void, u64, bool) {
 
 /// Whether mbind(2) has set a policy for some of the shared memory behind `file`.
 pub fn shm_has_policy(file: &File) -> bool {
-    // SAFETY: the file is alive, and one of shmem.
+    // SAFETY: the file is alive, and one of shmem or hugetlbfs.
     unsafe { bindings::checkpoint_shm_policy(file.as_ptr()) }
 }
 

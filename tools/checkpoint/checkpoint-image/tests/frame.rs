@@ -342,7 +342,7 @@ fn structures_extend() {
         kind: 3.into(),
         object: 4.into(),
         pkey: 5.into(),
-        reserved: 6.into(),
+        huge_shift: 6.into(),
     };
     let head = |bytes: &[u8]| {
         let mut records = Records::default();
@@ -357,7 +357,7 @@ fn structures_extend() {
     // Shorter: the rest is zero.
     let short = head(&bytes[..bytes.len() - 8]).unwrap();
     assert_eq!(
-        (short.object.get(), short.pkey.get(), short.reserved.get()),
+        (short.object.get(), short.pkey.get(), short.huge_shift.get()),
         (4, 0, 0)
     );
     assert_eq!(head(&[]).unwrap().start.get(), 0);

@@ -340,6 +340,68 @@ fn ids() {
     });
 }
 
+fn huge_mappings() {
+    let bad = |nth, what: &str, change: fn(&mut Vma)| bad::<Vma>(Kind::Vma, nth, what, change);
+    let huge = |x: &mut Vma| {
+        x.huge_shift = 13.into();
+        x.end = (x.start.get() + 2 * PAGE).into();
+    };
+    // Shared: memory without a file, a file.
+    fine(|s| s.edit::<Vma>(Kind::Vma, 2, huge));
+    fine(|s| s.edit::<Vma>(Kind::Vma, 3, huge));
+    // Private.
+    let private = |x: &mut Vma| {
+        x.huge_shift = 13.into();
+        x.end = (x.start.get() + 2 * PAGE).into();
+        x.flags = (1 | vma_flags::UNRESERVED).into();
+    };
+    fine(|s| s.edit::<Vma>(Kind::Vma, 2, private));
+    fine(|s| s.edit::<Vma>(Kind::Vma, 3, private));
+
+    for shift in [1u32, 12, 48, u32::MAX] {
+        refused(Kind::Vma, 3, "impossible size of huge pages", |s| {
+            s.edit::<Vma>(Kind::Vma, 3, |x| x.huge_shift = shift.into());
+        });
+    }
+    // Start, end and offset.
+    const WHOLE: &str = "not aligned to its huge pages";
+    bad(3, WHOLE, |x| x.huge_shift = 13.into());
+    bad(3, WHOLE, |x| {
+        x.huge_shift = 13.into();
+        x.start = (x.start.get() + PAGE).into();
+        x.end = (x.start.get() + PAGE).into();
+    });
+    bad(3, WHOLE, |x| {
+        x.huge_shift = 13.into();
+        x.end = (x.start.get() + 2 * PAGE).into();
+        x.offset = PAGE.into();
+    });
+    const IMPOSSIBLE: &str = "impossible mapping of huge pages";
+    bad(1, IMPOSSIBLE, |x| x.huge_shift = 13.into());
+    for flag in [
+        vma_flags::GROWSDOWN,
+        vma_flags::LOCKED,
+        vma_flags::WIPEONFORK,
+    ] {
+        refused(Kind::Vma, 3, IMPOSSIBLE, |s| {
+            s.edit::<Vma>(Kind::Vma, 3, |x| {
+                x.huge_shift = 13.into();
+                x.flags = flag.into();
+            });
+        });
+    }
+    const RESERVED: &str = "mapping that no huge pages can be reserved for";
+    bad(1, RESERVED, |x| x.flags = vma_flags::UNRESERVED.into());
+    bad(3, RESERVED, |x| {
+        x.huge_shift = 13.into();
+        x.flags = (x.flags.get() | vma_flags::UNRESERVED).into();
+    });
+    bad(3, RESERVED, |x| {
+        x.huge_shift = 13.into();
+        x.flags = (vma_flags::UNRESERVED | vma_flags::NORESERVE).into();
+    });
+}
+
 #[test]
 fn mappings() {
     let bad = |nth, what: &str, change: fn(&mut Vma)| bad::<Vma>(Kind::Vma, nth, what, change);
@@ -372,7 +434,7 @@ fn mappings() {
         x.offset = (u64::MAX - 4095).into();
     });
     bad(0, "impossible protection key", |x| x.pkey = 16.into());
-    bad(0, "reserved field is not zero", |x| x.reserved = 1.into());
+    huge_mappings();
     const DROPPABLE: &str = "impossible flags of a droppable mapping";
     let droppable = vma_flags::DROPPABLE | vma_flags::WIPEONFORK;
     fine(|s| s.edit::<Vma>(Kind::Vma, 1, |x| x.flags = droppable.into()));
@@ -973,8 +1035,13 @@ fn segments() {
     bad::<Segment>(Kind::Segment, 0, NEXT, |x| x.id = 2.into());
     bad::<Segment>(Kind::Segment, 0, BITS, |x| x.mode = 0o4000.into());
     bad::<Segment>(Kind::Segment, 0, BITS, |x| x.flags = 2.into());
-    bad::<Segment>(Kind::Segment, 0, "reserved field is not zero", |x| {
-        x.reserved = 1.into();
+    bad::<Segment>(Kind::Segment, 0, "impossible size of huge pages", |x| {
+        x.huge_shift = 1.into();
+    });
+    let locked = "huge pages of shared memory are locked";
+    bad::<Segment>(Kind::Segment, 0, locked, |x| {
+        x.huge_shift = 21.into();
+        x.mode = 0o2600.into();
     });
     let number = "impossible number of shared memory";
     bad::<Segment>(Kind::Segment, 0, number, |x| x.shmid = (1 << 31).into());
@@ -1013,6 +1080,16 @@ fn values() {
         x.size = 0.into();
     });
     bad::<Shm>(Kind::Shm, 0, BITS, |x| x.flags = 4.into());
+    bad::<Shm>(Kind::Shm, 0, "impossible size of huge pages", |x| {
+        x.huge_shift = 64.into();
+    });
+    bad::<Shm>(Kind::Shm, 0, "not aligned to its huge pages", |x| {
+        x.huge_shift = 21.into();
+    });
+    fine(|s| s.edit::<Shm>(Kind::Shm, 0, |x| x.huge_shift = 13.into()));
+    bad::<File>(Kind::File, 0, "impossible size of huge pages", |x| {
+        x.identity.huge_shift = 9.into();
+    });
     bad::<File>(Kind::File, 3, NEXT, |x| x.init_fd = 2.into());
     bad::<File>(Kind::File, 3, NEXT, |x| x.init_fd = 0.into());
     bad::<File>(Kind::File, 3, "number of a deleted file is negative", |x| {

@@ -437,6 +437,7 @@ impl Shown {
                 .iter()
                 .filter(|(bit, _)| flags & bit != 0)
                 .map(|(_, name)| *name)
+                .chain((vma.huge_shift.get() != 0).then_some("ht"))
                 .collect(),
             perms: [
                 perm(vma_flags::READ, 'r'),
@@ -635,7 +636,7 @@ impl Task {
 }
 
 /// Flags of a mapping by their names in /proc/PID/smaps, where they have one.
-const FLAGS: [(u64, &str); 24] = [
+const FLAGS: [(u64, &str); 25] = [
     (vma_flags::READ, "rd"),
     (vma_flags::WRITE, "wr"),
     (vma_flags::EXEC, "ex"),
@@ -660,6 +661,7 @@ const FLAGS: [(u64, &str); 24] = [
     (vma_flags::SOFTDIRTY, "sd"),
     (vma_flags::DROPPABLE, "dp"),
     (vma_flags::SEALED, "sl"),
+    (vma_flags::UNRESERVED, "ur"),
 ];
 
 fn note_name(note: u32) -> String {

@@ -267,7 +267,7 @@ fn identity() -> record::Identity {
         size: 70_000.into(),
         mtime_sec: 1_700_000_000.into(),
         mtime_nsec: 5.into(),
-        reserved: 0.into(),
+        huge_shift: 0.into(),
     }
 }
 
@@ -490,12 +490,14 @@ fn objects(r: &mut Records) {
         id: 1.into(),
         flags: record::SHM_SEGMENT.into(),
         size: (2 * PAGE).into(),
+        huge_shift: 0.into(),
     };
     r.add(Kind::Shm, &segment, &[]);
     let shm = record::Shm {
         id: 2.into(),
         flags: record::SHM_NORESERVE.into(),
         size: (2 * PAGE + 100).into(),
+        huge_shift: 0.into(),
     };
     r.add(Kind::Shm, &shm, &[]);
     r.add(Kind::Runs, &(), run(2 * PAGE, 1).as_bytes());
@@ -549,7 +551,7 @@ fn vma(start: u64, pages: u64, kind: u32, object: u32, flags: u64) -> record::Vm
         kind: kind.into(),
         object: object.into(),
         pkey: 0.into(),
-        reserved: 0.into(),
+        huge_shift: 0.into(),
     }
 }
 

@@ -196,7 +196,7 @@ static inline void snap_smaps(struct snap *s, const char *prefix, char *text)
 {
 	static const char *const want[] = {
 		"Size", "KernelPageSize", "MMUPageSize", "THPeligible", "ProtectionKey",
-		"VmFlags", NULL
+		"VmFlags", "Private_Hugetlb", "Shared_Hugetlb", NULL
 	};
 	char *save = NULL, key[160], range[64] = "";
 

@@ -399,16 +399,6 @@ SCENARIO(common_namespace_not_attached, .common_ipc = true, .refused = "are in i
 	CHECK(!shmctl(*id, IPC_RMID, NULL));
 }
 
-SCENARIO(huge_pages, .refused = "SHM_HUGETLB", .any_pid = true)
-{
-	int id = shmget(IPC_PRIVATE, 2 << 20, SHM_HUGETLB | SHM_NORESERVE | 0600);
-
-	if (id < 0)
-		JOB_SKIP("no huge pages");
-	job_hold();
-	CHECK(!shmctl(id, IPC_RMID, NULL));
-}
-
 /* What nobody has attached has the policy still. */
 SCENARIO(numa_policy, .refused = "NUMA policy", .any_pid = true)
 {
