@@ -48,6 +48,7 @@ use kernel::{
     bindings,
     checkpoint::{
         clone::Newborn,
+        gfp,
         io::xxh64,
         mm::NewMm,
         task::Still,
@@ -156,7 +157,7 @@ pub(crate) fn checkpoint_mm(
             limit: entry.limit.into(),
             flags: u32::from(entry.flags).into(),
         };
-        ldt.extend_from_slice(entry.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+        ldt.extend_from_slice(entry.as_bytes(), gfp())?;
     }
     let vdso_hash = match state.vdso {
         0 => 0,
@@ -222,7 +223,7 @@ fn checkpoint_xstate(ctx: &mut Checkpoint, area: &[u8]) -> Result {
         end = end.max((offset as usize).saturating_add(size as usize));
         // struct x86_xfeat_component
         for field in [i, size, offset, 0] {
-            layout.extend_from_slice(&field.to_le_bytes(), GFP_KERNEL_ACCOUNT)?;
+            layout.extend_from_slice(&field.to_le_bytes(), gfp())?;
         }
     }
     ctx.xfeatures |= used;

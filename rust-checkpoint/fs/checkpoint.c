@@ -344,7 +344,7 @@ static int checkpoint_has_xattrs(struct dentry *dentry, bool *has)
 		return 0;
 	if (len < 0)
 		return len;
-	list = kvmalloc(len, GFP_KERNEL_ACCOUNT);
+	list = kvmalloc(len, CHECKPOINT_GFP);
 	if (!list)
 		return -ENOMEM;
 	len = vfs_listxattr(dentry, list, len);

@@ -282,7 +282,7 @@ int checkpoint_first_owner(struct xarray *index, unsigned long pfn,
 		*owner = xa_to_value(entry);
 		return 1;
 	}
-	err = xa_err(xa_store(index, pfn, xa_mk_value(*owner), GFP_KERNEL_ACCOUNT));
+	err = xa_err(xa_store(index, pfn, xa_mk_value(*owner), CHECKPOINT_GFP));
 	if (!err)
 		get_page(pfn_to_page(pfn));
 	return err;
@@ -295,7 +295,7 @@ int checkpoint_first_owner(struct xarray *index, unsigned long pfn,
  */
 struct xarray *checkpoint_new_index(void)
 {
-	struct xarray *index = kmalloc_obj(*index, GFP_KERNEL_ACCOUNT);
+	struct xarray *index = kmalloc_obj(*index, CHECKPOINT_GFP);
 
 	if (index)
 		xa_init_flags(index, XA_FLAGS_ACCOUNT);
@@ -951,6 +951,7 @@ struct file *checkpoint_new_shm(loff_t size, bool noreserve, u32 shift)
  */
 struct page *checkpoint_shm_page(struct file *file, pgoff_t index)
 {
+	struct address_space *mapping = file->f_mapping;
 	struct page *page;
 
 #ifdef CONFIG_HUGETLBFS
@@ -966,7 +967,8 @@ struct page *checkpoint_shm_page(struct file *file, pgoff_t index)
 		return folio_file_page(folio, index);
 	}
 #endif
-	page = shmem_read_mapping_page(file->f_mapping, index);
+	page = shmem_read_mapping_page_gfp(mapping, index, mapping_gfp_mask(mapping) |
+					   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	if (!IS_ERR(page))
 		set_page_dirty_lock(page);
 	return page;

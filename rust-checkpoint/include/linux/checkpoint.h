@@ -10,11 +10,18 @@
 #ifndef _LINUX_CHECKPOINT_H
 #define _LINUX_CHECKPOINT_H
 
+#include <linux/gfp_types.h>
 #include <linux/ktime.h>
 #include <linux/mm_types.h>
 #include <linux/nodemask_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/types.h>
+
+/*
+ * For what is allocated while a job stands still. Its tasks can't die before they
+ * are let go, so that the OOM killer would find one victim after the other.
+ */
+#define CHECKPOINT_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 struct callback_head;
 struct checkpoint_args;

@@ -48,6 +48,7 @@ use crate::{
 use kernel::{
     bindings,
     checkpoint::{
+        gfp,
         io::{
             xxh64,
             HeldPage,
@@ -99,7 +100,8 @@ const SECTIONS: usize = 6;
 /// Bytes that records are emitted into.
 #[derive(Default)]
 pub(crate) struct Buffer {
-    bytes: KVVec<u8>,
+    // Large blocks of pages that lie together would take long to be found.
+    bytes: VVec<u8>,
     records: u64,
 }
 
@@ -114,9 +116,9 @@ impl Sink for Buffer {
         if len > self.bytes.capacity() {
             // Doubling keeps the cost of many records linear.
             let more = core::cmp::max(bytes.len(), self.bytes.capacity());
-            self.bytes.reserve(more, GFP_KERNEL_ACCOUNT)?;
+            self.bytes.reserve(more, gfp())?;
         }
-        self.bytes.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+        self.bytes.extend_from_slice(bytes, gfp())?;
         Ok(())
     }
 }
@@ -253,7 +255,7 @@ impl Checkpoint {
         self.ranks = freezer.ranks()?;
         for child in freezer.tasks().map(|t| t.vfork()).filter(|&pid| pid != 0) {
             self.waited_for
-                .try_create_and_insert(child, (), GFP_KERNEL_ACCOUNT)?;
+                .try_create_and_insert(child, (), gfp())?;
         }
         segments::checkpoint(self)?;
         let mut leaders = RBTree::new();
@@ -262,7 +264,7 @@ impl Checkpoint {
             if let Some(leader) = freezer.leader_gone(pids.tgid) {
                 // Before the first of its threads.
                 if leaders.get(&pids.tgid).is_none() {
-                    leaders.try_create_and_insert(pids.tgid, (), GFP_KERNEL_ACCOUNT)?;
+                    leaders.try_create_and_insert(pids.tgid, (), gfp())?;
                     self.report.subject(Some(leader.subject()));
                     self.task(leader.pids());
                     zombie::checkpoint_leader(self, leader, &frozen)?;
@@ -495,6 +497,8 @@ unsafe extern "C" fn checkpoint_save(
     };
     let mut ctx = Checkpoint::new(ns);
     let ret = ctx.run(out.as_mut(), args);
+    // Copies that are no use any more may take the room that the log needs.
+    ctx.pages = Pages::new();
     args.refusals = ctx.report.refusals();
     files::write_log(args.log_fd, ctx.report.text());
     if let Some(out) = &out {

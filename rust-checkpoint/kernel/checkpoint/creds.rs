@@ -28,12 +28,15 @@ use crate::{
     },
 };
 use kernel::{
-    checkpoint::cred::{
-        self,
-        Caps,
-        Ids,
-        NewCreds,
-        Unnamed, //
+    checkpoint::{
+        cred::{
+            self,
+            Caps,
+            Ids,
+            NewCreds,
+            Unnamed, //
+        },
+        gfp, //
     },
     prelude::*,
     task::Task, //
@@ -70,9 +73,9 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, task: &Task) -> Result {
             return Ok(());
         }
     };
-    let mut groups = KVVec::with_capacity(creds.groups.len() * 4, GFP_KERNEL_ACCOUNT)?;
+    let mut groups = KVVec::with_capacity(creds.groups.len() * 4, gfp())?;
     for id in &creds.groups {
-        groups.extend_from_slice(&id.to_le_bytes(), GFP_KERNEL_ACCOUNT)?;
+        groups.extend_from_slice(&id.to_le_bytes(), gfp())?;
     }
     ctx.emit(
         Section::Tasks,

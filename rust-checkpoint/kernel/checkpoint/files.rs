@@ -106,6 +106,7 @@ use kernel::{
             PathRef,
             OPEN_FLAGS, //
         },
+        gfp,
         io::HeldPage,
         mm, //
     },
@@ -305,7 +306,7 @@ impl Met {
             shared: false,
         };
         self.inodes
-            .push(met, GFP_KERNEL_ACCOUNT)
+            .push(met, gfp())
             .map_err(Into::into)
     }
 
@@ -323,7 +324,7 @@ impl Met {
             shared: false,
         };
         self.files
-            .try_create_and_insert(id, met, GFP_KERNEL_ACCOUNT)?;
+            .try_create_and_insert(id, met, gfp())?;
         Ok(())
     }
 
@@ -348,7 +349,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     let mut suspects = KVVec::new();
     for (id, m) in met.files.iter() {
         if m.count > 0 && m.file.references() > m.count + 1 {
-            suspects.push((m.file.as_ptr().cast_const(), *id), GFP_KERNEL_ACCOUNT)?;
+            suspects.push((m.file.as_ptr().cast_const(), *id), gfp())?;
         }
     }
     if suspects.is_empty() && met.inodes.is_empty() {
@@ -357,9 +358,9 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     sort::by_key(&mut suspects, |s| *s);
     // What is looked for in each descriptor of each process is found by an
     // index: there may be millions of them.
-    let mut by_inode = KVVec::with_capacity(met.inodes.len(), GFP_KERNEL_ACCOUNT)?;
+    let mut by_inode = KVVec::with_capacity(met.inodes.len(), gfp())?;
     for (at, m) in met.inodes.iter().enumerate() {
-        by_inode.push((m.inode, at), GFP_KERNEL_ACCOUNT)?;
+        by_inode.push((m.inode, at), gfp())?;
     }
     sort::by_key(&mut by_inode, |i| *i);
     let mut share_inode = |inode| {
@@ -706,9 +707,9 @@ fn checkpoint_deleted(
     let number = match ctx.objs.id(Class::Deleted, place.inode())? {
         Found::Old(number) => number,
         Found::New(number) => {
-            let mut copies = KVVec::new();
+            let mut copies = VVec::new();
             let mut add = |offset: u64, page: HeldPage| -> Result {
-                copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
+                copies.push((offset, page), gfp())?;
                 Ok(())
             };
             // Not through the file of the job: that may be open for writing
@@ -878,7 +879,7 @@ pub(crate) fn checkpoint_table(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Res
                 file: file.into(),
                 flags: flags.into(),
             },
-            GFP_KERNEL_ACCOUNT,
+            gfp(),
         )?;
         from = d.fd.saturating_add(1);
     }

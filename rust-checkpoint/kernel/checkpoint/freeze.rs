@@ -20,6 +20,7 @@ use crate::{
 };
 use kernel::{
     checkpoint::{
+        gfp,
         park::{
             Lot,
             State,
@@ -265,11 +266,11 @@ impl<'a> Freezer<'a> {
                             held_asleep: false,
                             vfork: 0,
                         },
-                        GFP_KERNEL_ACCOUNT,
+                        gfp(),
                     )?;
                     let address = task.as_ptr().addr();
                     self.known
-                        .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
+                        .try_create_and_insert(address, (), gfp())?;
                     new = true;
                 }
                 Err(e) if e == ESRCH => {
@@ -296,18 +297,18 @@ impl<'a> Freezer<'a> {
             pids,
             has_threads: false,
         };
-        self.zombies.push(zombie, GFP_KERNEL_ACCOUNT)?;
+        self.zombies.push(zombie, gfp())?;
         self.known
-            .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
+            .try_create_and_insert(address, (), gfp())?;
         Ok(())
     }
 
     /// Notes a task that was reported and won't be saved.
     fn refused(&mut self, task: ARef<Task>) -> Result {
         let address = task.as_ptr().addr();
-        self.refused.push(task, GFP_KERNEL_ACCOUNT)?;
+        self.refused.push(task, gfp())?;
         self.known
-            .try_create_and_insert(address, (), GFP_KERNEL_ACCOUNT)?;
+            .try_create_and_insert(address, (), gfp())?;
         Ok(())
     }
 
@@ -413,7 +414,7 @@ impl<'a> Freezer<'a> {
         let mut ranks = RBTree::new();
         let mut add = |parent: &Task, whole: bool| -> Result {
             for (rank, pid) in parent.children_in(self.ns, whole)?.iter().enumerate() {
-                ranks.try_create_and_insert(*pid, rank as u32, GFP_KERNEL_ACCOUNT)?;
+                ranks.try_create_and_insert(*pid, rank as u32, gfp())?;
             }
             Ok(())
         };

@@ -64,6 +64,7 @@ use kernel::{
     checkpoint::{
         attr::NumaPolicy,
         clone::Newborn,
+        gfp,
         io::{
             HeldPage,
             BATCH, //
@@ -248,7 +249,7 @@ struct Space {
     extras: KVVec<Extra>,
     guards: KVVec<Run>,
     dup: Captured,
-    copies: KVVec<(u64, HeldPage)>,
+    copies: VVec<(u64, HeldPage)>,
     /// Huge pages that address spaces before it have, too.
     common: KVVec<wire::SharedRun>,
     runs: KVVec<Run>,
@@ -277,7 +278,7 @@ enum Head {
 /// Shared anonymous memory or a deleted file that was captured.
 struct Content {
     head: Head,
-    copies: KVVec<(u64, HeldPage)>,
+    copies: VVec<(u64, HeldPage)>,
 }
 
 /// The page data of an image, in the order of its owners.
@@ -328,7 +329,7 @@ fn add_run(runs: &mut KVVec<Run>, floor: usize, start: u64, pages: u64, copied: 
                 },
                 copied,
             },
-            GFP_KERNEL_ACCOUNT,
+            gfp(),
         )?;
         start += n * PAGE_SIZE as u64;
         left -= n;
@@ -364,7 +365,7 @@ fn add_shared(
             pages: 1.into(),
             mm: mm.into(),
         },
-        GFP_KERNEL_ACCOUNT,
+        gfp(),
     )
     .map_err(Into::into)
 }
@@ -483,11 +484,11 @@ impl Pages {
     pub(crate) fn add_file(
         &mut self,
         head: wire::FileData,
-        copies: KVVec<(u64, HeldPage)>,
+        copies: VVec<(u64, HeldPage)>,
     ) -> Result {
         let head = Head::File(head);
         self.contents
-            .push(Content { head, copies }, GFP_KERNEL_ACCOUNT)
+            .push(Content { head, copies }, gfp())
             .map_err(Into::into)
     }
 
@@ -573,8 +574,8 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         Ok(core::mem::take(&mut ctx.vma))
     })?;
 
-    let mut vmas = KVVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
-    let mut copies = KVVec::new();
+    let mut vmas = KVVec::with_capacity(found.len(), gfp())?;
+    let mut copies = VVec::new();
     let mut common = KVVec::new();
     let mut extras = KVVec::new();
     let mut guards = KVVec::new();
@@ -591,10 +592,10 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         let (vma, policy) = checkpoint_vma(ctx, frozen, &space, v, &mut copies, &mut common)?;
         let extra = Extra { policy, ..extra };
         if !extra.name.is_empty() || extra.policy.is_some() {
-            extras.push(extra, GFP_KERNEL_ACCOUNT)?;
+            extras.push(extra, gfp())?;
         }
         if let Some(vma) = vma {
-            vmas.push(vma, GFP_KERNEL_ACCOUNT)?;
+            vmas.push(vma, gfp())?;
         }
     }
 
@@ -650,7 +651,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
     };
     let mut auxv = KVec::new();
     for word in mm::auxv(&space)? {
-        auxv.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL_ACCOUNT)?;
+        auxv.extend_from_slice(&word.to_le_bytes(), gfp())?;
     }
     // Last, so that what was copied above is no older than the duplicate.
     let dup = Captured::new(&space)?;
@@ -669,7 +670,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
             runs: KVVec::new(),
             shared: KVVec::new(),
         },
-        GFP_KERNEL_ACCOUNT,
+        gfp(),
     )?;
     Ok(id)
 }
@@ -679,7 +680,7 @@ fn checkpoint_vma(
     frozen: &Frozen<'_>,
     space: &ARef<MmWithUser>,
     v: mm::Vma<Answer>,
-    copies: &mut KVVec<(u64, HeldPage)>,
+    copies: &mut VVec<(u64, HeldPage)>,
     common: &mut KVVec<wire::SharedRun>,
 ) -> Result<(Option<wire::Vma>, Option<NumaPolicy>)> {
     let object = Object::Vma(v.start);
@@ -778,13 +779,13 @@ fn copy_private(
     ctx: &mut Checkpoint,
     space: &MmWithUser,
     v: &mm::Vma<Answer>,
-    copies: &mut KVVec<(u64, HeldPage)>,
+    copies: &mut VVec<(u64, HeldPage)>,
 ) -> Result {
     let mut ranges = KVVec::new();
     let mut poisoned = false;
     mm::for_each_range(space, v.start, v.end, |r: PageRange| {
         match r.what {
-            mm::Pages::Data => ranges.push(r.start..r.end, GFP_KERNEL_ACCOUNT)?,
+            mm::Pages::Data => ranges.push(r.start..r.end, gfp())?,
             mm::Pages::Other => poisoned = true,
             mm::Pages::Zero | mm::Pages::Guard => (),
         }
@@ -803,7 +804,7 @@ fn copy_huge(
     space: &MmWithUser,
     v: &mm::Vma<Answer>,
     huge: &mm::Huge,
-    copies: &mut KVVec<(u64, HeldPage)>,
+    copies: &mut VVec<(u64, HeldPage)>,
     common: &mut KVVec<wire::SharedRun>,
 ) -> Result {
     let size = 1usize << huge.shift;
@@ -847,9 +848,9 @@ fn copy_huge(
                         pages: u32::try_from(parts)?.into(),
                         mm,
                     },
-                    GFP_KERNEL_ACCOUNT,
+                    gfp(),
                 )?,
-                None => ranges.push(addr..addr + size, GFP_KERNEL_ACCOUNT)?,
+                None => ranges.push(addr..addr + size, gfp())?,
             }
         }
         Ok(())
@@ -863,7 +864,7 @@ fn copy_huge(
 fn copy_ranges(
     space: &MmWithUser,
     ranges: &[core::ops::Range<usize>],
-    copies: &mut KVVec<(u64, HeldPage)>,
+    copies: &mut VVec<(u64, HeldPage)>,
 ) -> Result {
     let mut batch = KVec::new();
     for r in ranges {
@@ -874,7 +875,7 @@ fn copy_ranges(
             for from in batch.iter() {
                 let mut to = HeldPage::zeroed()?;
                 to.copy_from(from);
-                copies.push((at as u64, to), GFP_KERNEL_ACCOUNT)?;
+                copies.push((at as u64, to), gfp())?;
                 at += PAGE_SIZE;
             }
             batch.clear();
@@ -916,7 +917,7 @@ fn checkpoint_shm(
             mappings,
             met: usize::from(shared),
         },
-        GFP_KERNEL_ACCOUNT,
+        gfp(),
     )?;
     let flags = if noreserve { wire::SHM_NORESERVE } else { 0 };
     let head = wire::Shm {
@@ -931,9 +932,9 @@ fn checkpoint_shm(
 
 /// Copies shared memory as it is now.
 pub(crate) fn copy_memory(ctx: &mut Checkpoint, file: &File, head: wire::Shm) -> Result {
-    let mut copies = KVVec::new();
+    let mut copies = VVec::new();
     mm::copy_shm(file, |offset, page| {
-        copies.push((offset, page), GFP_KERNEL_ACCOUNT)?;
+        copies.push((offset, page), gfp())?;
         Ok(())
     })?;
     ctx.pages.contents.push(
@@ -941,7 +942,7 @@ pub(crate) fn copy_memory(ctx: &mut Checkpoint, file: &File, head: wire::Shm) ->
             head: Head::Shm(head),
             copies,
         },
-        GFP_KERNEL_ACCOUNT,
+        gfp(),
     )?;
     Ok(())
 }
@@ -976,12 +977,12 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
         0 | 1 => None,
         _ => Some(PageIndex::new()?),
     };
-    let mut ids: KVVec<u32> = KVVec::with_capacity(pages.spaces.len(), GFP_KERNEL_ACCOUNT)?;
+    let mut ids: KVVec<u32> = KVVec::with_capacity(pages.spaces.len(), gfp())?;
     for number in 0..pages.spaces.len() {
         let (before, rest) = pages.spaces.split_at_mut(number);
         let space = rest.first_mut().ok_or(EINVAL)?;
         ctx.report.subject(Some(space.subject));
-        ids.push(space.head.id.get(), GFP_KERNEL_ACCOUNT)?;
+        ids.push(space.head.id.get(), gfp())?;
         let mut copied = space.copies.iter().peekable();
         let mut common = space.common.iter().peekable();
         for v in &space.vmas {
@@ -996,7 +997,7 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
             }
             if v.huge_shift.get() != 0 {
                 while let Some(run) = common.next_if(|run| (run.start.get() as usize) < end) {
-                    space.shared.push(*run, GFP_KERNEL_ACCOUNT)?;
+                    space.shared.push(*run, gfp())?;
                 }
                 continue;
             }
@@ -1089,9 +1090,9 @@ fn emit_runs(ctx: &mut Checkpoint, section: Section, kind: Kind, runs: &[Run]) -
         return Ok(0);
     }
     let mut pages = 0;
-    let mut tail = KVVec::with_capacity(size_of_val(runs), GFP_KERNEL_ACCOUNT)?;
+    let mut tail = KVVec::with_capacity(size_of_val(runs), gfp())?;
     for run in runs {
-        tail.extend_from_slice(run.wire.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+        tail.extend_from_slice(run.wire.as_bytes(), gfp())?;
         pages += u64::from(run.wire.pages.get());
     }
     ctx.emit(section, kind, &(), &[&tail])?;

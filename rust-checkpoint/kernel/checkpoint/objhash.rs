@@ -6,7 +6,11 @@
 //! while objects are added, and whoever saves one makes sure that it lives as
 //! long as the hash, so an address names one object.
 
-use kernel::{prelude::*, rbtree::RBTree};
+use kernel::{
+    checkpoint::gfp,
+    prelude::*,
+    rbtree::RBTree, //
+};
 
 /// What an object is; ids are counted within a class.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +89,7 @@ impl ObjHash {
         }
         let id = self.next_id(class)?;
         self.ids
-            .try_create_and_insert(key, id, GFP_KERNEL_ACCOUNT)?;
+            .try_create_and_insert(key, id, gfp())?;
         Ok(Found::New(id))
     }
 

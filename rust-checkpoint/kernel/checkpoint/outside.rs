@@ -16,9 +16,12 @@ use crate::{
 };
 use core::ffi::c_void;
 use kernel::{
-    checkpoint::attr::{
-        find_outside,
-        Shared, //
+    checkpoint::{
+        attr::{
+            find_outside,
+            Shared, //
+        },
+        gfp, //
     },
     prelude::*,
 };
@@ -57,7 +60,7 @@ impl Asked {
             subject: frozen.subject(),
             what,
         };
-        Ok(self.0.push(question, GFP_KERNEL_ACCOUNT)?)
+        Ok(self.0.push(question, gfp())?)
     }
 }
 
@@ -68,9 +71,9 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
         return Ok(());
     }
     sort::by_key(&mut asked, |q| q.address);
-    let mut objects = KVVec::with_capacity(asked.len(), GFP_KERNEL_ACCOUNT)?;
+    let mut objects = KVVec::with_capacity(asked.len(), gfp())?;
     for question in &asked {
-        objects.push(Shared::new(question.address), GFP_KERNEL_ACCOUNT)?;
+        objects.push(Shared::new(question.address), gfp())?;
     }
     find_outside(&ctx.ns, &mut objects);
     for (question, object) in asked.iter().zip(objects.iter()) {

@@ -52,6 +52,7 @@ use kernel::{
             FileExt,
             PathRef, //
         },
+        gfp,
         pipe, //
     },
     fs::File,
@@ -152,7 +153,7 @@ fn checkpoint_content(
     let mut buffers = KVVec::new();
     let peeked = pipe::peek(file, |data, packet| {
         buffers
-            .push((data, packet), GFP_KERNEL_ACCOUNT)
+            .push((data, packet), gfp())
             .map_err(Into::into)
     });
     let capacity = match peeked {

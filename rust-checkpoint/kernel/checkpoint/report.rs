@@ -7,6 +7,7 @@
 //! are part of the contract, see Documentation/userspace-api/checkpoint.rst.
 
 use kernel::{
+    checkpoint::gfp,
     fmt::{self, Write},
     prelude::*,
     str::CStr,
@@ -124,7 +125,7 @@ impl Report {
         }
         if self
             .log
-            .extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)
+            .extend_from_slice(bytes, gfp())
             .is_err()
         {
             self.lost = true;

@@ -45,12 +45,15 @@ use crate::{
     task::still, //
 };
 use kernel::{
-    checkpoint::seccomp::{
-        self,
-        Filter,
-        Insn,
-        Mode,
-        TaskFilter, //
+    checkpoint::{
+        gfp,
+        seccomp::{
+            self,
+            Filter,
+            Insn,
+            Mode,
+            TaskFilter, //
+        },
     },
     prelude::*, //
 };
@@ -112,7 +115,7 @@ fn checkpoint_path(
             *of_init = true;
             break;
         }
-        path.push(filter, GFP_KERNEL_ACCOUNT)?;
+        path.push(filter, gfp())?;
         next = filter.parts().prev;
     }
     let mut id = 0;
@@ -146,7 +149,7 @@ fn checkpoint_filter(ctx: &mut Checkpoint, filter: TaskFilter<'_>, id: u32, prev
         );
         return Ok(());
     };
-    let mut insns = KVVec::with_capacity(program.len(), GFP_KERNEL_ACCOUNT)?;
+    let mut insns = KVVec::with_capacity(program.len(), gfp())?;
     for insn in program {
         let insn = wire::SeccompInsn {
             code: insn.code.into(),
@@ -154,7 +157,7 @@ fn checkpoint_filter(ctx: &mut Checkpoint, filter: TaskFilter<'_>, id: u32, prev
             jf: insn.jf,
             k: insn.k.into(),
         };
-        insns.push(insn, GFP_KERNEL_ACCOUNT)?;
+        insns.push(insn, gfp())?;
     }
     let mut flags = 0;
     if parts.log {

@@ -48,6 +48,7 @@ use kernel::{
     bindings,
     checkpoint::{
         file::PathRef,
+        gfp,
         mm::{
             shm_has_policy,
             shm_identity, //
@@ -179,7 +180,7 @@ fn save(ctx: &mut Checkpoint, state: &State, memory: &File) -> Result {
             attached: state.nattch,
             met: 0,
         },
-        GFP_KERNEL_ACCOUNT,
+        gfp(),
     )?;
     ctx.emit(
         Section::Objects,

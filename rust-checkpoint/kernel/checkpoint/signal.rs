@@ -38,6 +38,7 @@ use crate::{
 use kernel::{
     checkpoint::{
         clone::Newborn,
+        gfp,
         signal::{
             self,
             Abi,
@@ -205,8 +206,8 @@ impl OfTimers {
     }
 
     fn reserve(&mut self, count: usize) -> Result {
-        self.signals.reserve(count, GFP_KERNEL_ACCOUNT)?;
-        self.deleted.reserve(count, GFP_KERNEL_ACCOUNT)?;
+        self.signals.reserve(count, gfp())?;
+        self.deleted.reserve(count, gfp())?;
         Ok(())
     }
 
@@ -280,15 +281,15 @@ fn checkpoint_queue(
             break (lock.pending_set(queue), lock.itimers());
         }
         drop(lock);
-        infos.reserve(count, GFP_KERNEL_ACCOUNT)?;
+        infos.reserve(count, gfp())?;
         of_timers.reserve(timers)?;
     };
     if set == 0 {
         return Ok(itimers);
     }
-    let mut tail = KVVec::with_capacity(infos.len() * SIGINFO_LEN, GFP_KERNEL_ACCOUNT)?;
+    let mut tail = KVVec::with_capacity(infos.len() * SIGINFO_LEN, gfp())?;
     for Siginfo(bytes) in &infos {
-        tail.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+        tail.extend_from_slice(bytes, gfp())?;
     }
     ctx.emit(
         Section::Tasks,

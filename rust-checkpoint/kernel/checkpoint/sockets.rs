@@ -55,6 +55,7 @@ use kernel::{
             FileExt,
             PathRef, //
         },
+        gfp,
         socket::{
             self,
             ExitedPid,
@@ -204,8 +205,8 @@ fn checkpoint_connection(
     let peer = match &peer {
         Some(peer) => {
             let place = PathRef::of_file(peer);
-            name.extend_from_slice(b" and ", GFP_KERNEL_ACCOUNT)?;
-            name.extend_from_slice(&place.display_name()?, GFP_KERNEL_ACCOUNT)?;
+            name.extend_from_slice(b" and ", gfp())?;
+            name.extend_from_slice(&place.display_name()?, gfp())?;
             match ctx.objs.id(Class::Socket, place.inode())? {
                 Found::New(id) => Some((peer, place, id)),
                 // It was connected to something else until just now: by
@@ -218,7 +219,7 @@ fn checkpoint_connection(
     let places = [Some(place), peer.as_ref().map(|(_, place, _)| place)];
     for place in places.into_iter().flatten() {
         let mut copy = KVec::new();
-        copy.extend_from_slice(&name, GFP_KERNEL_ACCOUNT)?;
+        copy.extend_from_slice(&name, gfp())?;
         let end = End {
             met: false,
             name: copy,
@@ -229,7 +230,7 @@ fn checkpoint_connection(
         };
         let inode = place.inode();
         let sockets = &mut ctx.sockets.0;
-        sockets.try_create_and_insert(inode, end, GFP_KERNEL_ACCOUNT)?;
+        sockets.try_create_and_insert(inode, end, gfp())?;
     }
 
     let mut ok = checkpoint_end(ctx, file, place, id, peer.is_none(), 0, &name)?;
@@ -289,7 +290,7 @@ fn checkpoint_end(
 
     let mut options = KVVec::new();
     for (name, value) in socket::options(file) {
-        options.push(option(name, value), GFP_KERNEL_ACCOUNT)?;
+        options.push(option(name, value), gfp())?;
     }
     let mut flags = 0;
     if found.connected {
@@ -311,7 +312,7 @@ fn checkpoint_end(
         let tail = at.map_or(0, |at| options.len() - at);
         for gid in groups {
             let group = option(socket_option::PEERGROUPS, u64::from(*gid));
-            options.push(group, GFP_KERNEL_ACCOUNT)?;
+            options.push(group, gfp())?;
         }
         let at = options.len() - groups.len() - tail;
         if let Some(part) = options.get_mut(at..) {

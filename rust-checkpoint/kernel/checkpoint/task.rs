@@ -48,6 +48,7 @@ use kernel::{
             self,
             Newborn, //
         },
+        gfp,
         task::{
             self,
             PidNs,
@@ -114,7 +115,7 @@ fn emit_group(ctx: &mut Checkpoint, task: &Task, id: i32, session: bool) -> Resu
         return Ok(());
     }
     ctx.groups
-        .try_create_and_insert(id, (), GFP_KERNEL_ACCOUNT)?;
+        .try_create_and_insert(id, (), gfp())?;
     let ns = task.group_ns_in(&ctx.ns, session);
     if ns.depth == 0 {
         return Ok(());

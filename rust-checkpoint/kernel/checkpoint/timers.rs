@@ -58,6 +58,7 @@ use crate::{
 use core::cell::Cell;
 use kernel::{
     checkpoint::{
+        gfp,
         restart_block::Clock,
         signal::{
             Queue,
@@ -101,7 +102,7 @@ pub(crate) fn posix(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<Posix> 
     let mut timers = KVVec::new();
     for state in timer::all(&task)? {
         if let Some(timer) = to_wire(ctx, &state) {
-            timers.extend_from_slice(timer.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+            timers.extend_from_slice(timer.as_bytes(), gfp())?;
         }
     }
     let next_id = timer::next_id(&task);

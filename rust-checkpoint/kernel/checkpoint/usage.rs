@@ -31,10 +31,13 @@ use crate::{
     },
 };
 use kernel::{
-    checkpoint::task::{
-        self,
-        TaskUsage,
-        Usage, //
+    checkpoint::{
+        gfp,
+        task::{
+            self,
+            TaskUsage,
+            Usage, //
+        },
     },
     page::PAGE_SIZE,
     prelude::*,
@@ -79,7 +82,7 @@ fn count(times: &mut CpuTimes, tgid: i32, head: &wire::TaskUsage) -> Result<bool
     }
     let mut time = CpuTime::default();
     let ok = time.add(head);
-    times.try_create_and_insert(tgid, time, GFP_KERNEL_ACCOUNT)?;
+    times.try_create_and_insert(tgid, time, gfp())?;
     Ok(ok)
 }
 

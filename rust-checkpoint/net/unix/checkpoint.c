@@ -409,7 +409,7 @@ static int checkpoint_peek_skb(struct sock *sk, struct sk_buff *skb,
 	m.len = skb->len - offset;
 	if (sk->sk_type == SOCK_STREAM)
 		m.len = min(m.len, CHECKPOINT_PIECE);
-	data = kvmalloc(max_t(size_t, m.len, 1), GFP_KERNEL_ACCOUNT);
+	data = kvmalloc(max_t(size_t, m.len, 1), CHECKPOINT_GFP);
 	if (!data)
 		return -ENOMEM;
 	do {
@@ -452,7 +452,7 @@ int checkpoint_peek_socket(struct file *file, struct pid_namespace *ns,
 	room = skb_queue_len_lockless(queue);
 	if (!room)
 		return 0;
-	skbs = kvmalloc_array(room, sizeof(*skbs), GFP_KERNEL_ACCOUNT);
+	skbs = kvmalloc_array(room, sizeof(*skbs), CHECKPOINT_GFP);
 	if (!skbs)
 		return -ENOMEM;
 	/* Whoever reads or closes it meanwhile leaves those that are held here. */

@@ -9,6 +9,11 @@
 //!
 //! C header: [`include/linux/checkpoint.h`](srctree/include/linux/checkpoint.h)
 
+use crate::{
+    alloc::Flags,
+    prelude::*, //
+};
+
 pub mod attr;
 pub mod clone;
 pub mod cred;
@@ -28,3 +33,12 @@ pub mod task;
 pub mod timer;
 pub mod user_ptrs;
 pub mod x86;
+
+/// Flags for what is allocated while a job stands still, or comes to do so.
+///
+/// Its tasks can't die before they are let go: the OOM killer would choose one after the other,
+/// and none would make room. So an allocation rather fails, and with it the checkpoint, which
+/// does not harm the job.
+pub fn gfp() -> Flags {
+    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN
+}

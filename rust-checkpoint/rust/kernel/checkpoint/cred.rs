@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    checkpoint::gfp,
     cred::Credential,
     error::to_result,
     pid_namespace::PidNamespace,
@@ -148,7 +149,7 @@ pub fn of(task: &Task, ns: &PidNamespace) -> Result<Creds, Unnamed> {
         for i in 0..n {
             let id = gid(*(*info).gid.as_ptr().add(i))?;
             groups
-                .push(id, GFP_KERNEL_ACCOUNT)
+                .push(id, gfp())
                 .map_err(|e| Unnamed::Error(e.into()))?;
         }
         (

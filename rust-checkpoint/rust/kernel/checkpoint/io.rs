@@ -10,9 +10,12 @@
 
 use crate::{
     bindings,
-    checkpoint::task::{
-        fatal_signal_pending,
-        wait_a_tick, //
+    checkpoint::{
+        gfp,
+        task::{
+            fatal_signal_pending,
+            wait_a_tick, //
+        },
     },
     fs::File,
     page::PAGE_SIZE,
@@ -62,15 +65,10 @@ impl HeldPage {
         Self { page, pinned: true }
     }
 
-    /// A new page of zeros that nobody else knows.
+    /// A new page of zeros that nobody else knows; no task is killed to have it.
     pub fn zeroed() -> Result<Self> {
         // SAFETY: may be called where it is allowed to sleep.
-        let page = unsafe {
-            bindings::alloc_pages(
-                (GFP_KERNEL_ACCOUNT | __GFP_ZERO).as_raw(),
-                0, //
-            )
-        };
+        let page = unsafe { bindings::alloc_pages((gfp() | __GFP_ZERO).as_raw(), 0) };
         let page = NonNull::new(page).ok_or(ENOMEM)?;
         // SAFETY: the allocation comes with a reference.
         Ok(unsafe { Self::from_raw(page) })

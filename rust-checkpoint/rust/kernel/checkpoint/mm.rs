@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     bindings,
+    checkpoint::gfp,
     error::{
         from_err_ptr,
         to_result, //
@@ -492,7 +493,7 @@ pub fn memfd(file: &File) -> Result<Option<(KVec<u8>, u32, bool)>> {
     let mut copy = KVec::new();
     // SAFETY: it ends with a NUL, and is there as long as the file.
     let name = unsafe { CStr::from_char_ptr(name) };
-    copy.extend_from_slice(name.to_bytes(), GFP_KERNEL_ACCOUNT)?;
+    copy.extend_from_slice(name.to_bytes(), gfp())?;
     Ok(Some((copy, seals, made)))
 }
 
@@ -647,7 +648,7 @@ pub fn vmas<A>(
             }));
         }
         at = found.end as c_ulong;
-        all.push(found, GFP_KERNEL_ACCOUNT)?;
+        all.push(found, gfp())?;
     }
 }
 
@@ -665,7 +666,7 @@ unsafe fn name_of(vma: *mut bindings::vm_area_struct) -> Result<KVec<u8>> {
     let len =
         unsafe { bindings::checkpoint_vma_name(vma, buf.as_mut_ptr().cast(), buf.len()) } as usize;
     let mut name = KVec::new();
-    name.extend_from_slice(buf.get(..len).ok_or(EINVAL)?, GFP_KERNEL_ACCOUNT)?;
+    name.extend_from_slice(buf.get(..len).ok_or(EINVAL)?, gfp())?;
     Ok(name)
 }
 
@@ -878,7 +879,7 @@ pub fn auxv(mm: &MmWithUser) -> Result<KVec<usize>> {
     // SAFETY: as in `layout()`. If it changes meanwhile this is a mixture, and
     // nothing worse.
     let saved = unsafe { read_once!((*mm.as_raw()).__bindgen_anon_1.saved_auxv) };
-    words.extend_from_slice(&saved, GFP_KERNEL_ACCOUNT)?;
+    words.extend_from_slice(&saved, gfp())?;
     Ok(words)
 }
 

@@ -14,6 +14,7 @@
 use super::event::Event;
 use crate::{
     bindings,
+    checkpoint::gfp,
     prelude::*,
     sync::{
         aref::ARef,
@@ -120,7 +121,7 @@ impl Ticket {
                 state: Atomic::new(QUEUED),
                 arrived <- Event::new(),
             }),
-            GFP_KERNEL_ACCOUNT,
+            gfp(),
         )?;
 
         // INVARIANT: the list gets a reference of its own, taken back below if

@@ -6,6 +6,7 @@
 
 use crate::{
     bindings,
+    checkpoint::gfp,
     error::to_result,
     fs::File,
     prelude::*,
@@ -39,7 +40,7 @@ pub fn peek<F: FnMut(KVec<u8>, bool) -> Result>(file: &File, mut f: F) -> Result
         len: usize,
         packet: bool,
     ) -> c_int {
-        let mut copy = match KVec::<u8>::with_capacity(len, GFP_KERNEL_ACCOUNT) {
+        let mut copy = match KVec::<u8>::with_capacity(len, gfp()) {
             Ok(copy) => copy,
             Err(_) => return ENOMEM.to_errno(),
         };

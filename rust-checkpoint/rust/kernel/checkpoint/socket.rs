@@ -6,7 +6,10 @@
 
 use crate::{
     bindings,
-    checkpoint::cred::NewCreds,
+    checkpoint::{
+        cred::NewCreds,
+        gfp, //
+    },
     error::{
         from_err_ptr,
         to_result, //
@@ -131,7 +134,7 @@ pub fn look(file: &File, ns: &PidNamespace) -> Result<core::result::Result<Socke
         let err = unsafe { bindings::checkpoint_socket_group(&found, nr, &mut gid) };
         ret = match to_result(err) {
             Ok(()) => groups
-                .push(gid, GFP_KERNEL_ACCOUNT)
+                .push(gid, gfp())
                 .map(Ok)
                 .map_err(Error::from),
             Err(e) if e == ENOENT => break,

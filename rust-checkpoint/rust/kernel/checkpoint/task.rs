@@ -7,6 +7,7 @@
 
 use crate::{
     bindings,
+    checkpoint::gfp,
     mm::MmWithUser,
     pid_namespace::PidNamespace,
     prelude::*,
@@ -453,7 +454,7 @@ impl TaskExt for Task {
                 return Ok(pids);
             }
             // Some may come while room is made.
-            pids.resize(n, 0, GFP_KERNEL_ACCOUNT)?;
+            pids.resize(n, 0, gfp())?;
         }
     }
 

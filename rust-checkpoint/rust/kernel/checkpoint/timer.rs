@@ -8,6 +8,7 @@
 use super::task::Still;
 use crate::{
     bindings,
+    checkpoint::gfp,
     cred::Credential,
     error::to_result,
     pid_namespace::PidNamespace,
@@ -48,7 +49,7 @@ pub fn all(task: &Still<'_>) -> Result<KVVec<State>> {
             timers.truncate(nr);
             return Ok(timers);
         }
-        timers.resize(nr, State::default(), GFP_KERNEL_ACCOUNT)?;
+        timers.resize(nr, State::default(), gfp())?;
     }
 }
 

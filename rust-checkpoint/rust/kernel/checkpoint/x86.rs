@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     bindings,
+    checkpoint::gfp,
     error::to_result,
     mm::MmWithUser,
     prelude::*, //
@@ -106,7 +107,7 @@ impl Still<'_> {
         if len == 0 {
             return Ok(None);
         }
-        let mut bytes = KVVec::<u8>::zeroed(len, GFP_KERNEL_ACCOUNT)?;
+        let mut bytes = KVVec::<u8>::zeroed(len, gfp())?;
         // SAFETY: by the type invariant the task stands still; `bytes` has
         // room for `len` bytes.
         let ret =
@@ -292,7 +293,7 @@ pub fn ldt(mm: &MmWithUser) -> Result<KVec<LdtEntry>> {
                     limit: desc.limit,
                     flags: desc._bitfield_1.get(0, 8) as u8,
                 },
-                GFP_KERNEL_ACCOUNT,
+                gfp(),
             )?;
         }
     }
