@@ -56,6 +56,7 @@ use kernel::{
             Xxh64,
             BATCH, //
         },
+        park::Lot,
         task::{
             fatal_signal_pending,
             random_bytes,
@@ -68,7 +69,10 @@ use kernel::{
     pid_namespace::PidNamespace,
     prelude::*,
     rbtree::RBTree,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -147,6 +151,8 @@ pub(crate) struct Checkpoint {
     pub(crate) objs: ObjHash,
     /// The namespace that is saved.
     pub(crate) ns: ARef<PidNamespace>,
+    /// Where its tasks stand still.
+    lot: Arc<Lot>,
     /// The place of each process among the children of its parent, by pid.
     pub(crate) ranks: RBTree<i32, u32>,
     /// Those for whom a task of the job waits in vfork(2), by pid.
@@ -185,8 +191,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn new(ns: ARef<PidNamespace>) -> Self {
-        Self {
+    fn new(ns: ARef<PidNamespace>) -> Result<Self> {
+        Ok(Self {
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
             ranks: RBTree::new(),
@@ -195,6 +201,7 @@ impl Checkpoint {
             tasks: 0,
             root_pid: 0,
             ns,
+            lot: Lot::new()?,
             clocks: Clocks::default(),
             features: 0,
             xfeatures: 0,
@@ -208,7 +215,16 @@ impl Checkpoint {
             file_id: 0,
             vma: crate::mm::Answer::default(),
             sections: Default::default(),
+        })
+    }
+
+    /// `EINTR` when it is no use to go on with the capture: init is being killed, or a task of
+    /// the job that waits for the end of this. What takes long asks now and then.
+    pub(crate) fn go_on(&self) -> Result {
+        if fatal_signal_pending() || self.lot.has_killed() {
+            return Err(EINTR);
         }
+        Ok(())
     }
 
     /// The section that records are emitted into.
@@ -260,6 +276,7 @@ impl Checkpoint {
         segments::checkpoint(self)?;
         let mut leaders = RBTree::new();
         for frozen in freezer.tasks() {
+            self.go_on()?;
             let pids = frozen.pids();
             if let Some(leader) = freezer.leader_gone(pids.tgid) {
                 // Before the first of its threads.
@@ -276,6 +293,7 @@ impl Checkpoint {
         }
         let living = self.tasks;
         for zombie in freezer.zombies() {
+            self.go_on()?;
             self.report.subject(Some(zombie.subject()));
             if zombie.has_threads() {
                 if leaders.get(&zombie.pids().tgid).is_none() {
@@ -424,11 +442,15 @@ impl Checkpoint {
             ns => ns,
         };
         let ns = self.ns.clone();
-        let mut freezer = Freezer::new(&ns, timeout)?;
+        let mut freezer = Freezer::new(&ns, self.lot.clone(), timeout);
 
-        let captured = freezer
-            .freeze(&mut self.report)
-            .and_then(|()| self.capture(&freezer));
+        let captured = freezer.freeze(&mut self.report).and_then(|()| {
+            self.capture(&freezer).inspect_err(|e| {
+                if *e == EINTR {
+                    freezer.given_up(&mut self.report);
+                }
+            })
+        });
         let thawed = freezer.thaw(captured.is_ok(), &mut self.report, &mut args.freeze_ns);
         let captured = captured?;
         thawed?;
@@ -495,7 +517,10 @@ unsafe extern "C" fn checkpoint_save(
     let Some(ns) = current!().active_pid_ns().map(ARef::from) else {
         return EPERM.to_errno() as c_long;
     };
-    let mut ctx = Checkpoint::new(ns);
+    let mut ctx = match Checkpoint::new(ns) {
+        Ok(ctx) => ctx,
+        Err(e) => return e.to_errno() as c_long,
+    };
     let ret = ctx.run(out.as_mut(), args);
     // Copies that are no use any more may take the room that the log needs.
     ctx.pages = Pages::new();

@@ -107,7 +107,10 @@ use kernel::{
             OPEN_FLAGS, //
         },
         gfp,
-        io::HeldPage,
+        io::{
+            HeldPage,
+            BATCH, //
+        },
         mm, //
     },
     fs::File,
@@ -709,6 +712,9 @@ fn checkpoint_deleted(
         Found::New(number) => {
             let mut copies = VVec::new();
             let mut add = |offset: u64, page: HeldPage| -> Result {
+                if copies.len() % BATCH == 0 {
+                    ctx.go_on()?;
+                }
                 copies.push((offset, page), gfp())?;
                 Ok(())
             };

@@ -132,20 +132,20 @@ impl Frozen<'_> {
 }
 
 impl<'a> Freezer<'a> {
-    /// Starts; tasks have `timeout_ns` from now on.
-    pub(crate) fn new(ns: &'a PidNamespace, timeout_ns: u64) -> Result<Self> {
+    /// Starts; tasks have `timeout_ns` from now on to come to `lot`.
+    pub(crate) fn new(ns: &'a PidNamespace, lot: Arc<Lot>, timeout_ns: u64) -> Self {
         let (now, _, _) = clocks();
         let timeout = i64::try_from(timeout_ns).unwrap_or(i64::MAX);
-        Ok(Self {
+        Self {
             ns,
-            lot: Lot::new()?,
+            lot,
             held: KVVec::new(),
             refused: KVVec::new(),
             zombies: KVVec::new(),
             known: RBTree::new(),
             deadline: now.saturating_add(timeout),
             started: now,
-        })
+        }
     }
 
     /// Asks every task that is there, waits until each stands still, and looks
@@ -438,6 +438,13 @@ impl<'a> Freezer<'a> {
         drop(self);
         *freeze_ns = clocks().0.saturating_sub(started).try_into().unwrap_or(0);
         ret
+    }
+
+    /// Reports why those who stand still were not looked at to the end: somebody was killed.
+    pub(crate) fn given_up(&self, report: &mut Report) {
+        if self.verdict(report).is_ok() {
+            interrupted(report);
+        }
     }
 
     fn verdict(&self, report: &mut Report) -> Result {

@@ -794,7 +794,7 @@ fn copy_private(
     if poisoned {
         refuse_poisoned(ctx, v.start);
     }
-    copy_ranges(space, &ranges, copies)
+    copy_ranges(ctx, space, &ranges, copies)
 }
 
 /// Copies the huge pages of a private mapping, but for those that an address space before this one
@@ -858,10 +858,11 @@ fn copy_huge(
     if poisoned {
         refuse_poisoned(ctx, v.start);
     }
-    copy_ranges(space, &ranges, copies)
+    copy_ranges(ctx, space, &ranges, copies)
 }
 
 fn copy_ranges(
+    ctx: &Checkpoint,
     space: &MmWithUser,
     ranges: &[core::ops::Range<usize>],
     copies: &mut VVec<(u64, HeldPage)>,
@@ -870,6 +871,7 @@ fn copy_ranges(
     for r in ranges {
         let mut at = r.start;
         while at < r.end {
+            ctx.go_on()?;
             let n = BATCH.min((r.end - at) / PAGE_SIZE);
             mm::hold_pages_of(space, at, n, &mut batch)?;
             for from in batch.iter() {
@@ -934,6 +936,9 @@ fn checkpoint_shm(
 pub(crate) fn copy_memory(ctx: &mut Checkpoint, file: &File, head: wire::Shm) -> Result {
     let mut copies = VVec::new();
     mm::copy_shm(file, |offset, page| {
+        if copies.len() % BATCH == 0 {
+            ctx.go_on()?;
+        }
         copies.push((offset, page), gfp())?;
         Ok(())
     })?;

@@ -9,7 +9,8 @@ use super::{
     attr::NumaPolicy,
     clone::Newborn,
     file::for_each_data,
-    io::HeldPage, //
+    io::HeldPage,
+    task::fatal_signal_pending, //
 };
 use crate::{
     bindings,
@@ -194,12 +195,16 @@ impl Captured {
     /// Duplicates the address space `mm` of tasks that do not run. It belongs to
     /// the current task, which is charged for it and outlives it.
     ///
-    /// Takes mmap_lock of `mm` for writing; may sleep. Costs what fork costs.
+    /// Takes mmap_lock of `mm` for writing; may sleep. Costs what fork costs. `EINTR`: the
+    /// current task is being killed.
     #[doc(alias = "dup_mm")]
     pub fn new(mm: &MmWithUser) -> Result<Self> {
         // SAFETY: both are alive.
         let dup = unsafe { bindings::dup_mm(Task::current_raw(), mm.as_raw()) };
-        let dup = NonNull::new(dup).ok_or(ENOMEM)?;
+        let dup = NonNull::new(dup).ok_or_else(|| match fatal_signal_pending() {
+            true => EINTR,
+            false => ENOMEM,
+        })?;
         // INVARIANT: made just now.
         // SAFETY: a reference to a user comes with the result.
         Ok(Self(unsafe { ARef::from_raw(dup.cast()) }))
@@ -235,6 +240,9 @@ pub fn for_each_range(
     };
     let mut at = start;
     while at < end {
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
         let full = {
             let _guard = mm.mmap_read_lock();
             // SAFETY: the lock is held, `c` is what `collect()` expects.

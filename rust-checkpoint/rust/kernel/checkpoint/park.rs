@@ -18,7 +18,7 @@ use crate::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{Acquire, Atomic, Full, Release},
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Arc,
     },
     task::Task,
@@ -30,6 +30,8 @@ use crate::{
 pub struct Lot {
     #[pin]
     released: Event,
+    // Whether one was killed that is kept.
+    killed: Atomic<u32>,
 }
 
 impl Lot {
@@ -38,9 +40,15 @@ impl Lot {
         Arc::pin_init(
             pin_init!(Self {
                 released <- Event::new(),
+                killed: Atomic::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    /// Whether a task was killed that is kept, and waits to be let go.
+    pub fn has_killed(&self) -> bool {
+        self.killed.load(Relaxed) != 0
     }
 
     /// Sleeps for a moment, where there is nothing to wait for by name. `EINTR`: a fatal
@@ -202,6 +210,7 @@ impl Ticket {
         } else if self.state.cmpxchg(PARKED, KILLED, Full).is_err() {
             // Kept, by one who does no more than copy and lets go soon.
             self.state.store(KILLED, Release);
+            self.lot.killed.store(1, Relaxed);
             self.lot.released.wait();
         }
     }
