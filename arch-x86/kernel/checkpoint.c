@@ -7,6 +7,7 @@
  * caller itself.
  */
 #include <linux/binfmts.h>
+#include <linux/cgroup.h>
 #include <linux/checkpoint.h>
 #include <linux/cpufeature.h>
 #include <linux/mm.h>
@@ -692,6 +693,10 @@ long arch_checkpoint_call(int nr)
  * space (PR_SET_SYSCALL_USER_DISPATCH). If a
  * signal is pending, this ends at once, and all is as with any other signal.
  *
+ * In a frozen cgroup it is the freezer that has interrupted the call, and the task
+ * stays where it is. There nobody would notice a signal: TIF_SIGPENDING was
+ * cleared, for the task to sleep.
+ *
  * Context: the caller is at its task-work point, and was let go.
  */
 void arch_checkpoint_unpark(void)
@@ -701,6 +706,7 @@ void arch_checkpoint_unpark(void)
 
 	if ((!checkpoint_is_watched() &&
 	     !test_syscall_work(SYSCALL_USER_DISPATCH)) ||
+	    cgroup_task_frozen(current) ||
 	    current->flags & PF_EXITING ||
 	    syscall_get_nr(current, regs) == -1 ||
 	    syscall_get_error(current, regs) != -ERESTART_RESTARTBLOCK)

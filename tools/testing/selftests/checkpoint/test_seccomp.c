@@ -3,7 +3,7 @@
  * Tasks that seccomp(2) confines: in strict mode, and by filters, which are
  * stacked, inherited and synchronised.
  */
-#include "ckpt_harness.h"
+#include "ckpt_cgroup.h"
 
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -575,6 +575,48 @@ INIT_TEST(filter_without_the_right, confined)
 	if (!WANT_ERR(bring_back(run), 0))
 		say_log(run, LOG_PATH);
 	job_finish(run);
+}
+
+static volatile int usr1;
+
+static void on_usr1(int sig)
+{
+	usr1 = sig;
+}
+
+JOB(sleeper)
+{
+	struct timespec long_time = { 1000, 0 };
+
+	confine_or_skip();
+	NEED(signal(SIGUSR1, on_usr1) != SIG_ERR);
+	job_waits();
+	CHECK(nanosleep(&long_time, NULL) && errno == EINTR);
+	CHECK_EQ(usr1, SIGUSR1);
+}
+
+/*
+ * In a frozen cgroup it stays frozen, and does not go on with its call where nobody
+ * would notice the signal that has come: that is taken when the cgroup is thawed.
+ */
+INIT_TEST(in_frozen_cgroup, sleeper)
+{
+	cgroup_make(run, NULL);
+	if (!WANT(job_start(run)))
+		return;
+	sleep_ms(10);
+	WANT(cgroup_add(run->pid));
+	WANT(cgroup_set("cgroup.freeze", "1"));
+	WANT(cgroup_await("cgroup.events", "frozen ", 1));
+	WANT(!kill(run->pid, SIGUSR1));
+	for (int i = 0; i < 3; i++) {
+		if (!WANT_ERR(save(run), 0))
+			say_log(run, LOG_PATH);
+		WANT(cgroup_await("cgroup.events", "frozen ", 1));
+	}
+	WANT(cgroup_set("cgroup.freeze", "0"));
+	job_finish(run);
+	cgroup_remove(run);
 }
 
 TEST_HARNESS_MAIN
