@@ -57,6 +57,7 @@ use kernel::{
     checkpoint::{
         clone::{
             clone_with_pid,
+            leave_unreaped,
             reap,
             set_exit_signal,
             set_groups,
@@ -1270,12 +1271,12 @@ impl Tree {
         }
         // Nobody is made any more, and nobody exits yet: not to send init a signal for each of
         // those whose parents exit before them. If init is being killed it reaps nobody.
-        let leaders = self.in_order().filter(|c| c.part.is_group_leader());
-        let leaders = leaders.filter_map(|child| child.task.as_ref());
-        let holders = self.holders.iter().filter(|h| h.is_nested());
-        let holders = holders.filter_map(|holder| holder.task.as_ref());
-        if !fatal_signal_pending() {
-            for task in Iterator::chain(leaders, holders) {
+        if fatal_signal_pending() {
+            self.leave_all_unreaped();
+        } else {
+            let holders = self.holders.iter().filter(|h| h.is_nested());
+            let holders = holders.filter_map(|holder| holder.task.as_ref());
+            for task in Iterator::chain(self.leaders(), holders) {
                 let _ = set_parent(task, current!());
             }
         }
@@ -1315,6 +1316,25 @@ impl Tree {
                     let _ = reap(task, child.pid());
                 }
             }
+        }
+        // Killed meanwhile.
+        if fatal_signal_pending() {
+            self.leave_all_unreaped();
+        }
+    }
+
+    /// The leaders of processes that were created.
+    fn leaders(&self) -> impl Iterator<Item = &ARef<Task>> {
+        let leaders = self.in_order().filter(|c| c.part.is_group_leader());
+        leaders.filter_map(|child| child.task.as_ref())
+    }
+
+    /// Has init find what this thread of it can't reap: it is being killed, but others may go
+    /// on, one of them in execve(2).
+    fn leave_all_unreaped(&self) {
+        let holders = self.holders.iter().filter_map(|h| h.task.as_ref());
+        for task in Iterator::chain(self.leaders(), holders) {
+            leave_unreaped(task);
         }
     }
 }

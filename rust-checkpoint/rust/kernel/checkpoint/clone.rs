@@ -215,6 +215,12 @@ pub fn set_exit_signal(task: &Task, signal: i32, parent_changed: bool) {
     unsafe { bindings::checkpoint_set_exit_signal(task.as_ptr(), signal, parent_changed) };
 }
 
+/// Has wait(2) find `task`, which leads a process of a failed restart, where it is left to it:
+/// without __WALL, one that sends no signal is not waited for. As [`set_exit_signal`].
+pub fn leave_unreaped(task: &Task) {
+    set_exit_signal(task, bindings::SIGCHLD as i32, false);
+}
+
 /// Makes a child of a restart that was killed look as one that ended as `exit` says,
 /// and sent its parent `signal` then; a parent that is the caller is sent it now.
 /// One that is not a zombie is left alone.

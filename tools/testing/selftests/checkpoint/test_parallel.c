@@ -384,4 +384,48 @@ INIT_TEST(killed_meanwhile, crowd)
 	good(run, &im);
 }
 
+/* What init has become finds all that is left of the restart, and nothing that it does not see. */
+JOB(reaper)
+{
+	int n = 0;
+
+	while (waitpid(-1, NULL, 0) > 0)
+		n++;
+	if (errno == ECHILD && n && waitpid(-1, NULL, WNOHANG | __WALL) < 0)
+		_exit(0);
+	dprintf(STDERR_FILENO, "# init has waited for %d, and there are others\n", n);
+	__builtin_trap();
+}
+
+static struct {
+	struct image im;
+	int pipe[2];
+} feed;
+
+/* Feeds the restart all but the end of the image, and then executes a program. */
+static void *feed_and_execute(void *arg)
+{
+	size_t len = feed.im.len - 4 * 4096, done = 0;
+	ssize_t n;
+
+	(void)arg;
+	while (done < len && (n = write(feed.pipe[1], feed.im.b + done, len - done)) > 0)
+		done += n;
+	sleep_ms(100);
+	setenv("CKPT_JOB", "reaper", 1);
+	execl("/proc/self/exe", "init", NULL);
+	return NULL;
+}
+
+INIT_TEST(executes_meanwhile, crowd)
+{
+	pthread_t t;
+
+	feed.im = load_job(run, NULL);
+	WANT(!pipe2(feed.pipe, O_CLOEXEC));
+	WANT(!pthread_create(&t, NULL, feed_and_execute, NULL));
+	WANT_ERR(call_restart(run, feed.pipe[0], 0), 0);
+	run_fail(run, "init did not execute a program\n");
+}
+
 TEST_HARNESS_MAIN
