@@ -652,7 +652,6 @@ enum checkpoint_unsupported {
 	CHECKPOINT_HAS_NET_NS,
 	CHECKPOINT_HAS_TIME_NS,
 	CHECKPOINT_HAS_CGROUP_NS,
-	CHECKPOINT_HAS_SHARED,
 	CHECKPOINT_HAS_NR
 };
 
@@ -664,8 +663,9 @@ int checkpoint_set_tty(bool keep);
 int checkpoint_get_seccomp(struct task_struct *task,
 			   struct seccomp_filter **filter);
 int checkpoint_set_seccomp_strict(void);
-const void *checkpoint_shared_io_context(struct task_struct *task,
-					 bool *outside);
+const void *checkpoint_shared_mm(struct task_struct *task);
+const void *checkpoint_shared_sighand(struct task_struct *task);
+const void *checkpoint_shared_io_context(struct task_struct *task);
 int checkpoint_share_io_context(struct task_struct *owner);
 int checkpoint_own_io_context(void);
 

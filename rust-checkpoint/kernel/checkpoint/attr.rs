@@ -104,23 +104,17 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
             remedy: "give the same cookie to init, or one to the job alone",
         },
     )?;
-    let io_context = match attr::shared_io(&still(frozen)?) {
-        None => 0,
-        Some(io) => {
-            if io.outside {
-                ctx.report.refuse(Item {
-                    object: Object::Task,
-                    kind: "io-context",
-                    name: b"",
-                    why: "it shares its I/O context (CLONE_IO) with init or a process outside",
-                    remedy: "start the job with fork(2)",
-                });
-            }
-            match ctx.objs.id(Class::IoContext, io.address)? {
-                Found::Old(id) | Found::New(id) => id,
-            }
-        }
-    };
+    let io_context = share(
+        ctx,
+        frozen,
+        Class::IoContext,
+        attr::shared_io(&still(frozen)?),
+        What {
+            kind: "io-context",
+            why: "it shares its I/O context (CLONE_IO) with init or a process outside",
+            remedy: "start the job with fork(2)",
+        },
+    )?;
     let shares = Shares {
         io_context,
         sem_undo,

@@ -39,6 +39,7 @@ use crate::{
         Object,
         Report, //
     },
+    seccomp,
     segments,
     sockets,
     task,
@@ -177,6 +178,8 @@ pub(crate) struct Checkpoint {
     pub(crate) files: files::Met,
     /// The sockets among them.
     pub(crate) sockets: sockets::Met,
+    /// Seccomp filters.
+    pub(crate) filters: seccomp::Met,
     /// System V shared memory.
     pub(crate) segments: segments::Segments,
     /// What tasks share, for which it is not known yet with whom.
@@ -209,6 +212,7 @@ impl Checkpoint {
             met_as: Object::Job,
             files: files::Met::default(),
             sockets: sockets::Met::default(),
+            filters: seccomp::Met::default(),
             segments: segments::Segments::default(),
             outside: outside::Asked::default(),
             cpu_times: RBTree::new(),

@@ -28,7 +28,7 @@ type Refusal = (Unsupported, &'static str, &'static str, &'static str);
 
 const NS: &str = "start the job in the namespaces of its init";
 
-const REFUSALS: [Refusal; 19] = [
+const REFUSALS: [Refusal; 18] = [
     (
         Unsupported::PerfEvents,
         "perf-events",
@@ -136,12 +136,6 @@ const REFUSALS: [Refusal; 19] = [
         "cgroup-ns",
         "its cgroup namespace is not the one of init",
         NS,
-    ),
-    (
-        Unsupported::Shared,
-        "shared",
-        "it shares memory or signal actions with init or a process outside of the job",
-        "start the job with fork(2) or posix_spawn(3)",
     ),
 ];
 

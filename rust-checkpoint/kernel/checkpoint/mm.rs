@@ -48,6 +48,7 @@ use crate::{
         Class,
         Found, //
     },
+    outside::What,
     report::{
         Item,
         Object, //
@@ -57,12 +58,16 @@ use crate::{
         Restart, //
     },
     sched,
-    segments, //
+    segments,
+    task::still, //
 };
 use kernel::{
     bindings,
     checkpoint::{
-        attr::NumaPolicy,
+        attr::{
+            shared_mm,
+            NumaPolicy, //
+        },
         clone::Newborn,
         gfp,
         io::{
@@ -551,11 +556,23 @@ impl Pages {
 /// Saves the address space of a task that stands still; its id.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u32> {
     let task = frozen.task();
+    let shared = shared_mm(&still(frozen)?);
     let space = task.mm_ref().ok_or(ESRCH)?;
     let id = match ctx.objs.id(Class::Mm, space.as_raw())? {
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
+    if let Some(shared) = shared {
+        ctx.outside.ask(
+            shared.as_ptr(),
+            frozen,
+            What {
+                kind: "shared",
+                why: "it shares its memory (CLONE_VM) with init or a process outside of the job",
+                remedy: "start the job with fork(2) or posix_spawn(3)",
+            },
+        )?;
+    }
     if let Some((kind, why)) = mm::unsupported(&space) {
         ctx.report.refuse(Item {
             object: Object::Task,

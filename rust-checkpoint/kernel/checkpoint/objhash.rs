@@ -93,6 +93,11 @@ impl ObjHash {
         Ok(Found::New(id))
     }
 
+    /// The id of an object that was seen before.
+    pub(crate) fn known<T>(&self, class: Class, object: *const T) -> Option<u32> {
+        self.ids.get(&(class, object as usize, 0)).copied()
+    }
+
     /// An id for an object that can't be met again.
     pub(crate) fn next_id(&mut self, class: Class) -> Result<u32> {
         let count = self.counts.get_mut(class as usize).ok_or(EINVAL)?;

@@ -59,6 +59,19 @@ use kernel::{
 };
 use zerocopy::IntoBytes;
 
+/// The filters that were saved so far.
+#[derive(Default)]
+pub(crate) struct Met {
+    /// Whether they are stacked upon those of init, in the order of their ids.
+    on_init: KVVec<bool>,
+}
+
+impl Met {
+    fn is_on_init(&self, id: u32) -> Option<bool> {
+        self.on_init.get(id.checked_sub(1)? as usize).copied()
+    }
+}
+
 /// How a task is confined, for its Attr record.
 #[derive(Default)]
 pub(crate) struct Confined {
@@ -109,8 +122,15 @@ fn checkpoint_path(
     of_init: &mut bool,
 ) -> Result<u32> {
     let mut path = KVVec::new();
+    let mut id = 0;
     let mut next = Some(newest);
     while let Some(filter) = next {
+        // Those below one that is known are, too.
+        if let Some(known) = ctx.objs.known(Class::Seccomp, filter.as_ptr()) {
+            id = known;
+            *of_init = ctx.filters.is_on_init(known).ok_or(EINVAL)?;
+            break;
+        }
         if filter.is_of_current() {
             *of_init = true;
             break;
@@ -118,16 +138,14 @@ fn checkpoint_path(
         path.push(filter, gfp())?;
         next = filter.parts().prev;
     }
-    let mut id = 0;
     for filter in path.iter().rev() {
         let prev = id;
-        id = match ctx.objs.id(Class::Seccomp, filter.as_ptr())? {
-            Found::Old(id) => id,
-            Found::New(id) => {
-                checkpoint_filter(ctx, *filter, id, prev)?;
-                id
-            }
+        let Found::New(new) = ctx.objs.id(Class::Seccomp, filter.as_ptr())? else {
+            return Err(EINVAL);
         };
+        id = new;
+        ctx.filters.on_init.push(*of_init, gfp())?;
+        checkpoint_filter(ctx, *filter, id, prev)?;
     }
     Ok(id)
 }

@@ -25,6 +25,7 @@ use crate::{
         Class,
         Found, //
     },
+    outside::What,
     report::{
         Item,
         Object, //
@@ -33,10 +34,12 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still,
     timers,
 };
 use kernel::{
     checkpoint::{
+        attr::shared_sighand,
         clone::Newborn,
         gfp,
         signal::{
@@ -77,6 +80,17 @@ pub(crate) fn checkpoint_actions(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> R
         Found::Old(id) => return Ok(id),
         Found::New(id) => id,
     };
+    if let Some(shared) = shared_sighand(&still(frozen)?) {
+        ctx.outside.ask(
+            shared.as_ptr(),
+            frozen,
+            What {
+                kind: "shared",
+                why: "it shares its signal actions (CLONE_SIGHAND) with init or a process outside",
+                remedy: "start the job with fork(2) or posix_spawn(3)",
+            },
+        )?;
+    }
     let mut tail = KVec::new();
     for action in actions {
         let abi = match action.abi {

@@ -430,30 +430,18 @@ void seccomp_drop_filter(struct seccomp_filter *filter)
 /**
  * checkpoint_shared_io_context - the I/O context that a task shares (CLONE_IO)
  * @task: a task that stands still
- * @outside: set to whether init, or a process outside of its namespace, has it
  *
  * Return: the address of the context, NULL where it shares none.
  */
-const void *checkpoint_shared_io_context(struct task_struct *task, bool *outside)
+const void *checkpoint_shared_io_context(struct task_struct *task)
 {
 	const void *ioc = NULL;
 
-	*outside = false;
 #ifdef CONFIG_BLOCK
-	struct pid_namespace *ns = task_active_pid_ns(current);
-	struct task_struct *g, *p;
-
 	task_lock(task);
 	if (task->io_context && atomic_read(&task->io_context->active_ref) > 1)
 		ioc = task->io_context;
 	task_unlock(task);
-	if (!ioc)
-		return NULL;
-	guard(rcu)();
-	for_each_process_thread(g, p)
-		if (READ_ONCE(p->io_context) == ioc &&
-		    (same_thread_group(p, current) || !task_pid_nr_ns(p, ns)))
-			*outside = true;
 #endif
 	return ioc;
 }
@@ -535,8 +523,9 @@ static void mark_shared(struct checkpoint_shared *objects, size_t nr,
 /**
  * checkpoint_find_outside - which things others than the job have, too
  * @ns: the namespace of the job, of which current is the init
- * @objects: descriptor tables, places (struct fs_struct), undo lists and core
- *	scheduling cookies of tasks that stand still, by address, ascending
+ * @objects: memories, signal actions, descriptor tables, places (struct fs_struct),
+ *	I/O contexts, undo lists and core scheduling cookies of tasks that stand still,
+ *	by address, ascending
  * @nr: how many
  *
  * Others are tasks that are not in @ns, and its init; a cookie that init has is
@@ -557,6 +546,14 @@ void checkpoint_find_outside(struct pid_namespace *ns,
 		/* Racy, but who shares something with the job keeps it. */
 		mark_shared(objects, nr, READ_ONCE(p->files));
 		mark_shared(objects, nr, READ_ONCE(p->real_fs));
+		/* A kernel thread may work in the memory of anybody. */
+		if (!(p->flags & PF_KTHREAD)) {
+			mark_shared(objects, nr, READ_ONCE(p->mm));
+			mark_shared(objects, nr, rcu_access_pointer(p->sighand));
+		}
+#ifdef CONFIG_BLOCK
+		mark_shared(objects, nr, READ_ONCE(p->io_context));
+#endif
 #ifdef CONFIG_SYSVIPC
 		mark_shared(objects, nr, READ_ONCE(p->sysvsem.undo_list));
 #endif
@@ -663,30 +660,30 @@ int checkpoint_share_sighand(struct task_struct *owner)
 	return 0;
 }
 
-/*
- * Whether init, or a process outside of its namespace, has the memory or the
- * signal actions of @task, too (CLONE_VM, CLONE_SIGHAND).
+/**
+ * checkpoint_shared_mm - the memory that a task shares with other processes (CLONE_VM)
+ * @task: a task that stands still, to whose memory the caller has no reference
+ *
+ * Return: the address of the mm, NULL where only threads of its process have it.
  */
-static bool shares_with_others(struct task_struct *task)
+const void *checkpoint_shared_mm(struct task_struct *task)
 {
-	struct pid_namespace *ns = task_active_pid_ns(current);
-	struct sighand_struct *sighand = rcu_access_pointer(task->sighand);
-	int threads = get_nr_threads(task);
-	struct task_struct *g, *p;
+	/* Those that have exited have none any more. */
+	return atomic_read(&task->mm->mm_users) > atomic_read(&task->signal->live) ?
+	       task->mm : NULL;
+}
 
-	if (atomic_read(&task->mm->mm_users) <= threads &&
-	    refcount_read(&sighand->count) <= threads)
-		return false;
-	guard(rcu)();
-	for_each_process_thread(g, p) {
-		if (p->flags & PF_KTHREAD ||
-		    (READ_ONCE(p->mm) != task->mm &&
-		     rcu_access_pointer(p->sighand) != sighand))
-			continue;
-		if (same_thread_group(p, current) || !task_pid_nr_ns(p, ns))
-			return true;
-	}
-	return false;
+/**
+ * checkpoint_shared_sighand - the signal actions that a task shares (CLONE_SIGHAND)
+ * @task: a task that stands still
+ *
+ * Return: their address, NULL where only threads of its process have them.
+ */
+const void *checkpoint_shared_sighand(struct task_struct *task)
+{
+	const struct sighand_struct *sighand = rcu_access_pointer(task->sighand);
+
+	return refcount_read(&sighand->count) > get_nr_threads(task) ? sighand : NULL;
 }
 
 /**
@@ -757,10 +754,9 @@ u64 checkpoint_unsupported(struct task_struct *task)
 		      rcu_access_pointer(task->real_cred) ||
 		      task->fs != task->real_fs);
 
-	if (speaks_for_process(task)) {
-		HAS(TTY, sig->tty && !checkpoint_has_tty_of(task, current));
-		HAS(SHARED, shares_with_others(task));
-	}
+	HAS(TTY,
+	    sig->tty && speaks_for_process(task) &&
+	    !checkpoint_has_tty_of(task, current));
 	HAS(EXIT,
 	    sig->flags & SIGNAL_GROUP_EXIT || sig->group_exec_task ||
 	    sig->core_state);

@@ -35,22 +35,31 @@ pub fn set(attr: &Attr, leader: bool) -> Result {
     to_result(unsafe { bindings::checkpoint_set_attr(attr, leader) })
 }
 
-/// The I/O context that a task shares with others (CLONE_IO).
-pub struct SharedIo {
-    /// An address that no other one has while the task is there.
-    pub address: *const c_void,
-    /// Init, or a process outside of its namespace, has it, too.
-    pub outside: bool,
-}
-
-/// That of a task, if it shares one; called by its init.
+/// The I/O context that a task shares with others (CLONE_IO), if it does.
 #[doc(alias = "io_context")]
-pub fn shared_io(task: &Still<'_>) -> Option<SharedIo> {
-    let mut outside = false;
+pub fn shared_io(task: &Still<'_>) -> Option<NonNull<c_void>> {
     // SAFETY: the task is alive; it keeps its context until it exits, which it
     // does not while it stands still.
-    let address = unsafe { bindings::checkpoint_shared_io_context(task.as_ptr(), &mut outside) };
-    (!address.is_null()).then_some(SharedIo { address, outside })
+    let address = unsafe { bindings::checkpoint_shared_io_context(task.as_ptr()) };
+    NonNull::new(address.cast_mut())
+}
+
+/// The memory that a task shares with others than threads of its process (CLONE_VM), if it
+/// does. The caller has no reference to it.
+#[doc(alias = "mm_struct")]
+pub fn shared_mm(task: &Still<'_>) -> Option<NonNull<c_void>> {
+    // SAFETY: the task is alive, and keeps its memory while it stands still.
+    let address = unsafe { bindings::checkpoint_shared_mm(task.as_ptr()) };
+    NonNull::new(address.cast_mut())
+}
+
+/// The signal actions that a task shares with others than threads of its process
+/// (CLONE_SIGHAND), if it does.
+#[doc(alias = "sighand_struct")]
+pub fn shared_sighand(task: &Still<'_>) -> Option<NonNull<c_void>> {
+    // SAFETY: the task is alive, and keeps its actions while it stands still.
+    let address = unsafe { bindings::checkpoint_shared_sighand(task.as_ptr()) };
+    NonNull::new(address.cast_mut())
 }
 
 /// Has the current task have an I/O context for others to share.
@@ -117,8 +126,8 @@ impl Shared {
 
 /// Finds out which of `objects`, whose addresses ascend and which tasks have that stand
 /// still, processes outside of `ns` or its init have, too; called by its init. They are
-/// tables of descriptors, places, lists to undo and core scheduling cookies. Looks at all
-/// tasks of the machine, so it is called once.
+/// memories, signal actions, tables of descriptors, places, I/O contexts, lists to undo and
+/// core scheduling cookies. Looks at all tasks of the machine, so it is called once.
 pub fn find_outside(ns: &PidNamespace, objects: &mut [Shared]) {
     // SAFETY: the namespace is alive; `Shared` has the layout of what it wraps. The
     // addresses are only compared with what tasks have, under RCU.
@@ -438,11 +447,9 @@ pub enum Unsupported {
     TimeNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_TIME_NS,
     /// Cgroup.
     CgroupNs = bindings::checkpoint_unsupported_CHECKPOINT_HAS_CGROUP_NS,
-    /// Memory or signal actions shared with init or a process outside.
-    Shared = bindings::checkpoint_unsupported_CHECKPOINT_HAS_SHARED,
 }
 
-const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 19);
+const _: () = assert!(bindings::checkpoint_unsupported_CHECKPOINT_HAS_NR == 18);
 
 /// What a task has that can't be saved; a set of [`Unsupported`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
