@@ -92,6 +92,18 @@ fn is_alive(pid: i32) -> bool {
     }
 }
 
+/// Which of the numbers of a new task, innermost namespace first, is the one that it has in the
+/// namespace of the current task.
+fn own_level(what: What) -> usize {
+    let own = current!().active_pid_ns().map_or(0, |ns| {
+        // SAFETY: the namespace is alive, and stays at its level.
+        unsafe { (*ns.as_ptr()).level }
+    });
+    // SAFETY: the current task has its namespaces until it exits, and changes them itself.
+    let of_children = unsafe { (*(*(*Task::current_raw()).nsproxy).pid_ns_for_children).level };
+    of_children.saturating_sub(own) as usize + usize::from(what == What::InitOfPidNs)
+}
+
 /// Creates a child of the caller with the given pid, innermost namespace
 /// first, that runs `body`.
 ///
@@ -148,8 +160,8 @@ pub fn clone_with_pid<B: Body>(body: Arc<B>, pids: &[i32], what: What) -> Result
         // SAFETY: `args` is valid, and with `fn` the new task runs `start()`.
         let nr = unsafe { bindings::kernel_clone(&mut args) };
         // The last thread of a process gives up its pid a moment after the
-        // process was waited for. Of the numbers, the last one is the caller's namespace's.
-        let taken = || pids.last().is_some_and(|p| is_alive(*p));
+        // process was waited for.
+        let taken = || pids.get(own_level(what)).is_some_and(|p| is_alive(*p));
         if nr != EEXIST.to_errno() || tries == MAX_TRIES || taken() {
             break nr;
         }
