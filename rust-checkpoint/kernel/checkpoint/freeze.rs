@@ -162,7 +162,7 @@ impl<'a> Freezer<'a> {
             if self.keep(report)? {
                 return self.look_again(report);
             }
-            // Job control has let one go on, which parks on its way.
+            // Job control has let one go on, which parks on its way, or one was killed.
             self.pause(report)?;
             self.wait(report)?;
         }
@@ -217,7 +217,9 @@ impl<'a> Freezer<'a> {
         for held in &mut self.held {
             let kept = match held.ticket.state() {
                 State::Kept => true,
-                State::Parked => held.ticket.keep(),
+                // Another thread of its process may have ended that, or executed a program,
+                // before it came here itself. It dies then, and is not part of the job.
+                State::Parked => !held.ticket.task().is_killed() && held.ticket.keep(),
                 State::Queued => {
                     let known = |task: &Task| self.known.get(&task.as_ptr().addr()).is_some();
                     held.held_asleep = held.held_asleep || held.hold_asleep(self.ns, known);
@@ -225,7 +227,7 @@ impl<'a> Freezer<'a> {
                 }
                 _ => false,
             };
-            if !kept && held.ticket.state() != State::Queued {
+            if held.ticket.state() == State::KeptKilled {
                 return Err(held.gone(report, "was killed while it was being saved"));
             }
             if !kept {
@@ -367,10 +369,10 @@ impl<'a> Freezer<'a> {
             }
             held.switches = held.ticket.task().switches();
         }
-        // Who was on the way out is not part of the job.
+        // Who was on the way out is not part of the job, nor is who was killed before it was kept.
         let known = &mut self.known;
         self.held.retain(|h| {
-            let stays = h.ticket.state() != State::Exiting;
+            let stays = !matches!(h.ticket.state(), State::Exiting | State::Killed);
             if !stays {
                 known.remove(&h.ticket.task().as_ptr().addr());
             }

@@ -75,8 +75,10 @@ pub enum State {
     Kept,
     /// Is exiting and will not park.
     Exiting,
-    /// Was killed while it was held. One that was kept is there still.
+    /// Was killed while it was held, and is about to exit.
     Killed,
+    /// Was killed when it was kept, and is there still.
+    KeptKilled,
     /// Went on.
     Gone,
 }
@@ -87,6 +89,7 @@ const EXITING: u32 = 2;
 const KILLED: u32 = 3;
 const GONE: u32 = 4;
 const KEPT: u32 = 5;
+const KEPT_KILLED: u32 = 6;
 
 /// The request to one task to park.
 ///
@@ -173,6 +176,7 @@ impl Ticket {
             KEPT => State::Kept,
             EXITING => State::Exiting,
             KILLED => State::Killed,
+            KEPT_KILLED => State::KeptKilled,
             _ => State::Gone,
         }
     }
@@ -209,7 +213,7 @@ impl Ticket {
             self.state.store(GONE, Release);
         } else if self.state.cmpxchg(PARKED, KILLED, Full).is_err() {
             // Kept, by one who does no more than copy and lets go soon.
-            self.state.store(KILLED, Release);
+            self.state.store(KEPT_KILLED, Release);
             self.lot.killed.store(1, Relaxed);
             self.lot.released.wait();
         }

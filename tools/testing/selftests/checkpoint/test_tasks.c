@@ -897,4 +897,76 @@ SCENARIO(thread_storm, .tasks = -1, .moving = true,
 	CHECK(n > 0);
 }
 
+static void *doze(void *arg)
+{
+	for (;;)
+		sleep_ms(1000);
+	return arg;
+}
+
+static void *execute_soon(void *arg)
+{
+	usleep((long)arg);
+	syscall(SYS_execve, "/proc/self/exe", (char *[]){ "x", NULL },
+		(char *[]){ "CKPT_JOB=nothing", NULL });
+	return NULL;
+}
+
+/* A process whose threads another one ends, with all of it or by executing a program. */
+static void __attribute__((noreturn)) end_threads(unsigned int n)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t, NULL, doze, NULL);
+	if (n % 3 == 0)
+		pthread_create(&t, NULL, execute_soon, (void *)(long)(n % 5 * 300));
+	else
+		usleep(n % 7 * 200);
+	if (n % 3 == 1)
+		execute_soon(NULL);
+	while (n % 3 == 0)
+		sleep_ms(1000);
+	_exit(0);
+}
+
+JOB(threads_that_end, .tasks = -1)
+{
+	unsigned int n = 0, alive = 0;
+
+	job_waits();
+	while (job.hold) {
+		pid_t pid = fork();
+
+		if (!pid)
+			end_threads(n);
+		NEED(pid > 0);
+		n++;
+		alive++;
+		while (waitpid(-1, NULL, alive < 6 ? WNOHANG : 0) > 0)
+			alive--;
+	}
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	job_say("%u processes\n", n);
+}
+
+/* Who is ended while others are still waited for is not part of the job, and no failure. */
+INIT_TEST(threads_end_meanwhile, threads_that_end)
+{
+	int n = 200, ok = 0;
+
+	if (!WANT(job_start(run)))
+		return;
+	for (int i = 0; i < n && !run->verdict; i++) {
+		if (WANT_ERR(call_checkpoint(run, -1, CHECKPOINT_F_DRY_RUN), 0))
+			ok++;
+		else
+			say_log(run, LOG_PATH);
+		sleep_ms(i % 8);
+	}
+	run_say(run, "%d of %d\n", ok, n);
+	job_finish(run);
+}
+
 TEST_HARNESS_MAIN
