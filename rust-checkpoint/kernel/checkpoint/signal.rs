@@ -214,18 +214,13 @@ struct OfTimers {
 }
 
 impl OfTimers {
-    /// Whether there is room for `count` more than `first` that are there.
-    fn has_room(&self, (first, deleted): (usize, usize), count: usize) -> bool {
-        first + count <= self.signals.capacity() && deleted + count <= self.deleted.capacity()
-    }
-
     fn reserve(&mut self, count: usize) -> Result {
         self.signals.reserve(count, gfp())?;
         self.deleted.reserve(count, gfp())?;
         Ok(())
     }
 
-    /// Adds one; does not allocate where there is room.
+    /// Adds one, if there is room: does not allocate.
     fn push(&mut self, signal: u32, of: OfTimer, shared: u32, place: usize) -> Result {
         let mut timer = of.id;
         if of.deleted {
@@ -234,7 +229,8 @@ impl OfTimers {
                 signo: i32::try_from(signal)?.into(),
                 value: of.value.into(),
             };
-            self.deleted.push(deleted, GFP_ATOMIC)?;
+            let pushed = self.deleted.push_within_capacity(deleted);
+            pushed.map_err(|_| ENOMEM)?;
             timer = -i32::try_from(self.deleted.len())?;
         }
         let signal = wire::TimerSignal {
@@ -242,8 +238,14 @@ impl OfTimers {
             shared: shared.into(),
             place: (place as u32).into(),
         };
-        self.signals.push(signal, GFP_ATOMIC)?;
-        Ok(())
+        let pushed = self.signals.push_within_capacity(signal);
+        pushed.map_err(|_| ENOMEM)
+    }
+
+    /// Takes back those that were added since there were so many.
+    fn truncate(&mut self, (signals, deleted): (usize, usize)) {
+        self.signals.truncate(signals);
+        self.deleted.truncate(deleted);
     }
 
     /// Saves which are pending.
@@ -270,33 +272,29 @@ fn checkpoint_queue(
     let mut infos: KVVec<Siginfo> = KVVec::new();
     let first = (of_timers.signals.len(), of_timers.deleted.len());
     let shared = u32::from(queue == Queue::Shared);
-    // Signals may come at any time: there is room when none came while it was
-    // made.
+    // Signals may come at any time, while room is made for those that are there, too.
+    let with_slack = |count| match count {
+        0 => 0,
+        n => n + n / 4 + 8,
+    };
     let (set, itimers) = loop {
+        ctx.go_on()?;
         let lock = SigLock::lock(frozen.task())?;
-        let (mut count, mut timers) = (0, 0);
-        lock.for_each_pending(queue, |_, timer| match timer {
-            None => count += 1,
-            Some(_) => timers += 1,
+        let (count, timers) = lock.count_pending(queue);
+        drop(lock);
+        infos.reserve(with_slack(count), gfp())?;
+        of_timers.reserve(with_slack(timers))?;
+        let lock = SigLock::lock(frozen.task())?;
+        let all = lock.for_each_pending(queue, |info, timer| match timer {
+            None => infos.push_within_capacity(info).map_err(|_| ENOMEM),
+            Some(of) => of_timers.push(info.signal(), of, shared, infos.len()),
         });
-        if count <= infos.capacity() && of_timers.has_room(first, timers) {
-            let mut ret = Ok(());
-            lock.for_each_pending(queue, |info, timer| {
-                // Does not allocate: there is room.
-                let pushed = match timer {
-                    None => infos.push(info, GFP_ATOMIC).map_err(Into::into),
-                    Some(of) => of_timers.push(info.signal(), of, shared, infos.len()),
-                };
-                if pushed.is_err() {
-                    ret = Err(ENOMEM);
-                }
-            });
-            ret?;
+        if all.is_ok() {
             break (lock.pending_set(queue), lock.itimers());
         }
         drop(lock);
-        infos.reserve(count, gfp())?;
-        of_timers.reserve(timers)?;
+        infos.clear();
+        of_timers.truncate(first);
     };
     if set == 0 {
         return Ok(itimers);

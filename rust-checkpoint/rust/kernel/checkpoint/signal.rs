@@ -358,17 +358,44 @@ impl<'a> SigLock<'a> {
         from_sigset(unsafe { (*self.pending(queue)).signal })
     }
 
-    /// Calls `f` for each queued signal, oldest first: its `siginfo_t`, and
-    /// the timer that it belongs to.
+    /// How many signals are queued that are of no timer, and how many that are of one.
     ///
     /// As many as RLIMIT_SIGPENDING allows, with interrupts off, as when a
     /// signal is taken from the queue (`collect_signal()` walks it all).
-    pub fn for_each_pending(&self, queue: Queue, mut f: impl FnMut(Siginfo, Option<OfTimer>)) {
-        let head = {
-            let pending = self.pending(queue);
-            // SAFETY: the queue is valid.
-            unsafe { &raw mut (*pending).list }
-        };
+    pub fn count_pending(&self, queue: Queue) -> (usize, usize) {
+        let (mut signals, mut timers) = (0, 0);
+        let head = self.queued(queue);
+        // SAFETY: the lock keeps the list as it is; its entries are the lists
+        // of `struct sigqueue`, which the list keeps alive.
+        unsafe {
+            let mut at = (*head).next;
+            while at != head {
+                let q = crate::container_of!(at, bindings::sigqueue, list);
+                match (*q).flags & bindings::SIGQUEUE_PREALLOC as c_int {
+                    0 => signals += 1,
+                    _ => timers += 1,
+                }
+                at = (*at).next;
+            }
+        }
+        (signals, timers)
+    }
+
+    fn queued(&self, queue: Queue) -> *mut bindings::list_head {
+        let pending = self.pending(queue);
+        // SAFETY: the queue is valid.
+        unsafe { &raw mut (*pending).list }
+    }
+
+    /// Calls `f` for each queued signal, oldest first: its `siginfo_t`, and
+    /// the timer that it belongs to. Ends with the first error, as which it has to tell that there
+    /// is no room, for it must not sleep. As long as [`SigLock::count_pending`] takes, or longer.
+    pub fn for_each_pending(
+        &self,
+        queue: Queue,
+        mut f: impl FnMut(Siginfo, Option<OfTimer>) -> Result,
+    ) -> Result {
+        let head = self.queued(queue);
         // SAFETY: the lock keeps the list as it is; its entries are the lists
         // of `struct sigqueue`, which the list keeps alive.
         unsafe {
@@ -388,10 +415,11 @@ impl<'a> SigLock<'a> {
                     value: details._sigval.sival_ptr as u64,
                     deleted: bindings::checkpoint_is_of_deleted_timer(q),
                 });
-                f(Siginfo(info), of_timer);
+                f(Siginfo(info), of_timer)?;
                 at = (*at).next;
             }
         }
+        Ok(())
     }
 
     /// Where task and process are in job control.
