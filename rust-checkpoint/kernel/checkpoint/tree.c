@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
+#include <linux/security.h>
 #include <linux/signal.h>
 #include <linux/tty.h>
 
@@ -65,10 +66,12 @@ void checkpoint_set_exit_signal(struct task_struct *task, int sig,
  * @sid: number of the session, 0 to leave it
  *
  * A session leader has called setsid() before; this is for its members. A
- * leader that is gone is stood for by a task with its pid.
+ * leader that is gone is stood for by a task with its pid. A security module is
+ * asked as by setpgid(2).
  *
  * Context: takes tasklist_lock for writing; may sleep.
- * Return: 0, or -ESRCH when there is no such pid, or @task was reaped.
+ * Return: 0, -ESRCH when there is no such pid, or @task was reaped, or what the
+ * security module says.
  */
 int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 {
@@ -77,6 +80,10 @@ int checkpoint_set_groups(struct task_struct *task, pid_t pgid, pid_t sid)
 	struct pid *pid;
 	int err = 0;
 
+	if (pgid)
+		err = security_task_setpgid(task, pgid);
+	if (err)
+		return err;
 	write_lock_irq(&tasklist_lock);
 	/* Another thread of init may have waited for one that was killed. */
 	if (!pid_alive(task))

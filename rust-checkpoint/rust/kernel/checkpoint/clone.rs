@@ -280,7 +280,7 @@ pub fn new_session() -> Result {
 /// namespace of the caller; 0 leaves what it has. For a process that has not been
 /// to user mode.
 ///
-/// `ESRCH`: there is no such leader, or the task was reaped.
+/// `ESRCH`: there is no such leader, or the task was reaped; or what a security module says.
 pub fn set_groups(task: &Task, pgid: i32, sid: i32) -> Result {
     // SAFETY: there is a reference to the task; takes the lock under which tasks
     // are reaped, and looks.
