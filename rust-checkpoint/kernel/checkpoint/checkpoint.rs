@@ -274,8 +274,7 @@ impl Checkpoint {
         self.clocks = Clocks::now();
         self.ranks = freezer.ranks()?;
         for child in freezer.tasks().map(|t| t.vfork()).filter(|&pid| pid != 0) {
-            self.waited_for
-                .try_create_and_insert(child, (), gfp())?;
+            self.waited_for.try_create_and_insert(child, (), gfp())?;
         }
         segments::checkpoint(self)?;
         let mut leaders = RBTree::new();

@@ -308,9 +308,7 @@ impl Met {
             subject: self.subject,
             shared: false,
         };
-        self.inodes
-            .push(met, gfp())
-            .map_err(Into::into)
+        self.inodes.push(met, gfp()).map_err(Into::into)
     }
 
     /// The task whose descriptors are being saved.
@@ -326,8 +324,7 @@ impl Met {
             subject: None,
             shared: false,
         };
-        self.files
-            .try_create_and_insert(id, met, gfp())?;
+        self.files.try_create_and_insert(id, met, gfp())?;
         Ok(())
     }
 

@@ -271,8 +271,7 @@ impl<'a> Freezer<'a> {
                         gfp(),
                     )?;
                     let address = task.as_ptr().addr();
-                    self.known
-                        .try_create_and_insert(address, (), gfp())?;
+                    self.known.try_create_and_insert(address, (), gfp())?;
                     new = true;
                 }
                 Err(e) if e == ESRCH => {
@@ -300,8 +299,7 @@ impl<'a> Freezer<'a> {
             has_threads: false,
         };
         self.zombies.push(zombie, gfp())?;
-        self.known
-            .try_create_and_insert(address, (), gfp())?;
+        self.known.try_create_and_insert(address, (), gfp())?;
         Ok(())
     }
 
@@ -309,8 +307,7 @@ impl<'a> Freezer<'a> {
     fn refused(&mut self, task: ARef<Task>) -> Result {
         let address = task.as_ptr().addr();
         self.refused.push(task, gfp())?;
-        self.known
-            .try_create_and_insert(address, (), gfp())?;
+        self.known.try_create_and_insert(address, (), gfp())?;
         Ok(())
     }
 

@@ -88,8 +88,7 @@ impl ObjHash {
             return Ok(Found::Old(*id));
         }
         let id = self.next_id(class)?;
-        self.ids
-            .try_create_and_insert(key, id, gfp())?;
+        self.ids.try_create_and_insert(key, id, gfp())?;
         Ok(Found::New(id))
     }
 

@@ -152,9 +152,7 @@ fn checkpoint_content(
     let kind = if fifo.is_some() { "fifo" } else { "pipe" };
     let mut buffers = KVVec::new();
     let peeked = pipe::peek(file, |data, packet| {
-        buffers
-            .push((data, packet), gfp())
-            .map_err(Into::into)
+        buffers.push((data, packet), gfp()).map_err(Into::into)
     });
     let capacity = match peeked {
         Ok(capacity) => capacity,

@@ -123,11 +123,7 @@ impl Report {
             self.lost = true;
             return;
         }
-        if self
-            .log
-            .extend_from_slice(bytes, gfp())
-            .is_err()
-        {
+        if self.log.extend_from_slice(bytes, gfp()).is_err() {
             self.lost = true;
         }
     }

@@ -20,22 +20,25 @@ use crate::{
         Part,
         Restart, //
     },
+    task::still, //
 };
 use kernel::{
-    checkpoint::attr::{
-        self,
-        Rlimit,
-        RLIMITS, //
+    checkpoint::{
+        attr::{
+            self,
+            Rlimit,
+            RLIMITS, //
+        },
+        task::Still, //
     },
-    prelude::*,
-    task::Task,
+    prelude::*, //
 };
 use zerocopy::IntoBytes;
 
 /// Saves the limits of the process that a task leads.
 pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result {
     let mut tail = KVec::new();
-    for limit in attr::rlimits(frozen.task()) {
+    for limit in attr::rlimits(&still(frozen)?) {
         let limit = wire::Rlimit {
             cur: (limit.rlim_cur as u64).into(),
             max: (limit.rlim_max as u64).into(),
@@ -61,7 +64,7 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         .record(&meta, Kind::Rlimits)?
         .array::<wire::Rlimit>()
         .map_err(|_| EINVAL)?;
-    let own = attr::rlimits(current!());
+    let own = attr::own_rlimits();
     for (resource, limit) in limits.iter().enumerate() {
         let mut limit = from_wire(limit);
         if let Some(own) = own.get(resource).filter(|_| attr::is_for_later(resource)) {
@@ -72,13 +75,13 @@ pub(crate) fn restart(rs: &mut Restart, part: &Part) -> Result {
         if resource >= RLIMITS && limit.rlim_cur == usize::MAX {
             continue;
         }
-        set(rs, current!(), resource, &limit)?;
+        check(rs, resource, attr::set_own_rlimit(resource, &limit))?;
     }
     Ok(())
 }
 
-fn set(rs: &mut Restart, task: &Task, resource: usize, limit: &Rlimit) -> Result {
-    attr::set_rlimit(task, resource, limit).map_err(|e| {
+fn check(rs: &mut Restart, resource: usize, ret: Result) -> Result {
+    ret.map_err(|e| {
         rs.report.error(
             Item {
                 object: Object::Task,
@@ -97,14 +100,18 @@ fn set(rs: &mut Restart, task: &Task, resource: usize, limit: &Rlimit) -> Result
 
 /// Lowers those limits of a process that has not been to user mode which [`restart`] has left as
 /// high as those of init; called by init.
-pub(crate) fn finish(rs: &mut Restart, part: &Part, task: &Task) -> Result {
+pub(crate) fn finish(rs: &mut Restart, part: &Part, task: &Still<'_>) -> Result {
     let image = rs.image.clone();
     let meta = image.meta();
     let record = part.record(&meta, Kind::Rlimits)?;
     let limits = record.array::<wire::Rlimit>().map_err(|_| EINVAL)?;
     for (resource, limit) in limits.iter().enumerate().take(RLIMITS) {
         if attr::is_for_later(resource) {
-            set(rs, task, resource, &from_wire(limit))?;
+            check(
+                rs,
+                resource,
+                attr::set_rlimit(task, resource, &from_wire(limit)),
+            )?;
         }
     }
     Ok(())

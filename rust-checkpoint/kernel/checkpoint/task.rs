@@ -114,8 +114,7 @@ fn emit_group(ctx: &mut Checkpoint, task: &Task, id: i32, session: bool) -> Resu
     if id == 0 || ctx.groups.get(&id).is_some() {
         return Ok(());
     }
-    ctx.groups
-        .try_create_and_insert(id, (), gfp())?;
+    ctx.groups.try_create_and_insert(id, (), gfp())?;
     let ns = task.group_ns_in(&ctx.ns, session);
     if ns.depth == 0 {
         return Ok(());

@@ -76,6 +76,7 @@ use kernel::{
             fatal_signal_pending,
             sync_cpu_timers,
             Patience,
+            Still,
             TaskExt, //
         },
     },
@@ -1165,7 +1166,9 @@ impl Tree {
                 child.ax.store(ax, Release);
             }
             if part.is_group_leader() && !part.is_zombie() {
-                rlimits::finish(rs, part, task)?;
+                // SAFETY: the task waits at the barrier, which the caller opens; it was seen off
+                // its CPU above.
+                rlimits::finish(rs, part, &unsafe { Still::new(task) }?)?;
                 set_groups(task, part.task.pgid.get(), part.task.sid.get())?;
             }
         }

@@ -236,21 +236,29 @@ pub const RLIMITS: usize = bindings::RLIM_NLIMITS as usize;
 /// A resource limit, soft and hard.
 pub type Rlimit = bindings::rlimit;
 
-/// The limits of the process of a task that stands still.
-pub fn rlimits(task: &Task) -> [Rlimit; RLIMITS] {
+/// # Safety
+///
+/// `task` is valid and was not released: a thread that was may have outlived the leader of its
+/// process, whose lock is taken.
+unsafe fn rlimits_of(task: *mut bindings::task_struct) -> [Rlimit; RLIMITS] {
     let mut limits = [Rlimit::default(); RLIMITS];
     for (resource, limit) in limits.iter_mut().enumerate() {
-        // SAFETY: the task is alive, the resource is one.
-        unsafe {
-            bindings::do_prlimit(
-                task.as_ptr(),
-                resource as c_uint,
-                core::ptr::null_mut(),
-                limit,
-            )
-        };
+        // SAFETY: by the requirements of this function; the resource is one.
+        unsafe { bindings::do_prlimit(task, resource as c_uint, core::ptr::null_mut(), limit) };
     }
     limits
+}
+
+/// The limits of the process of a task.
+pub fn rlimits(task: &Still<'_>) -> [Rlimit; RLIMITS] {
+    // SAFETY: the task stands still, so it has not exited.
+    unsafe { rlimits_of(task.as_ptr()) }
+}
+
+/// The limits of the current process.
+pub fn own_rlimits() -> [Rlimit; RLIMITS] {
+    // SAFETY: the current task runs.
+    unsafe { rlimits_of(Task::current_raw()) }
 }
 
 /// Whether others of what a process has been given is held against a limit when it is set
@@ -262,16 +270,32 @@ pub fn is_for_later(resource: usize) -> bool {
     )
 }
 
-/// Sets a limit of the process of a task, the caller's own or one that has not been to user
-/// mode, with the checks of prlimit(2).
-#[doc(alias = "do_prlimit")]
-pub fn set_rlimit(task: &Task, resource: usize, limit: &Rlimit) -> Result {
+/// # Safety
+///
+/// As that of [`rlimits_of`].
+unsafe fn set_rlimit_of(
+    task: *mut bindings::task_struct,
+    resource: usize,
+    limit: &Rlimit,
+) -> Result {
     let mut limit = *limit;
     let resource = c_uint::try_from(resource).map_err(|_| EINVAL)?;
-    // SAFETY: the task is alive, and so is its signal structure; the limit is valid.
-    to_result(unsafe {
-        bindings::do_prlimit(task.as_ptr(), resource, &mut limit, core::ptr::null_mut())
-    })
+    // SAFETY: by the requirements of this function; the limit is valid.
+    to_result(unsafe { bindings::do_prlimit(task, resource, &mut limit, core::ptr::null_mut()) })
+}
+
+/// Sets a limit of the process of a task that has not been to user mode, with the checks of
+/// prlimit(2).
+#[doc(alias = "do_prlimit")]
+pub fn set_rlimit(task: &Still<'_>, resource: usize, limit: &Rlimit) -> Result {
+    // SAFETY: the task stands still, so it has not exited.
+    unsafe { set_rlimit_of(task.as_ptr(), resource, limit) }
+}
+
+/// Sets a limit of the current process, with the checks of setrlimit(2).
+pub fn set_own_rlimit(resource: usize, limit: &Rlimit) -> Result {
+    // SAFETY: the current task runs.
+    unsafe { set_rlimit_of(Task::current_raw(), resource, limit) }
 }
 
 /// How a task is scheduled.

@@ -628,7 +628,7 @@ pub fn queue(queue: Queue, infos: &[Siginfo], set: u64, of_timers: &[TimerSignal
     // with what is known of it, is not tried with interrupts off.
     let current = current!();
     let realtime = infos.iter().filter(|i| i.signal() >= bindings::SIGRTMIN);
-    let limit = attr::rlimits(current)
+    let limit = attr::own_rlimits()
         .get(bindings::RLIMIT_SIGPENDING as usize)
         .map_or(0, |limit| limit.rlim_cur);
     if realtime.count() > limit {

@@ -133,10 +133,7 @@ pub fn look(file: &File, ns: &PidNamespace) -> Result<core::result::Result<Socke
         // SAFETY: there are credentials, with a reference until below.
         let err = unsafe { bindings::checkpoint_socket_group(&found, nr, &mut gid) };
         ret = match to_result(err) {
-            Ok(()) => groups
-                .push(gid, gfp())
-                .map(Ok)
-                .map_err(Error::from),
+            Ok(()) => groups.push(gid, gfp()).map(Ok).map_err(Error::from),
             Err(e) if e == ENOENT => break,
             Err(_) => Ok(Err(Refusal::Ids)),
         };
