@@ -59,6 +59,18 @@ void checkpoint_put_pages(unsigned long pfn, unsigned long count)
 		put_page(pfn_to_page(pfn++));
 }
 
+/**
+ * checkpoint_get_page - take a reference to a page
+ * @pfn: its number; the caller has a reference already
+ */
+struct page *checkpoint_get_page(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	get_page(page);
+	return page;
+}
+
 static void checkpoint_walk_put(struct checkpoint_walk *w)
 {
 	if (w->pfn)
@@ -77,8 +89,12 @@ static int checkpoint_walk_flush(struct checkpoint_walk *w)
 	return err;
 }
 
-/* Whether a page may be mapped by more than a task of the job and its duplicate. */
-static bool checkpoint_may_be_shared(struct page *page)
+/**
+ * checkpoint_is_mapped_more_than - whether a page may have so many mappings, and more
+ * @page: an anonymous page, which is mapped
+ * @n: so many
+ */
+bool checkpoint_is_mapped_more_than(struct page *page, int n)
 {
 	struct folio *folio = page_folio(page);
 
@@ -86,9 +102,9 @@ static bool checkpoint_may_be_shared(struct page *page)
 	if (folio_test_hugetlb(folio))
 		return folio_mapcount(folio) > 1;
 	if (!folio_test_large(folio))
-		return folio_mapcount(folio) > 2;
+		return folio_mapcount(folio) > n;
 #ifdef CONFIG_PAGE_MAPCOUNT
-	return folio_entire_mapcount(folio) + atomic_read(&page->_mapcount) + 1 > 2;
+	return folio_entire_mapcount(folio) + atomic_read(&page->_mapcount) + 1 > n;
 #else
 	return true;
 #endif
@@ -101,7 +117,8 @@ static int checkpoint_walk_add(struct checkpoint_walk *w, unsigned long start,
 	unsigned long nr = (end - start) >> PAGE_SHIFT, pfn = 0, next = 0;
 	int err;
 
-	if (page && checkpoint_may_be_shared(page)) {
+	/* By more than a task of the job and its duplicate. */
+	if (page && checkpoint_is_mapped_more_than(page, 2)) {
 		/* For as long as it is held, no other page has its number. */
 		folio_ref_add(page_folio(page), nr);
 		pfn = page_to_pfn(page);
@@ -135,6 +152,9 @@ static int checkpoint_pmd_entry(pmd_t *pmd, unsigned long addr,
 	walk->action = ACTION_CONTINUE;
 	if (pmd_present(*pmd)) {
 		page = vm_normal_page_pmd(walk->vma, addr, *pmd);
+		/* It may have come up behind where a walk has ended for lack of room. */
+		if (page)
+			page += (addr & ~PMD_MASK) >> PAGE_SHIFT;
 		if (!page)
 			what = CHECKPOINT_PAGES_ZERO;
 		else if (PageAnon(page))

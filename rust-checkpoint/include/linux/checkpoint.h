@@ -32,6 +32,7 @@ struct file;
 struct inode;
 struct k_itimer;
 struct mm_struct;
+struct page;
 struct path;
 struct pid;
 struct pid_namespace;
@@ -330,6 +331,33 @@ struct checkpoint_huge {
 	bool grows;
 };
 
+/* What mm/checkpoint_track.c finds in an address space that is tracked. */
+enum checkpoint_tracked {
+	CHECKPOINT_TRACKED_UNCHANGED,	/* as they were when they were captured last */
+	CHECKPOINT_TRACKED_HELD,	/* changed, and held */
+	CHECKPOINT_TRACKED_ABSENT,	/* have to be read */
+	CHECKPOINT_TRACKED_ZERO,	/* hold nothing */
+	CHECKPOINT_TRACKED_OTHER,	/* poison, uffd markers: can't be saved */
+};
+
+/**
+ * struct checkpoint_page_range - consecutive pages of the same kind
+ * @start: first address
+ * @end: behind the last one
+ * @pfn: of those that are held, the number of the first page; the others follow
+ * @what: enum checkpoint_tracked
+ * @shared: others have them mapped, too
+ */
+struct checkpoint_page_range {
+	unsigned long start;
+	unsigned long end;
+	unsigned long pfn;
+	u32 what;
+	bool shared;
+};
+
+struct checkpoint_track;
+
 /* What prctl(2) has set for an address space. */
 #define CHECKPOINT_MM_THP_DISABLE	0x01 /* PR_SET_THP_DISABLE */
 #define CHECKPOINT_MM_THP_EXCEPT	0x02 /* PR_THP_DISABLE_EXCEPT_ADVISED */
@@ -341,6 +369,16 @@ struct checkpoint_huge {
 int checkpoint_walk_pages(struct mm_struct *mm, unsigned long start,
 			  unsigned long end, checkpoint_pages_fn fn, void *arg);
 void checkpoint_put_pages(unsigned long pfn, unsigned long count);
+struct page *checkpoint_get_page(unsigned long pfn);
+bool checkpoint_is_mapped_more_than(struct page *page, int n);
+struct checkpoint_track *checkpoint_track_mm(struct mm_struct *mm);
+void checkpoint_put_track(struct checkpoint_track *track);
+u32 checkpoint_track_since(struct checkpoint_track *track, const u8 parent[16],
+			   const u8 image[16], u32 id);
+long checkpoint_track_pages(struct checkpoint_track *track, struct mm_struct *mm,
+			    unsigned long start, unsigned long end, bool all,
+			    struct checkpoint_page_range *out, unsigned int room,
+			    unsigned int *count);
 struct xarray *checkpoint_new_index(void);
 void checkpoint_free_index(struct xarray *index);
 int checkpoint_first_owner(struct xarray *index, unsigned long pfn,

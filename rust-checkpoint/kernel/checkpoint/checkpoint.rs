@@ -24,6 +24,7 @@ use crate::{
         format::{
             Layout,
             CHUNK_LEN,
+            FEATURE_INCREMENTAL,
             HEADER_LEN, //
         },
         record::{
@@ -64,6 +65,7 @@ use kernel::{
             Clocks,
             Pids, //
         },
+        track::Uuid,
     },
     fs::File,
     page::PAGE_SIZE,
@@ -172,6 +174,11 @@ pub(crate) struct Checkpoint {
     pub(crate) xfeatures: u64,
     /// Page data, in the order of its owners in the image.
     pub(crate) pages: Pages,
+    /// Tells the image from every other one.
+    pub(crate) uuid: Uuid,
+    /// If what changes is to be tracked: the image that unchanged pages are left to, zeros for
+    /// none.
+    pub(crate) track: Option<Uuid>,
     /// What the file being saved was met as, for reports.
     pub(crate) met_as: Object,
     /// The files that descriptors of the job stand for.
@@ -190,12 +197,22 @@ pub(crate) struct Checkpoint {
     pub(crate) file_id: u32,
     /// What a hook of a mapping says about it.
     pub(crate) vma: crate::mm::Answer,
-    sections: [Buffer; SECTIONS],
+    /// Not on the stack, which the file system of the image needs.
+    sections: KBox<[Buffer; SECTIONS]>,
 }
 
 impl Checkpoint {
-    fn new(ns: ARef<PidNamespace>) -> Result<Self> {
-        Ok(Self {
+    fn new(
+        ns: ARef<PidNamespace>,
+        lot: Arc<Lot>,
+        sections: KBox<[Buffer; SECTIONS]>,
+        track: Option<Uuid>,
+    ) -> Self {
+        let mut uuid = [0; 16];
+        random_bytes(&mut uuid);
+        Self {
+            uuid,
+            track,
             report: Report::new("checkpoint"),
             objs: ObjHash::new(),
             ranks: RBTree::new(),
@@ -204,7 +221,7 @@ impl Checkpoint {
             tasks: 0,
             root_pid: 0,
             ns,
-            lot: Lot::new()?,
+            lot,
             clocks: Clocks::default(),
             features: 0,
             xfeatures: 0,
@@ -218,8 +235,8 @@ impl Checkpoint {
             cpu_times: RBTree::new(),
             file_id: 0,
             vma: crate::mm::Answer::default(),
-            sections: Default::default(),
-        })
+            sections,
+        }
     }
 
     /// `EINTR` when it is no use to go on with the capture: init is being killed, or a task of
@@ -234,7 +251,7 @@ impl Checkpoint {
     /// The section that records are emitted into.
     pub(crate) fn section(&mut self, section: Section) -> &mut Buffer {
         // The array has an element for each section.
-        let [objects, shm, mm, fd_tables, fs, tasks] = &mut self.sections;
+        let [objects, shm, mm, fd_tables, fs, tasks] = &mut *self.sections;
         match section {
             Section::Objects => objects,
             Section::Shm => shm,
@@ -344,6 +361,9 @@ impl Checkpoint {
     }
 
     /// Writes the image; the job runs again.
+    ///
+    /// Not inlined: what this takes of the stack is not to be taken while it stands still.
+    #[inline(never)]
     fn write(
         &mut self,
         out: &mut Stream,
@@ -352,7 +372,11 @@ impl Checkpoint {
     ) -> Result {
         let mut meta = Buffer::default();
         meta.emit(Kind::Job, &captured.job, &[])?;
-        for section in &mut self.sections {
+        if let Some(uuid) = self.track.filter(|_| self.pages.of_parent() > 0) {
+            self.features |= FEATURE_INCREMENTAL;
+            meta.emit(Kind::Parent, &wire::Parent { uuid }, &[])?;
+        }
+        for section in self.sections.iter_mut() {
             meta.put(&section.bytes)?;
             meta.records += section.records;
             *section = Buffer::default();
@@ -368,8 +392,6 @@ impl Checkpoint {
             &[],
         )?;
 
-        let mut uuid = [0; 16];
-        random_bytes(&mut uuid);
         let data_len = pages.checked_mul(PAGE_SIZE as u64).ok_or(EFBIG)?;
         let header = emit::header(
             &HeaderParts {
@@ -380,7 +402,7 @@ impl Checkpoint {
                 meta_hash: xxh64(&meta.bytes),
                 data_len,
                 created_ns: captured.job.realtime_ns.get(),
-                uuid,
+                uuid: self.uuid,
                 release: kernel::checkpoint::task::release(),
             },
             xxh64,
@@ -395,11 +417,11 @@ impl Checkpoint {
             .checked_sub((HEADER_LEN + meta.bytes.len()) as u64)
             .ok_or(EFBIG)?;
         drop(meta);
-        let zeros = [0u8; 256];
+        static ZEROS: [u8; 256] = [0; 256];
         let mut left = usize::try_from(gap).map_err(|_| EFBIG)?;
         while left > 0 {
-            let n = left.min(zeros.len());
-            out.write(zeros.get(..n).unwrap_or(&[]))?;
+            let n = left.min(ZEROS.len());
+            out.write(ZEROS.get(..n).unwrap_or(&[]))?;
             left -= n;
         }
 
@@ -431,6 +453,8 @@ impl Checkpoint {
         args.image_bytes = out.moved();
         args.pages_data = pages;
         args.pages_zero = self.pages.zero();
+        args.pages_parent = self.pages.of_parent();
+        args.uuid = self.uuid;
         Ok(())
     }
 
@@ -505,7 +529,7 @@ struct Captured {
 #[export]
 unsafe extern "C" fn checkpoint_save(
     file: *mut bindings::file,
-    _flags: c_uint,
+    flags: c_uint,
     args: *mut bindings::checkpoint_args,
 ) -> c_long {
     // SAFETY: by the requirements of this function.
@@ -520,10 +544,13 @@ unsafe extern "C" fn checkpoint_save(
     let Some(ns) = current!().active_pid_ns().map(ARef::from) else {
         return EPERM.to_errno() as c_long;
     };
-    let mut ctx = match Checkpoint::new(ns) {
-        Ok(ctx) => ctx,
+    let track = (flags & bindings::CHECKPOINT_F_TRACK != 0).then_some(args.parent);
+    let parts = || -> Result<_> { Ok((Lot::new()?, KBox::new(Default::default(), gfp())?)) };
+    let (lot, sections) = match parts() {
+        Ok(parts) => parts,
         Err(e) => return e.to_errno() as c_long,
     };
+    let mut ctx = Checkpoint::new(ns, lot, sections, track);
     let ret = ctx.run(out.as_mut(), args);
     // Copies that are no use any more may take the room that the log needs.
     ctx.pages = Pages::new();

@@ -4,7 +4,8 @@
 //!
 //! Private memory is captured by the kernel's own fork ([`Captured`]); what
 //! fork leaves out (MADV_DONTFORK, MADV_WIPEONFORK) and shared anonymous
-//! memory is copied under the freeze. Pages of files are not in the image:
+//! memory is copied under the freeze. Where changes are tracked, those private
+//! pages that have changed are held instead ([`Tracker`]). Pages of files are not in the image:
 //! they are had back from the file.
 //!
 //! Huge pages (hugetlb) are copied under the freeze, too, into ordinary ones. A
@@ -51,7 +52,8 @@ use crate::{
     outside::What,
     report::{
         Item,
-        Object, //
+        Object,
+        Report, //
     },
     restart::{
         Part,
@@ -61,6 +63,7 @@ use crate::{
     segments,
     task::still, //
 };
+use core::ops::Range;
 use kernel::{
     bindings,
     checkpoint::{
@@ -78,6 +81,7 @@ use kernel::{
             self,
             settings,
             Captured,
+            CommonPages,
             Layout,
             MapRequest,
             NewMm,
@@ -89,6 +93,10 @@ use kernel::{
         task::{
             fatal_signal_pending,
             TaskExt, //
+        },
+        track::{
+            Tracked,
+            Tracker, //
         },
     },
     fs::File,
@@ -103,7 +111,7 @@ use kernel::{
     prelude::*,
     sync::aref::ARef,
 };
-use zerocopy::IntoBytes;
+use zerocopy::{Immutable, IntoBytes};
 
 /// What the hook of the owner of a mapping says about it.
 #[derive(Default)]
@@ -253,12 +261,42 @@ struct Space {
     vmas: KVVec<wire::Vma>,
     extras: KVVec<Extra>,
     guards: KVVec<Run>,
-    dup: Captured,
+    pages: Private,
     copies: VVec<(u64, HeldPage)>,
     /// Huge pages that address spaces before it have, too.
     common: KVVec<wire::SharedRun>,
     runs: KVVec<Run>,
     shared: KVVec<wire::SharedRun>,
+}
+
+/// Private pages that were captured.
+enum Private {
+    /// All of them, copy-on-write.
+    Dup(Captured),
+    /// Those that have changed.
+    Changes(Changes),
+}
+
+/// What has changed in an address space that is tracked.
+#[derive(Default)]
+struct Changes {
+    /// Its id in the parent, if there is one.
+    parent: Option<u32>,
+    /// Pages that are held, by ascending addresses.
+    held: VVec<Held>,
+    /// Pages that are those of the parent.
+    unchanged: KVVec<Run>,
+    /// Pages that hold nothing.
+    zero: u64,
+}
+
+/// Pages that stay as they were under the freeze.
+struct Held {
+    start: u64,
+    end: u64,
+    pages: CommonPages,
+    /// Others have them mapped, too.
+    shared: bool,
 }
 
 /// What few mappings have: a name, a NUMA policy.
@@ -271,7 +309,18 @@ struct Extra {
 
 struct Run {
     wire: wire::Run,
-    copied: bool,
+    source: Source,
+}
+
+/// Where the pages of a run are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// In the duplicate, or not in the image.
+    Elsewhere,
+    /// Among the copies.
+    Copies,
+    /// Among those that are held.
+    Held,
 }
 
 /// The record of something outside of address spaces whose pages are saved.
@@ -295,6 +344,7 @@ pub(crate) struct Pages {
     huge: Option<PageIndex>,
     count: u64,
     zero: u64,
+    of_parent: u64,
 }
 
 /// Shared anonymous memory that the job maps.
@@ -310,13 +360,13 @@ struct Mapped {
 
 /// Adds pages to runs, growing the last one where it can. Runs up to the
 /// `floor`th belong to other mappings and do not grow.
-fn add_run(runs: &mut KVVec<Run>, floor: usize, start: u64, pages: u64, copied: bool) -> Result {
+fn add_run(runs: &mut KVVec<Run>, floor: usize, start: u64, pages: u64, source: Source) -> Result {
     let mut start = start;
     let mut left = pages;
     if let Some(last) = runs.get_mut(floor..).and_then(<[Run]>::last_mut) {
         let n = u64::from(last.wire.pages.get());
         let end = last.wire.start.get().wrapping_add(n * PAGE_SIZE as u64);
-        if last.copied == copied && end == start {
+        if last.source == source && end == start {
             if let Ok(n) = u32::try_from(n + left) {
                 last.wire.pages = n.into();
                 return Ok(());
@@ -332,7 +382,7 @@ fn add_run(runs: &mut KVVec<Run>, floor: usize, start: u64, pages: u64, copied: 
                     pages: (n as u32).into(),
                     flags: 0.into(),
                 },
-                copied,
+                source,
             },
             gfp(),
         )?;
@@ -482,6 +532,7 @@ impl Pages {
             huge: None,
             count: 0,
             zero: 0,
+            of_parent: 0,
         }
     }
 
@@ -512,6 +563,11 @@ impl Pages {
         self.zero
     }
 
+    /// How many are left to the parent.
+    pub(crate) fn of_parent(&self) -> u64 {
+        self.of_parent
+    }
+
     /// Hands out all pages in their order: `batch` is filled and passed to
     /// `flush`, which empties it, whenever it has [`BATCH`] of them.
     pub(crate) fn for_each_batch(
@@ -529,17 +585,33 @@ impl Pages {
         }
         for space in core::mem::take(&mut self.spaces) {
             let mut copies = space.copies.into_iter();
+            let (dup, held) = match space.pages {
+                Private::Dup(dup) => (Some(dup), VVec::new()),
+                Private::Changes(changes) => (None, changes.held),
+            };
+            let mut held = held.into_iter().peekable();
             for run in &space.runs {
                 let mut at = run.wire.start.get() as usize;
                 let mut left = run.wire.pages.get() as usize;
                 while left > 0 {
                     let n = left.min(BATCH - batch.len());
-                    if run.copied {
-                        for (_, page) in copies.by_ref().take(n) {
-                            batch.push(page, GFP_KERNEL)?;
+                    match run.source {
+                        Source::Copies => {
+                            for (_, page) in copies.by_ref().take(n) {
+                                batch.push(page, GFP_KERNEL)?;
+                            }
                         }
-                    } else {
-                        space.dup.hold(at, n, batch)?;
+                        Source::Held => {
+                            for nth in 0..n {
+                                let at = (at + nth * PAGE_SIZE) as u64;
+                                while held.next_if(|held| held.end <= at).is_some() {}
+                                let page = held.peek().and_then(|held| held.page(at));
+                                batch.push(page.ok_or(EINVAL)?, GFP_KERNEL)?;
+                            }
+                        }
+                        Source::Elsewhere => {
+                            dup.as_ref().ok_or(EINVAL)?.hold(at, n, batch)?;
+                        }
                     }
                     at += n * PAGE_SIZE;
                     left -= n;
@@ -551,6 +623,66 @@ impl Pages {
         }
         Ok(())
     }
+}
+
+impl Held {
+    /// The page at `at`, which is among them.
+    fn page(&self, at: u64) -> Option<HeldPage> {
+        let nth = at.checked_sub(self.start)? / PAGE_SIZE as u64;
+        self.pages.hold(nth as usize)
+    }
+}
+
+/// Captures what has changed in the private pages of a mapping since the parent.
+fn capture_changes(
+    ctx: &mut Checkpoint,
+    space: &MmWithUser,
+    v: &wire::Vma,
+    (tracker, changes): &mut (Tracker<'_>, Changes),
+    copies: &mut VVec<(u64, HeldPage)>,
+) -> Result {
+    let (start, end) = (v.start.get() as usize, v.end.get() as usize);
+    let floor = changes.unchanged.len();
+    let all = changes.parent.is_none();
+    let mut absent = KVVec::new();
+    let mut poisoned = false;
+    tracker.capture(start, end, all, |r| {
+        let (start, end) = (r.start as u64, r.end as u64);
+        let count = (end - start) / PAGE_SIZE as u64;
+        match r.what {
+            Tracked::Unchanged => {
+                let unchanged = &mut changes.unchanged;
+                return add_run(unchanged, floor, start, count, Source::Elsewhere);
+            }
+            Tracked::Held { pages, shared } => {
+                let held = Held {
+                    start,
+                    end,
+                    pages,
+                    shared,
+                };
+                changes.held.push(held, gfp())?;
+            }
+            Tracked::Absent => absent.push(r.start..r.end, gfp())?,
+            Tracked::Zero => changes.zero += count,
+            Tracked::Other => poisoned = true,
+        }
+        Ok(())
+    })?;
+    if poisoned {
+        refuse_poisoned(&mut ctx.report, start);
+    }
+    copy_ranges(ctx, space, &absent, copies)
+}
+
+fn refuse_poisoned(report: &mut Report, start: usize) {
+    report.refuse(Item {
+        object: Object::Vma(start),
+        kind: "mapping",
+        name: b"",
+        why: "it has poisoned pages",
+        remedy: "not supported yet",
+    });
 }
 
 /// Saves the address space of a task that stands still; its id.
@@ -591,6 +723,21 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         Ok(core::mem::take(&mut ctx.vma))
     })?;
 
+    let mut tracking = match ctx.track {
+        Some(parent) => match Tracker::new(&space) {
+            Ok(mut tracker) => {
+                let changes = Changes {
+                    parent: tracker.since(&parent, &ctx.uuid, id),
+                    ..Changes::default()
+                };
+                Some((tracker, changes))
+            }
+            // A stop signal is enough to keep it from being tracked: so it is not, this time.
+            Err(e) if e == EINTR && !fatal_signal_pending() => None,
+            Err(e) => return Err(e),
+        },
+        None => None,
+    };
     let mut vmas = KVVec::with_capacity(found.len(), gfp())?;
     let mut copies = VVec::new();
     let mut common = KVVec::new();
@@ -606,7 +753,9 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
         if v.flags & GUARDED != 0 {
             find_guards(&space, &v, &mut guards)?;
         }
-        let (vma, policy) = checkpoint_vma(ctx, frozen, &space, v, &mut copies, &mut common)?;
+        let tracking = tracking.as_mut();
+        let (vma, policy) =
+            checkpoint_vma(ctx, frozen, &space, v, (&mut copies, &mut common), tracking)?;
         let extra = Extra { policy, ..extra };
         if !extra.name.is_empty() || extra.policy.is_some() {
             extras.push(extra, gfp())?;
@@ -670,8 +819,11 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
     for word in mm::auxv(&space)? {
         auxv.extend_from_slice(&word.to_le_bytes(), gfp())?;
     }
-    // Last, so that what was copied above is no older than the duplicate.
-    let dup = Captured::new(&space)?;
+    let pages = match tracking {
+        Some((_, changes)) => Private::Changes(changes),
+        // Last, so that what was copied above is no older than the duplicate.
+        None => Private::Dup(Captured::new(&space)?),
+    };
     ctx.pages.spaces.push(
         Space {
             subject: frozen.subject(),
@@ -681,7 +833,7 @@ pub(crate) fn checkpoint(ctx: &mut Checkpoint, frozen: &Frozen<'_>) -> Result<u3
             vmas,
             extras,
             guards,
-            dup,
+            pages,
             copies,
             common,
             runs: KVVec::new(),
@@ -697,8 +849,8 @@ fn checkpoint_vma(
     frozen: &Frozen<'_>,
     space: &ARef<MmWithUser>,
     v: mm::Vma<Answer>,
-    copies: &mut VVec<(u64, HeldPage)>,
-    common: &mut KVVec<wire::SharedRun>,
+    (copies, common): (&mut VVec<(u64, HeldPage)>, &mut KVVec<wire::SharedRun>),
+    tracking: Option<&mut (Tracker<'_>, Changes)>,
 ) -> Result<(Option<wire::Vma>, Option<NumaPolicy>)> {
     let object = Object::Vma(v.start);
     let answer = match v.answer.as_ref() {
@@ -740,19 +892,9 @@ fn checkpoint_vma(
     };
     let mut flags = to_wire(v.flags);
     let private = v.flags & vm::MAYSHARE == 0;
-    if let Some(huge) = v.huge.as_ref().filter(|_| private) {
-        copy_huge(ctx, space, &v, huge, copies, common)?;
-        if huge.unreserved && v.flags & vm::NORESERVE == 0 {
-            flags |= vma_flags::UNRESERVED;
-        }
-    } else if private
-        && kind != vma_kind::VDSO
-        && v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0
-        // Who has such memory expects to find nothing in it at any time; and a
-        // random number generator in it had better not be there twice.
-        && v.flags & bindings::VM_DROPPABLE == 0
-    {
-        copy_private(ctx, space, &v, copies)?;
+    let huge = v.huge.as_ref().filter(|_| private);
+    if huge.is_some_and(|huge| huge.unreserved && v.flags & vm::NORESERVE == 0) {
+        flags |= vma_flags::UNRESERVED;
     }
     let vma = wire::Vma {
         start: (v.start as u64).into(),
@@ -764,6 +906,22 @@ fn checkpoint_vma(
         pkey: v.pkey.into(),
         huge_shift: v.huge.map_or(0, |huge| huge.shift).into(),
     };
+    if let Some(huge) = huge {
+        copy_huge(ctx, space, &v, huge, copies, common)?;
+    } else if private
+        && kind != vma_kind::VDSO
+        // Who has such memory expects to find nothing in it at any time; and a
+        // random number generator in it had better not be there twice.
+        && v.flags & bindings::VM_DROPPABLE == 0
+    {
+        match tracking {
+            Some(tracking) => capture_changes(ctx, space, &vma, tracking, copies)?,
+            None if v.flags & (vm::DONTCOPY | vm::WIPEONFORK) != 0 => {
+                copy_private(ctx, space, &v, copies)?;
+            }
+            None => (),
+        }
+    }
     // It has no effect on pages that are the kernel's.
     let policy = v.policy.filter(|_| kind != vma_kind::VDSO);
     Ok((Some(vma), policy))
@@ -777,18 +935,8 @@ fn find_guards(space: &MmWithUser, v: &mm::Vma<Answer>, guards: &mut KVVec<Run>)
             return Ok(());
         }
         let pages = ((r.end - r.start) / PAGE_SIZE) as u64;
-        add_run(guards, floor, r.start as u64, pages, false)
+        add_run(guards, floor, r.start as u64, pages, Source::Elsewhere)
     })
-}
-
-fn refuse_poisoned(ctx: &mut Checkpoint, start: usize) {
-    ctx.report.refuse(Item {
-        object: Object::Vma(start),
-        kind: "mapping",
-        name: b"",
-        why: "it has poisoned pages",
-        remedy: "not supported yet",
-    });
 }
 
 /// Copies the pages of a mapping that fork would leave out.
@@ -809,7 +957,7 @@ fn copy_private(
         Ok(())
     })?;
     if poisoned {
-        refuse_poisoned(ctx, v.start);
+        refuse_poisoned(&mut ctx.report, v.start);
     }
     copy_ranges(ctx, space, &ranges, copies)
 }
@@ -873,15 +1021,16 @@ fn copy_huge(
         Ok(())
     })?;
     if poisoned {
-        refuse_poisoned(ctx, v.start);
+        refuse_poisoned(&mut ctx.report, v.start);
     }
     copy_ranges(ctx, space, &ranges, copies)
 }
 
+/// Copies pages, with their addresses.
 fn copy_ranges(
     ctx: &Checkpoint,
     space: &MmWithUser,
-    ranges: &[core::ops::Range<usize>],
+    ranges: &[Range<usize>],
     copies: &mut VVec<(u64, HeldPage)>,
 ) -> Result {
     let mut batch = KVec::new();
@@ -969,6 +1118,56 @@ pub(crate) fn copy_memory(ctx: &mut Checkpoint, file: &File, head: wire::Shm) ->
     Ok(())
 }
 
+/// Finds out which pages of an address space are in the image for it, and which for one before it.
+struct Finder<'a> {
+    /// Pages met so far; none if there is but one address space.
+    index: Option<&'a mut PageIndex>,
+    /// Ids of the address spaces up to this one.
+    ids: &'a [u32],
+    runs: &'a mut KVVec<Run>,
+    /// Runs up to here belong to other mappings.
+    floor: usize,
+    shared: &'a mut KVVec<wire::SharedRun>,
+    shared_floor: usize,
+}
+
+impl Finder<'_> {
+    /// Adds pages that nobody else has.
+    fn add_own(&mut self, start: u64, n: u64, source: Source) -> Result {
+        add_run(self.runs, self.floor, start, n, source)
+    }
+
+    /// Adds `n` pages that others may have, too.
+    fn add(&mut self, pages: &CommonPages, start: usize, n: usize, source: Source) -> Result {
+        let Some(index) = self.index.as_mut() else {
+            return self.add_own(start as u64, n as u64, source);
+        };
+        let number = self.ids.len().checked_sub(1).ok_or(EINVAL)?;
+        for nth in 0..n {
+            // Of what many share there may be a lot.
+            if nth % BATCH == 0 && fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            let addr = start + nth * PAGE_SIZE;
+            let here = Place {
+                space: number,
+                addr,
+            };
+            let first = index.first(pages, nth, here)?;
+            let first = first.filter(|first| first.space != number);
+            let owner = first.and_then(|p| Some((*self.ids.get(p.space)?, p.addr)));
+            let addr = addr as u64;
+            match owner {
+                Some((mm, from)) => {
+                    add_shared(self.shared, self.shared_floor, addr, mm, from as u64)?;
+                }
+                None => add_run(self.runs, self.floor, addr, 1, source)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// After the freeze: finds the runs of pages and emits the records.
 pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     let mut pages = core::mem::replace(&mut ctx.pages, Pages::new());
@@ -986,13 +1185,13 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
     for content in &pages.contents {
         let mut runs = KVVec::new();
         for (offset, _) in &content.copies {
-            add_run(&mut runs, 0, *offset, 1, true)?;
+            add_run(&mut runs, 0, *offset, 1, Source::Copies)?;
         }
         match &content.head {
             Head::Shm(head) => ctx.emit(Section::Shm, Kind::Shm, head, &[])?,
             Head::File(head) => ctx.emit(Section::Shm, Kind::FileData, head, &[])?,
         }
-        pages.count += emit_runs(ctx, Section::Shm, Kind::Runs, &runs)?;
+        pages.count += emit_runs(ctx, Section::Shm, Kind::Runs, &(), &runs)?;
     }
     // What is there more than once is written once. Of one address space, nothing is.
     let mut index = match pages.spaces.len() {
@@ -1005,75 +1204,84 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
         let space = rest.first_mut().ok_or(EINVAL)?;
         ctx.report.subject(Some(space.subject));
         ids.push(space.head.id.get(), gfp())?;
-        let mut copied = space.copies.iter().peekable();
-        let mut common = space.common.iter().peekable();
-        for v in &space.vmas {
+        let Space {
+            vmas,
+            pages: captured,
+            copies,
+            runs,
+            common,
+            shared,
+            ..
+        } = space;
+        let mut copied = copies.iter().peekable();
+        let mut common = common.iter().peekable();
+        let held = match &captured {
+            Private::Changes(changes) => {
+                pages.zero += changes.zero;
+                changes.held.as_slice()
+            }
+            Private::Dup(_) => &[],
+        };
+        let mut held = held.iter().peekable();
+        for v in vmas.iter() {
             let (start, end) = (v.start.get() as usize, v.end.get() as usize);
             let flags = v.flags.get();
             if flags & vma_flags::MAYSHARE != 0 || v.kind.get() == vma_kind::VDSO {
                 continue;
             }
-            let floor = space.runs.len();
-            while let Some((at, _)) = copied.next_if(|(at, _)| (*at as usize) < end) {
-                add_run(&mut space.runs, floor, *at, 1, true)?;
+            let mut finder = Finder {
+                index: index.as_mut(),
+                ids: &ids,
+                floor: runs.len(),
+                runs: &mut *runs,
+                shared_floor: shared.len(),
+                shared: &mut *shared,
+            };
+            loop {
+                let copy = copied.peek().map_or(u64::MAX, |(at, _)| *at);
+                let hold = held.peek().map_or(u64::MAX, |held| held.start);
+                if copy.min(hold) >= end as u64 {
+                    break;
+                }
+                if copy < hold {
+                    copied.next();
+                    finder.add_own(copy, 1, Source::Copies)?;
+                } else if let Some(held) = held.next() {
+                    let n = ((held.end - held.start) / PAGE_SIZE as u64) as usize;
+                    if held.shared {
+                        finder.add(&held.pages, held.start as usize, n, Source::Held)?;
+                    } else {
+                        finder.add_own(held.start, n as u64, Source::Held)?;
+                    }
+                }
             }
             if v.huge_shift.get() != 0 {
                 while let Some(run) = common.next_if(|run| (run.start.get() as usize) < end) {
-                    space.shared.push(*run, gfp())?;
+                    finder.shared.push(*run, gfp())?;
                 }
                 continue;
             }
+            let Private::Dup(dup) = &captured else {
+                continue;
+            };
             if flags & (vma_flags::DONTCOPY | vma_flags::WIPEONFORK) != 0 {
                 continue;
             }
-            let runs = &mut space.runs;
-            let shared = &mut space.shared;
-            let shared_floor = shared.len();
             let zero = &mut pages.zero;
             let report = &mut ctx.report;
-            space.dup.for_each_range(start, end, |r| {
-                let n = ((r.end - r.start) / PAGE_SIZE) as u64;
-                if let (mm::Pages::Data, Some(common), Some(index)) =
-                    (r.what, &r.common, index.as_mut())
-                {
-                    for nth in 0..n as usize {
-                        // Of what many share there may be a lot.
-                        if nth % BATCH == 0 && fatal_signal_pending() {
-                            return Err(EINTR);
-                        }
-                        let addr = r.start + nth * PAGE_SIZE;
-                        let here = Place {
-                            space: number,
-                            addr,
-                        };
-                        let first = index.first(common, nth, here)?;
-                        let first = first.filter(|first| first.space != number);
-                        match first.and_then(|p| Some((*ids.get(p.space)?, p.addr))) {
-                            Some((mm, from)) => {
-                                let (start, from) = (addr as u64, from as u64);
-                                add_shared(shared, shared_floor, start, mm, from)?;
-                            }
-                            None => add_run(runs, floor, addr as u64, 1, false)?,
-                        }
+            dup.for_each_range(start, end, |r| {
+                let n = (r.end - r.start) / PAGE_SIZE;
+                match (r.what, &r.common) {
+                    (mm::Pages::Data, Some(common)) => {
+                        finder.add(common, r.start, n, Source::Elsewhere)?;
                     }
-                    return Ok(());
+                    (mm::Pages::Data, None) => {
+                        finder.add_own(r.start as u64, n as u64, Source::Elsewhere)?;
+                    }
+                    (mm::Pages::Zero, _) => *zero += n as u64,
+                    (mm::Pages::Guard, _) => (),
+                    (mm::Pages::Other, _) => refuse_poisoned(report, start),
                 }
-                let why = match r.what {
-                    mm::Pages::Data => return add_run(runs, floor, r.start as u64, n, false),
-                    mm::Pages::Zero => {
-                        *zero += n;
-                        return Ok(());
-                    }
-                    mm::Pages::Guard => return Ok(()),
-                    mm::Pages::Other => "it has poisoned pages",
-                };
-                report.refuse(Item {
-                    object: Object::Vma(start),
-                    kind: "mapping",
-                    name: b"",
-                    why,
-                    remedy: "not supported yet",
-                });
                 Ok(())
             })?;
         }
@@ -1094,12 +1302,20 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
                 sched::emit_policy(ctx, Section::Mm, Kind::VmaPolicy, policy)?;
             }
         }
-        emit_runs(ctx, Section::Mm, Kind::Guards, &space.guards)?;
+        emit_runs(ctx, Section::Mm, Kind::Guards, &(), &space.guards)?;
         if !space.shared.is_empty() {
             let shared = space.shared.as_bytes();
             ctx.emit(Section::Mm, Kind::SharedRuns, &(), &[shared])?;
         }
-        pages.count += emit_runs(ctx, Section::Mm, Kind::Runs, &space.runs)?;
+        if let Private::Changes(changes) = &space.pages {
+            let head = wire::ParentRuns {
+                mm: changes.parent.unwrap_or(0).into(),
+                reserved: 0.into(),
+            };
+            let runs = &changes.unchanged;
+            pages.of_parent += emit_runs(ctx, Section::Mm, Kind::ParentRuns, &head, runs)?;
+        }
+        pages.count += emit_runs(ctx, Section::Mm, Kind::Runs, &(), &space.runs)?;
     }
     ctx.report.subject(None);
     ctx.pages = pages;
@@ -1107,7 +1323,13 @@ pub(crate) fn finish(ctx: &mut Checkpoint) -> Result {
 }
 
 /// Emits a record of runs, if there are any; how many pages they have.
-fn emit_runs(ctx: &mut Checkpoint, section: Section, kind: Kind, runs: &[Run]) -> Result<u64> {
+fn emit_runs<T: IntoBytes + Immutable>(
+    ctx: &mut Checkpoint,
+    section: Section,
+    kind: Kind,
+    head: &T,
+    runs: &[Run],
+) -> Result<u64> {
     if runs.is_empty() {
         return Ok(0);
     }
@@ -1117,7 +1339,7 @@ fn emit_runs(ctx: &mut Checkpoint, section: Section, kind: Kind, runs: &[Run]) -
         tail.extend_from_slice(run.wire.as_bytes(), gfp())?;
         pages += u64::from(run.wire.pages.get());
     }
-    ctx.emit(section, kind, &(), &[&tail])?;
+    ctx.emit(section, kind, head, &[&tail])?;
     Ok(pages)
 }
 

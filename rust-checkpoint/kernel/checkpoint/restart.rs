@@ -20,6 +20,7 @@ use crate::{
             Header,
             Layout,
             CHUNK_LEN,
+            FEATURE_INCREMENTAL,
             HEADER_LEN,
             TRAILER_LEN, //
         },
@@ -624,6 +625,18 @@ fn read_image(mut stream: Stream, report: &mut Report) -> Result<(Image, Data)> 
         return Err(fault(report, Fault::new(0, "image has another page size")));
     }
     arch::check_features(&header).map_err(|what| fault(report, Fault::new(0, what)))?;
+    if header.features.get() & FEATURE_INCREMENTAL != 0 {
+        return Err(report.error(
+            Item {
+                object: Object::Job,
+                kind: "image",
+                name: b"",
+                why: "it has only what has changed since its parent",
+                remedy: "fold it with its parents, by ckpt merge",
+            },
+            EOPNOTSUPP,
+        ));
+    }
 
     let seekable = stream.seekable_len();
     if seekable.is_some_and(|len| len < header.image_len.get()) {
@@ -771,6 +784,7 @@ fn run(
         args.tasks = *tasks;
         args.image_bytes = rs.image.header.image_len.get();
         args.pages_data = rs.image.header.data_len.get() / PAGE_SIZE as u64;
+        args.uuid = rs.image.header.uuid;
     }
     *report = Some(rs.report);
     ret.map(|_| ())

@@ -35,6 +35,7 @@ static int checkpoint_allowed(void)
 static int copy_args(struct checkpoint_args *args, unsigned int flags,
 		     struct checkpoint_args __user *uargs, size_t size)
 {
+	struct checkpoint_args in;
 	int err;
 
 	*args = (struct checkpoint_args) { .log_fd = -1 };
@@ -50,10 +51,12 @@ static int copy_args(struct checkpoint_args *args, unsigned int flags,
 	err = copy_struct_from_user(args, sizeof(*args), uargs, size);
 	if (err)
 		return err;
+	in = *args;
 	*args = (struct checkpoint_args) {
-		.log_fd = args->log_fd,
-		.timeout_ns = args->timeout_ns,
+		.log_fd = in.log_fd,
+		.timeout_ns = in.timeout_ns,
 	};
+	memcpy(args->parent, in.parent, sizeof(in.parent));
 	return 0;
 }
 
@@ -88,7 +91,7 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 	ktime_t start = ktime_get();
 	long ret;
 
-	if (flags & ~known)
+	if (flags & ~known || (dry_run && flags & CHECKPOINT_F_TRACK))
 		return -EINVAL;
 	ret = checkpoint_allowed();
 	if (ret)
@@ -96,6 +99,10 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 	ret = copy_args(&args, flags, uargs, size);
 	if (ret)
 		return ret;
+	/* What nobody keeps track of has no parent. */
+	if (memchr_inv(args.parent, 0, sizeof(args.parent)) &&
+	    !(flags & known & CHECKPOINT_F_TRACK))
+		return -EINVAL;
 	/* Now, while it can fail without consequences. */
 	if ((flags & CHECKPOINT_F_ARGS) && copy_to_user(uargs, &args, sizeof(args)))
 		return -EFAULT;
@@ -142,7 +149,8 @@ static long do_call(int fd, unsigned int flags, unsigned int known,
 SYSCALL_DEFINE4(checkpoint, int, fd, unsigned int, flags,
 		struct checkpoint_args __user *, uargs, size_t, size)
 {
-	return do_call(fd, flags, CHECKPOINT_F_ARGS | CHECKPOINT_F_DRY_RUN,
+	return do_call(fd, flags,
+		       CHECKPOINT_F_ARGS | CHECKPOINT_F_DRY_RUN | CHECKPOINT_F_TRACK,
 		       uargs, size, FMODE_WRITE, checkpoint_save);
 }
 

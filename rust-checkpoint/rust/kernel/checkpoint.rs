@@ -31,6 +31,7 @@ pub mod signal;
 pub mod socket;
 pub mod task;
 pub mod timer;
+pub mod track;
 pub mod user_ptrs;
 pub mod x86;
 

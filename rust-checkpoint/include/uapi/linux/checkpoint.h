@@ -20,6 +20,7 @@
 /* Flags of checkpoint(2). */
 #define CHECKPOINT_F_ARGS	(1U << 0) /* args and size are valid */
 #define CHECKPOINT_F_DRY_RUN	(1U << 1) /* report what is in the way, write nothing */
+#define CHECKPOINT_F_TRACK	(1U << 2) /* keep track of what changes from now on */
 
 /* Flags of restart(2). */
 #define RESTART_F_ARGS		(1U << 0) /* args and size are valid */
@@ -36,6 +37,10 @@
  * @refusals:	out: number of reports that name something in the way
  * @pages_data:	out: pages whose content is in the image
  * @pages_zero:	out: pages seen that hold nothing and were not written
+ * @pages_parent: out: pages that are as in the parent and were not written
+ * @uuid:	out: UUID of the image
+ * @parent:	in: UUID of an image written with CHECKPOINT_F_TRACK: what has not
+ *		changed since is not written; all zeros to write everything
  *
  * The results are written back whenever CHECKPOINT_F_ARGS or RESTART_F_ARGS is
  * given, after a failure too. The structure is extensible under the rules of
@@ -53,8 +58,11 @@ struct checkpoint_args {
 	__aligned_u64 refusals;
 	__aligned_u64 pages_data;
 	__aligned_u64 pages_zero;
+	__aligned_u64 pages_parent;
+	__u8 uuid[16];
+	__u8 parent[16];
 };
 
-#define CHECKPOINT_ARGS_SIZE_VER0	72 /* sizeof the first published struct */
+#define CHECKPOINT_ARGS_SIZE_VER0	112 /* sizeof the first published struct */
 
 #endif /* _UAPI_LINUX_CHECKPOINT_H */

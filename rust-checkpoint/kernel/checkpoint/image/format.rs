@@ -41,8 +41,10 @@ pub const ARCH_X86_64: u32 = 62;
 
 /// Feature: the image has ia32 tasks.
 pub const FEATURE_IA32: u64 = 1 << 0;
+/// Feature: the image has only what has changed since another one, its parent.
+pub const FEATURE_INCREMENTAL: u64 = 1 << 1;
 /// All features that this version knows. An image that uses another one is refused.
-pub const FEATURES: u64 = FEATURE_IA32;
+pub const FEATURES: u64 = FEATURE_IA32 | FEATURE_INCREMENTAL;
 
 /// Record flag: a reader that does not know the record's kind must refuse the image.
 pub const RECORD_CRITICAL: u16 = 1 << 0;

@@ -110,8 +110,13 @@ pub enum Kind {
     Guards = 38,
     /// [`Segment`].
     Segment = 39,
+    /// [`Parent`]. Follows the Job.
+    Parent = 40,
     /// [`Fifo`]; tail: path.
     Fifo = 41,
+    /// [`ParentRuns`]; tail: array of [`Run`]: pages whose content is that of the parent. Belongs
+    /// to the Mm before it.
+    ParentRuns = 42,
     /// [`NumaPolicy`]; tail: the nodes, a bit each, [`U64`] words. Belongs to the Task before it.
     NumaPolicy = 44,
     /// [`NumaPolicy`]; tail: the nodes, as above. Belongs to the Vma before it.
@@ -123,7 +128,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 43] = [
+    pub const ALL: [Kind; 45] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -163,7 +168,9 @@ impl Kind {
         Kind::SocketData,
         Kind::Guards,
         Kind::Segment,
+        Kind::Parent,
         Kind::Fifo,
+        Kind::ParentRuns,
         Kind::NumaPolicy,
         Kind::VmaPolicy,
         Kind::Group,
@@ -198,6 +205,14 @@ wire! {
         pub boottime_ns: U64,
         /// CLOCK_REALTIME when the job stood still, ns.
         pub realtime_ns: U64,
+    }
+}
+
+wire! {
+    /// The image that an incremental one needs.
+    pub struct Parent {
+        /// [`Header::uuid`](super::format::Header::uuid) of it.
+        pub uuid: [u8; 16],
     }
 }
 
@@ -876,6 +891,17 @@ wire! {
         pub pages: U32,
         /// Id of the other, an Mm before this one.
         pub mm: U32,
+    }
+}
+
+wire! {
+    /// Pages of an Mm that have not changed since the parent was written.
+    pub struct ParentRuns {
+        /// Id of the Mm in the parent, where they have the same addresses. There they are in its
+        /// [`Run`]s, in its [`SharedRun`]s, or those of its own parent.
+        pub mm: U32,
+        /// Zero.
+        pub reserved: U32,
     }
 }
 

@@ -20,7 +20,8 @@ use super::{
         is_aligned,
         Fault,
         Header,
-        FEATURE_IA32, //
+        FEATURE_IA32,
+        FEATURE_INCREMENTAL, //
     },
     parse::{
         Meta,
@@ -61,6 +62,8 @@ use super::{
         LdtEntry,
         Mm,
         NumaPolicy,
+        Parent,
+        ParentRuns,
         Path,
         Pending,
         Pipe,
@@ -232,6 +235,8 @@ pub struct Summary {
     pub shared_runs: u64,
     /// Pages in those.
     pub shared_pages: u64,
+    /// Pages whose content is in the parent.
+    pub parent_pages: u64,
     /// Bytes of address space mapped.
     pub mapped: u64,
 }
@@ -246,6 +251,7 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         parts: 0,
         notes: [0; MAX_REGSETS],
         regsets: 0,
+        incremental: false,
         contents: 0,
         io_contexts: 0,
         eventfd_files: 0,
@@ -334,6 +340,8 @@ struct MmState<'a> {
     guards: Option<&'a [Run]>,
     /// What it shares, if the record was there.
     shared: Option<&'a [SharedRun]>,
+    /// What it has from the parent, if the record was there.
+    of_parent: Option<&'a [Run]>,
 }
 
 struct Verify<'a> {
@@ -346,6 +354,8 @@ struct Verify<'a> {
     /// Register sets that it has had.
     notes: [u32; MAX_REGSETS],
     regsets: usize,
+    /// The Parent record was there.
+    incremental: bool,
     /// FileData records.
     contents: u32,
     /// I/O contexts that tasks share.
@@ -366,6 +376,7 @@ impl<'a> Verify<'a> {
     fn record(&mut self, r: &Record<'a>, after: &RawRecords<'a>) -> Result<(), Fault> {
         match r.kind {
             Kind::Job => self.enter(r, Stage::Job).and_then(|()| self.job(r)),
+            Kind::Parent => self.parent(r),
             Kind::File => self.enter(r, Stage::Objects).and_then(|()| self.file(r)),
             Kind::Path => self.enter(r, Stage::Objects).and_then(|()| self.path(r)),
             Kind::Sighand => self.enter(r, Stage::Objects).and_then(|()| self.sighand(r)),
@@ -388,6 +399,7 @@ impl<'a> Verify<'a> {
             Kind::VmaPolicy => self.vma_policy(r),
             Kind::Guards => self.guards(r),
             Kind::SharedRuns => self.shared_runs(r),
+            Kind::ParentRuns => self.parent_runs(r),
             Kind::Runs => self.runs(r),
             Kind::FdTable => self
                 .enter(r, Stage::FdTable)
@@ -513,6 +525,22 @@ impl<'a> Verify<'a> {
             return Err(r.fault("job without tasks"));
         }
         self.job = Some(job);
+        Ok(())
+    }
+
+    fn parent(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        if self.stage != Stage::Job || self.incremental {
+            return Err(out_of_order(r));
+        }
+        let parent: Parent = r.head()?;
+        no_tail(r)?;
+        if self.header.features.get() & FEATURE_INCREMENTAL == 0 {
+            return Err(r.fault("parent of an image that is not incremental"));
+        }
+        if parent.uuid == [0; 16] || parent.uuid == self.header.uuid {
+            return Err(r.fault("impossible parent of an image"));
+        }
+        self.incremental = true;
         Ok(())
     }
 
@@ -860,6 +888,7 @@ impl<'a> Verify<'a> {
             may_have_policy: false,
             guards: None,
             shared: None,
+            of_parent: None,
         });
         Ok(())
     }
@@ -994,7 +1023,7 @@ impl<'a> Verify<'a> {
             return Err(out_of_order(r));
         };
         // Behind the mappings, before their pages, and once.
-        if mm.missing != 0 || mm.guards.is_some() || mm.shared.is_some() {
+        if mm.missing != 0 || mm.guards.is_some() || mm.shared.is_some() || mm.of_parent.is_some() {
             return Err(out_of_order(r));
         }
         mm.may_have_policy = false;
@@ -1019,7 +1048,7 @@ impl<'a> Verify<'a> {
             return Err(out_of_order(r));
         };
         // Behind the mappings, and once.
-        if mm.missing != 0 || mm.shared.is_some() {
+        if mm.missing != 0 || mm.shared.is_some() || mm.of_parent.is_some() {
             return Err(out_of_order(r));
         }
         mm.may_have_policy = false;
@@ -1046,29 +1075,66 @@ impl<'a> Verify<'a> {
         Ok(())
     }
 
+    fn parent_runs(&mut self, r: &Record<'a>) -> Result<(), Fault> {
+        let Owner::Mm(mm) = &mut self.owner else {
+            return Err(out_of_order(r));
+        };
+        // Behind the mappings, and once.
+        if mm.missing != 0 || mm.of_parent.is_some() {
+            return Err(out_of_order(r));
+        }
+        if !self.incremental {
+            return Err(r.fault("pages of a parent that the image does not have"));
+        }
+        mm.may_have_policy = false;
+        let head: ParentRuns = r.head()?;
+        reserved(r, head.reserved.get())?;
+        if head.mm.get() == 0 {
+            return Err(r.fault("pages of no address space of the parent"));
+        }
+        let runs = r.array::<Run>()?;
+        mm.of_parent = Some(runs);
+
+        let page_size = u64::from(self.header.page_size.get());
+        let mut room = Room::mappings(mm.children.clone());
+        let (mut shared, mut guards) = (Taken::new(mm.shared), Taken::new(mm.guards));
+        for run in runs {
+            let (start, pages) = (run.start.get(), run.pages.get());
+            bits(r, run.flags.get().into(), 0)?;
+            let end = room.take(r, start, pages, page_size)?;
+            shared.check(r, start, end, page_size)?;
+            guards.check(r, start, end, page_size)?;
+            self.sum.parent_pages = self.sum.parent_pages.saturating_add(pages.into());
+        }
+        Ok(())
+    }
+
     fn runs(&mut self, r: &Record<'_>) -> Result<(), Fault> {
         // Runs are the last child of their owner, and no task can own any.
         let owner = core::mem::replace(&mut self.owner, Owner::None);
         no_head(r)?;
         let page_size = u64::from(self.header.page_size.get());
-        let (mut room, shared, guards) = match owner {
-            Owner::Shm(size) => (Room::object(size, page_size), None, None),
+        let (mut room, shared, guards, of_parent) = match owner {
+            Owner::Shm(size) => (Room::object(size, page_size), None, None, None),
             Owner::Mm(mm) => {
                 if mm.missing != 0 {
                     return Err(out_of_order(r));
                 }
-                (Room::mappings(mm.children), mm.shared, mm.guards)
+                let room = Room::mappings(mm.children);
+                (room, mm.shared, mm.guards, mm.of_parent)
             }
             Owner::None | Owner::Pipe(_) | Owner::Task { .. } => return Err(out_of_order(r)),
         };
 
         let (mut shared, mut guards) = (Taken::new(shared), Taken::new(guards));
+        let mut of_parent = Taken::new(of_parent);
         for run in r.array::<Run>()? {
             let (start, pages) = (run.start.get(), run.pages.get());
             bits(r, run.flags.get().into(), 0)?;
             let end = room.take(r, start, pages, page_size)?;
             shared.check(r, start, end, page_size)?;
             guards.check(r, start, end, page_size)?;
+            of_parent.check(r, start, end, page_size)?;
             self.sum.pages = self.sum.pages.saturating_add(pages.into());
             self.sum.runs = self.sum.runs.saturating_add(1);
         }
@@ -1282,6 +1348,9 @@ impl<'a> Verify<'a> {
         if self.job.map_or(0, |job| job.tasks.get()) != self.sum.tasks {
             return Err(r.fault_with("wrong number of tasks", self.sum.tasks.into()));
         }
+        if !self.incremental && self.header.features.get() & FEATURE_INCREMENTAL != 0 {
+            return Err(r.fault("incremental image without a parent"));
+        }
         if self.contents != self.sum.deleted {
             return Err(r.fault_with("content of deleted files is missing", self.contents.into()));
         }
@@ -1424,7 +1493,7 @@ impl<'a, T: Span> Taken<'a, T> {
         };
         while self.0.next_if(is_before).is_some() {}
         if self.0.peek().is_some_and(|run| run.span().0 < end) {
-            return Err(r.fault_with("run of pages overlaps shared pages, or guards", start));
+            return Err(r.fault_with("run of pages overlaps others, or guards", start));
         }
         Ok(())
     }
@@ -1452,6 +1521,7 @@ pub fn runs_of<'a>(meta: &Meta<'a>, offset: u64) -> Result<(&'a [SharedRun], &'a
         match r.kind {
             Kind::Ldt | Kind::Vma | Kind::VmaPolicy | Kind::Guards => {}
             Kind::SharedRuns => shared = r.array()?,
+            Kind::ParentRuns => {}
             Kind::Runs => return Ok((shared, r.array()?)),
             _ => break,
         }

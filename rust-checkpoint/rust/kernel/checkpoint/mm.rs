@@ -79,6 +79,29 @@ pub struct CommonPages {
     count: usize,
 }
 
+impl CommonPages {
+    /// Takes over references.
+    ///
+    /// # Safety
+    ///
+    /// The caller gives up a reference to each of the `count` pages from number `pfn` on.
+    pub(super) unsafe fn from_raw(pfn: usize, count: usize) -> Self {
+        // INVARIANT: by the requirements of this function.
+        Self { pfn, count }
+    }
+
+    /// Page `nth` of them.
+    pub fn hold(&self, nth: usize) -> Option<HeldPage> {
+        if nth >= self.count {
+            return None;
+        }
+        // SAFETY: there is a reference to the page, by the type invariant.
+        let page = unsafe { bindings::checkpoint_get_page(self.pfn + nth) };
+        // SAFETY: that reference is ours.
+        NonNull::new(page).map(|page| unsafe { HeldPage::from_raw(page) })
+    }
+}
+
 impl Drop for CommonPages {
     fn drop(&mut self) {
         // SAFETY: by the type invariant the references are ours.

@@ -12,14 +12,16 @@ use checkpoint_image::{
     record::{
         attr_flags, file_kind, mm_flags, restart_kind, task_flags, timer_flags, vma_flags, Attr,
         Creds, DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job,
-        Kind, LdtEntry, Mm, NumaPolicy, Path, Pending, Pipe, PipeData, Regset, RestartBlock, Run,
-        Sched, Seccomp, Segment, SharedRun, Shm, Sighand, Signals, Socket, SocketData,
-        SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs, Vma,
+        Kind, LdtEntry, Mm, NumaPolicy, Parent, ParentRuns, Path, Pending, Pipe, PipeData, Regset,
+        RestartBlock, Run, Sched, Seccomp, Segment, SharedRun, Shm, Sighand, Signals, Socket,
+        SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs,
+        Vma,
     },
     verify::{check_shared, runs_of, Stretch},
 };
 use checkpoint_sample::{
-    header, read_meta, run, sample, shared_run, timer, Records, Sample, CODE, HEAP, PAGE, STACK,
+    header, read, read_meta, run, sample, shared_run, timer, Records, Sample, CODE, HEAP, PAGE,
+    STACK,
 };
 use zerocopy::{FromZeros, IntoBytes, KnownLayout};
 
@@ -62,7 +64,11 @@ fn order() {
     // Every record but these may not go missing or stand anywhere else; that of which there may be
     // any number may, where nothing refers to it.
     for kind in Kind::ALL {
-        let mut moved = Sample::default();
+        let new = || match kind {
+            Kind::Parent | Kind::ParentRuns => Sample::incremental(),
+            _ => Sample::default(),
+        };
+        let mut moved = new();
         let bytes = moved.bytes_of(kind, 0);
         moved.replace(kind, 0, &[]);
         let mut meta = bytes;
@@ -70,7 +76,7 @@ fn order() {
         let result = read_meta(&meta, moved.data.len() as u64);
         assert_eq!(result.is_ok(), kind == Kind::Job, "{kind:?} first");
 
-        let mut sample = Sample::default();
+        let mut sample = new();
         let bytes = sample.bytes_of(kind, 0);
         sample.replace(kind, 0, &[]);
         sample.records.bytes.extend_from_slice(&bytes);
@@ -606,7 +612,7 @@ fn shared_runs_and_runs() {
         records.add(Kind::Runs, &(), runs.as_bytes());
         records.bytes
     };
-    let overlap = "run of pages overlaps shared pages, or guards";
+    let overlap = "run of pages overlaps others, or guards";
     for runs in [
         &[run(HEAP, 1)][..],
         &[run(HEAP + 2 * PAGE, 1)],
@@ -721,7 +727,7 @@ fn guards() {
 
 #[test]
 fn guards_and_runs() {
-    let overlap = "run of pages overlaps shared pages, or guards";
+    let overlap = "run of pages overlaps others, or guards";
     let bad = |kind: Kind, nth: usize, guards: &[Run]| {
         let of = usize::from(kind == Kind::SharedRuns || nth == 2);
         refused(kind, nth, overlap, |s| {
@@ -837,6 +843,127 @@ fn what_is_shared_is_in_the_image() {
         let result = check_shared(&meta, &header, &mut memory);
         assert_eq!(result.is_ok(), len >= 2, "{len}");
     }
+}
+
+/// As [`refused`], of the incremental sample.
+#[track_caller]
+fn refused_incremental(kind: Kind, nth: usize, what: &str, change: impl FnOnce(&mut Sample)) {
+    let mut sample = Sample::incremental();
+    change(&mut sample);
+    let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
+    let fault = result.expect_err(what);
+    assert_eq!(fault.what, what);
+    let (at, _) = sample.find(kind, nth);
+    assert_eq!(fault.offset, (HEADER_LEN + at) as u64, "{fault}");
+}
+
+/// The ParentRuns record of the incremental sample with these.
+fn of_parent(runs: &[Run]) -> impl Fn(&mut Sample) + '_ {
+    move |s| {
+        let mut records = Records::default();
+        let head = ParentRuns {
+            mm: 1.into(),
+            reserved: 0.into(),
+        };
+        records.add(Kind::ParentRuns, &head, runs.as_bytes());
+        s.replace(Kind::ParentRuns, 0, &records.bytes);
+    }
+}
+
+#[test]
+fn parents() {
+    let sample = Sample::incremental();
+    let summary = read(&sample.image()).unwrap();
+    assert_eq!((summary.pages, summary.parent_pages), (6, 1));
+    let meta = Meta::new(&sample.records.bytes, 0).unwrap();
+    let mm = meta.records().find(|r| r.kind == Kind::Mm).unwrap();
+    let (shared, runs) = runs_of(&meta, mm.offset).unwrap();
+    assert_eq!((shared.len(), runs.len()), (0, 2));
+
+    // The record and the feature go together.
+    let header = |features: u64| checkpoint_image::format::Header {
+        features: features.into(),
+        ..checkpoint_sample::header(&sample.records.bytes, sample.data.len() as u64)
+    };
+    let verified = |features| {
+        let meta = Meta::new(&sample.records.bytes, HEADER_LEN as u64).unwrap();
+        checkpoint_image::verify::verify(&meta, &header(features))
+    };
+    assert!(verified(2).is_ok());
+    let what = "parent of an image that is not incremental";
+    assert_eq!(verified(0).unwrap_err().what, what);
+    let whole = Sample::default();
+    let meta = Meta::new(&whole.records.bytes, HEADER_LEN as u64).unwrap();
+    let header = checkpoint_image::format::Header {
+        features: 2.into(),
+        ..checkpoint_sample::header(&whole.records.bytes, whole.data.len() as u64)
+    };
+    let fault = checkpoint_image::verify::verify(&meta, &header).unwrap_err();
+    assert_eq!(fault.what, "incremental image without a parent");
+
+    let impossible = "impossible parent of an image";
+    for uuid in [[0; 16], checkpoint_sample::CHILD] {
+        refused_incremental(Kind::Parent, 0, impossible, |s| {
+            s.edit::<Parent>(Kind::Parent, 0, |parent| parent.uuid = uuid);
+        });
+    }
+    refused_incremental(Kind::Parent, 1, ORDER, |s| {
+        let parent = s.bytes_of(Kind::Parent, 0);
+        s.insert(Kind::Parent, 0, &parent);
+    });
+    refused_incremental(Kind::Parent, 0, ORDER, |s| {
+        let parent = s.bytes_of(Kind::Parent, 0);
+        s.replace(Kind::Parent, 0, &[]);
+        s.insert(Kind::Path, 0, &parent);
+    });
+
+    let none = "pages of no address space of the parent";
+    refused_incremental(Kind::ParentRuns, 0, none, |s| {
+        s.edit::<ParentRuns>(Kind::ParentRuns, 0, |of| of.mm = 0.into());
+    });
+    refused_incremental(Kind::ParentRuns, 0, "reserved field is not zero", |s| {
+        s.edit::<ParentRuns>(Kind::ParentRuns, 0, |of| of.reserved = 1.into());
+    });
+    let without = "pages of a parent that the image does not have";
+    refused(Kind::ParentRuns, 0, without, |s| {
+        let runs = Sample::incremental().bytes_of(Kind::ParentRuns, 0);
+        s.insert(Kind::Runs, 1, &runs);
+    });
+    for kind in [Kind::Vma, Kind::FdTable] {
+        refused_incremental(Kind::ParentRuns, 0, ORDER, |s| {
+            let runs = s.bytes_of(Kind::ParentRuns, 0);
+            s.replace(Kind::ParentRuns, 0, &[]);
+            s.insert(kind, 0, &runs);
+        });
+    }
+    refused_incremental(Kind::ParentRuns, 1, ORDER, |s| {
+        let runs = s.bytes_of(Kind::ParentRuns, 0);
+        s.insert(Kind::ParentRuns, 0, &runs);
+    });
+    // Those that come before them come before them.
+    let guards = Sample::default().bytes_of(Kind::Guards, 0);
+    refused_incremental(Kind::Guards, 0, ORDER, |s| {
+        s.replace(Kind::Guards, 0, &[]);
+        s.insert(Kind::Runs, 1, &guards);
+    });
+
+    let overlap = "run of pages overlaps others, or guards";
+    refused_incremental(Kind::Runs, 1, overlap, of_parent(&[run(HEAP + PAGE, 1)]));
+    refused_incremental(
+        Kind::ParentRuns,
+        0,
+        overlap,
+        of_parent(&[run(HEAP + 3 * PAGE, 1)]),
+    );
+    let bits = of_parent(&[]);
+    let mut sample = Sample::incremental();
+    bits(&mut sample);
+    assert!(read_meta(&sample.records.bytes, sample.data.len() as u64).is_ok());
+    refused_incremental(Kind::ParentRuns, 0, BITS, |s| {
+        let mut stack = run(STACK + PAGE, 1);
+        stack.flags = 1.into();
+        of_parent(&[stack])(s);
+    });
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
     image::Image,
     init, jobs,
     launch::{launch, Launch, Start},
-    runtime, save, show, sys,
+    merge, runtime, save, show, sys,
 };
 
 const EXAMPLES: &str = "\
@@ -107,6 +107,9 @@ Examples:
   ckpt checkpoint 12345 -o sim.img      # by the pid of any of its processes
   ckpt checkpoint sim -o - | zstd > sim.img.zst
   ckpt checkpoint sim -o sim.img --kill # to go on elsewhere
+  ckpt checkpoint sim -o 0.img --track  # all, and then what has changed:
+  ckpt checkpoint sim -o 1.img --since 0.img
+  ckpt merge 0.img 1.img -o - | ckpt restart -
 
 With --kill the job is killed once the image is in place. It has run on until then, and what it did
 in between, a line written or a message sent, has been done and is not in the image.")]
@@ -122,6 +125,12 @@ in between, a line written or a message sent, has been done and is not in the im
         /// Read all of the image again before it replaces an older one
         #[arg(long)]
         verify: bool,
+        /// Keep track of what changes from now on, for an image that is --since this one
+        #[arg(long)]
+        track: bool,
+        /// Save only what has changed since IMAGE, an image with --track or --since
+        #[arg(long, value_name = "IMAGE")]
+        since: Option<PathBuf>,
         /// How long its processes may take to stop: 5, 0.5, 500ms, 2min [default: 10s]
         #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
         timeout: Option<Duration>,
@@ -183,6 +192,24 @@ Examples:
         /// The images, files
         #[arg(required = true)]
         images: Vec<PathBuf>,
+    },
+
+    /// Make one image of an image and of those that have the changes since
+    ///
+    /// The result is as if the last one had been taken whole, and stands for it: what has changed
+    /// since the last one has changed since the result. All bytes are compared with their checksums
+    /// before.
+    #[command(after_help = "\
+Examples:
+  ckpt merge 0.img 1.img 2.img -o now.img
+  ckpt merge 0.img 1.img -o - | ckpt restart - --name sim")]
+    Merge {
+        /// The images: a whole one, and one after another of those since
+        #[arg(required = true)]
+        images: Vec<PathBuf>,
+        /// Where the result goes; - is the standard output. An existing image is replaced
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
     },
 
     /// List the jobs that run
@@ -252,6 +279,8 @@ pub fn run() -> Result<ExitCode> {
             output,
             kill,
             verify,
+            track,
+            since,
             timeout,
             json,
         } => save::save(&save::Save {
@@ -259,6 +288,8 @@ pub fn run() -> Result<ExitCode> {
             output,
             kill,
             verify,
+            track,
+            parent: since,
             timeout,
             json,
         }),
@@ -273,6 +304,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Check { job, timeout, json } => save::check(&job, timeout, json),
         Command::Show { image, json } => show::show(&image, json),
         Command::Verify { images } => show::verify(&images),
+        Command::Merge { images, output } => merge::merge(&images, &output),
         Command::Ps { json } => jobs::ps(json),
         Command::Kill { job, signal, all } => jobs::kill(&job, signal, all),
         Command::Init { leash } => Ok(init::main(leash)),

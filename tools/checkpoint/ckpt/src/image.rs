@@ -129,6 +129,19 @@ impl Image {
         Meta::new(&self.meta, HEADER_LEN as u64).map_err(|fault| self.refuse(fault))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads page data from byte `offset` of it on.
+    pub fn read_data(&self, offset: u64, to: &mut [u8]) -> Result<()> {
+        let at = self.header.data_offset.get() + offset;
+        self.file
+            .read_exact_at(to, at)
+            .with_context(|| format!("{}: at byte {at}", self.path.display()))
+    }
+
     /// The file.
     pub fn into_file(self) -> File {
         self.file
@@ -150,10 +163,7 @@ impl Image {
         for (index, should) in hashes.chunks_exact(8).enumerate() {
             let len = (self.header.data_len.get() - done).min(u64::from(CHUNK_LEN));
             let chunk = buf.get_mut(..len as usize).unwrap_or_default();
-            let offset = self.header.data_offset.get() + done;
-            self.file
-                .read_exact_at(chunk, offset)
-                .with_context(|| format!("{}: at byte {offset}", self.path.display()))?;
+            self.read_data(done, chunk)?;
             let should = should.try_into().map(u64::from_le_bytes).unwrap_or(0);
             parse::check_chunk(&self.header, index as u64, hash(chunk), should.into())
                 .map_err(|fault| self.refuse(fault))?;
@@ -170,7 +180,7 @@ impl Image {
 }
 
 /// Checks all that can be known of metadata without a machine to restore it on.
-fn check(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
+pub fn check(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
     let summary = verify(meta, header)?;
     if summary.shared_runs != 0 {
         let mut memory = vec![Stretch::default(); summary.runs as usize];

@@ -45,7 +45,7 @@ use crate::{
     clocks,
     code::{Code, Coded},
     out::err,
-    proto::{self, Argv, News, Order, Reply, Request, Setup, Status, Work},
+    proto::{self, Argv, News, Order, Reply, Request, Setup, Status, Wanted, Work},
     sys::{self, CheckpointArgs, SignalFd, SignalMask},
     worker::Worker,
 };
@@ -307,22 +307,22 @@ fn restart(image: &OwnedFd, log: &OwnedFd) -> Result<(Pid, CheckpointArgs)> {
 }
 
 /// Calls checkpoint(2), in a thread of its own; returns errno and results.
-fn checkpoint(
-    image: &OwnedFd,
-    log: &OwnedFd,
-    dry_run: bool,
-    timeout_ns: u64,
-) -> (i32, CheckpointArgs) {
+fn checkpoint(image: &OwnedFd, log: &OwnedFd, wanted: &Wanted) -> (i32, CheckpointArgs) {
     let mut args = CheckpointArgs {
         log_fd: log.as_raw_fd(),
-        timeout_ns,
+        timeout_ns: wanted.timeout_ns,
+        parent: wanted.parent.unwrap_or_default(),
         ..CheckpointArgs::default()
     };
-    let flags = if dry_run {
-        sys::CHECKPOINT_F_DRY_RUN
-    } else {
-        0
-    };
+    let mut flags = 0;
+    for (is, flag) in [
+        (wanted.dry_run, sys::CHECKPOINT_F_DRY_RUN),
+        (wanted.track, sys::CHECKPOINT_F_TRACK),
+    ] {
+        if is {
+            flags |= flag;
+        }
+    }
     let errno = match sys::checkpoint(image.as_fd(), flags, &mut args) {
         Ok(()) => 0,
         Err(e) => e.raw_os_error().unwrap_or(libc::EIO),
@@ -335,8 +335,7 @@ struct Asked {
     client: OwnedFd,
     image: OwnedFd,
     log: OwnedFd,
-    dry_run: bool,
-    timeout_ns: u64,
+    wanted: Wanted,
 }
 
 /// A checkpoint(2) that goes on.
@@ -507,20 +506,13 @@ impl Init {
     fn client(&mut self, client: OwnedFd) {
         let failed = |why| Reply::Failed { why };
         let reply = match proto::receive(&client) {
-            Ok(Some((
-                Request::Checkpoint {
-                    dry_run,
-                    timeout_ns,
-                },
-                fds,
-            ))) => match <[OwnedFd; 2]>::try_from(fds) {
+            Ok(Some((Request::Checkpoint(wanted), fds))) => match <[OwnedFd; 2]>::try_from(fds) {
                 Ok([image, log]) => {
                     self.asked.push_back(Asked {
                         client,
                         image,
                         log,
-                        dry_run,
-                        timeout_ns,
+                        wanted,
                     });
                     return;
                 }
@@ -562,19 +554,18 @@ impl Init {
                 client,
                 image,
                 log,
-                dry_run,
-                timeout_ns,
+                wanted,
             } = asked;
             // One that has gone just now.
             if is_gone(&client) {
                 continue;
             }
-            match Worker::start(move || checkpoint(&image, &log, dry_run, timeout_ns)) {
+            match Worker::start(move || checkpoint(&image, &log, &wanted)) {
                 Ok(worker) => {
                     self.writing = Some(Writing {
                         worker,
                         client: Some(client),
-                        dry_run,
+                        dry_run: wanted.dry_run,
                     });
                 }
                 Err(e) => {

@@ -9,6 +9,7 @@ mod image;
 mod init;
 mod jobs;
 mod launch;
+mod merge;
 mod out;
 mod proto;
 mod report;

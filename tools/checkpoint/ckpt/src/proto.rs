@@ -21,7 +21,10 @@ use rustix::net::{
 };
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
-use crate::{clocks::Clocks, sys::CheckpointArgs};
+use crate::{
+    clocks::Clocks,
+    sys::{CheckpointArgs, Uuid},
+};
 
 /// The longest packet.
 const MAX: usize = 64 << 10;
@@ -87,6 +90,19 @@ pub enum News {
     },
 }
 
+/// What checkpoint(2) is asked for.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Write nothing.
+    pub dry_run: bool,
+    /// How long tasks may take to stop; 0 for the kernel's default.
+    pub timeout_ns: u64,
+    /// Keep track of what changes from now on.
+    pub track: bool,
+    /// The image that this one is to hold the changes since.
+    pub parent: Option<Uuid>,
+}
+
 /// From a launcher to its init.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
@@ -105,12 +121,7 @@ pub enum Request {
     /// Say what the job is.
     Status,
     /// Call checkpoint(2). With it come the file for the image and one for the kernel's reports.
-    Checkpoint {
-        /// Write nothing.
-        dry_run: bool,
-        /// How long tasks may take to stop; 0 for the kernel's default.
-        timeout_ns: u64,
-    },
+    Checkpoint(Wanted),
     /// Send a signal.
     Kill {
         /// Its number.

@@ -37,7 +37,7 @@ use crate::{
     code::{code_of, coded, explain, Code},
     image::{self, Image},
     out::{err, out},
-    proto::{Reply, Request},
+    proto::{Reply, Request, Wanted},
     report::{anonymous, Log},
     runtime::{Job, Runtime},
     sys::{CheckpointArgs, SignalFd, SignalMask},
@@ -57,12 +57,26 @@ pub struct Save {
     pub verify: bool,
     /// How long tasks may take to stop.
     pub timeout: Option<Duration>,
+    /// Keep track of what changes from now on.
+    pub track: bool,
+    /// Save only what has changed since this image.
+    pub parent: Option<PathBuf>,
     /// Results as JSON.
     pub json: bool,
 }
 
 /// Takes an image of a job.
 pub fn save(save: &Save) -> Result<ExitCode> {
+    let parent = match &save.parent {
+        Some(path) => Some(Image::open(path)?.header().uuid),
+        None => None,
+    };
+    let wanted = Wanted {
+        timeout_ns: timeout_ns(save.timeout),
+        track: save.track || parent.is_some(),
+        parent,
+        ..Wanted::default()
+    };
     let job = Runtime::open().find(&save.target)?;
     let mut output = Output::open(&save.output, save.verify)?;
     // Who interrupts this leaves no file.
@@ -70,7 +84,7 @@ pub fn save(save: &Save) -> Result<ExitCode> {
     let before = mask.block()?;
     let signals = SignalFd::new(&mask)?;
 
-    let call = call(&job, output.sink()?, false, save.timeout, &signals)?;
+    let call = call(&job, output.sink()?, wanted, &signals)?;
     let Some((errno, args, log)) = call else {
         bail!("interrupted; the job runs on, and there is no image");
     };
@@ -107,8 +121,12 @@ pub fn save(save: &Save) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     err(&log.text());
+    let unchanged = match args.pages_parent {
+        0 => String::new(),
+        n => format!(", {n} unchanged"),
+    };
     let text = format!(
-        "{}: {} in {} of image, {path}\n  stood still for {} of {}; {} of data, {} empty\n",
+        "{}: {} in {} of image, {path}\n  stood still for {} of {}; {} of data, {} empty{unchanged}\n",
         job.name,
         view::count(args.tasks, "task"),
         view::bytes(args.image_bytes),
@@ -136,7 +154,12 @@ pub fn check(target: &str, timeout: Option<Duration>, json: bool) -> Result<Exit
     let job = Runtime::open().find(target)?;
     let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
     let signals = SignalFd::new(&SignalMask::of(&[]))?;
-    let call = call(&job, Sink::File(nowhere), true, timeout, &signals)?;
+    let wanted = Wanted {
+        dry_run: true,
+        timeout_ns: timeout_ns(timeout),
+        ..Wanted::default()
+    };
+    let call = call(&job, Sink::File(nowhere), wanted, &signals)?;
     let Some((errno, args, log)) = call else {
         bail!("interrupted");
     };
@@ -202,23 +225,23 @@ fn failed(job: &Job, errno: i32, args: &CheckpointArgs, log: &Log, json: bool) -
     Err(coded(code, message))
 }
 
+/// A time-out as checkpoint(2) takes it.
+fn timeout_ns(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |t| {
+        u64::try_from(t.as_nanos()).unwrap_or(u64::MAX).max(1)
+    })
+}
+
 /// Has the init call checkpoint(2), and waits for it: its errno, results and reports. [`None`] if
 /// one of `signals` came first.
 fn call(
     job: &Job,
     sink: Sink,
-    dry_run: bool,
-    timeout: Option<Duration>,
+    wanted: Wanted,
     signals: &SignalFd,
 ) -> Result<Option<(i32, CheckpointArgs, Log)>> {
     let log = anonymous("ckpt-log")?;
-    let timeout_ns = timeout.map_or(0, |t| {
-        u64::try_from(t.as_nanos()).unwrap_or(u64::MAX).max(1)
-    });
-    let request = Request::Checkpoint {
-        dry_run,
-        timeout_ns,
-    };
+    let request = Request::Checkpoint(wanted);
     let (file, mut copier) = match sink {
         Sink::File(file) => {
             job.send(&request, &[file.as_fd(), log.as_fd()])?;
@@ -277,7 +300,7 @@ fn call(
         }
         let Some(image) = &file else { continue };
         // The header comes first and says how long the rest will be.
-        if let (None, false) = (&progress, dry_run) {
+        if let (None, false) = (&progress, wanted.dry_run) {
             progress = expected_len(image).map(|len| Progress::new("checkpoint", len));
         }
         if let (Some(progress), Ok(meta)) = (&mut progress, image.metadata()) {
@@ -394,8 +417,9 @@ impl Output {
 }
 
 /// A file that gets its name last.
-struct Draft {
-    file: File,
+pub struct Draft {
+    /// What it holds.
+    pub file: File,
     dir: File,
     target: PathBuf,
     name: OsString,
@@ -406,7 +430,8 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(target: &Path) -> Result<Self> {
+    /// One that is to be at `target`.
+    pub fn new(target: &Path) -> Result<Self> {
         let name = target
             .file_name()
             .with_context(|| format!("{} is no file's name", target.display()))?;
@@ -446,7 +471,8 @@ impl Draft {
         })
     }
 
-    fn commit(&mut self) -> Result<()> {
+    /// Makes it durable and gives it its name.
+    pub fn commit(&mut self) -> Result<()> {
         let target = self.target.clone();
         let context = || format!("can't put the image in place, {}", target.display());
         rustix::fs::fsync(&self.file).with_context(context)?;

@@ -6,14 +6,14 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write},
+    fmt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Result;
 use checkpoint_image::{
-    format::{Fault, FEATURE_IA32},
+    format::{Fault, FEATURE_IA32, FEATURE_INCREMENTAL},
     parse::Record,
     record::{
         self, attr_flags, file_kind, mm_flags, restart_kind, task_flags, vma_flags, vma_kind, Kind,
@@ -25,6 +25,7 @@ use crate::{
     code::{code_of, coded, Code},
     image::Image,
     out::{err, out, printed},
+    sys::uuid,
     view,
 };
 
@@ -41,6 +42,9 @@ struct Shown {
     kernel: String,
     created_ns: u64,
     uuid: String,
+    /// The image that this one has the changes since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
     metadata_bytes: u64,
     data_bytes: u64,
     records: u64,
@@ -135,6 +139,8 @@ struct Memory {
     data_bytes: u64,
     /// Pages that an earlier one has in the image, too.
     shared_bytes: u64,
+    /// Pages that are as they were in the parent, and there.
+    parent_bytes: u64,
     shared_with: Vec<SharedWith>,
     /// The earlier one that a restart shares pages with.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -257,10 +263,14 @@ fn verify_one(path: &Path) -> Result<String> {
     let image = Image::open(path)?;
     image.verify_data()?;
     let summary = image.summary();
-    let shared = match summary.shared_pages {
+    let mut shared = match summary.shared_pages {
         0 => String::new(),
         n => format!(", {}", view::count(n, "shared page")),
     };
+    if summary.parent_pages != 0 {
+        let n = view::count(summary.parent_pages, "page");
+        shared.push_str(&format!(", {n} in its parent"));
+    }
     Ok(format!(
         "whole: {}, {}, {} of data{shared}, {}",
         view::count(summary.tasks.into(), "task"),
@@ -282,14 +292,16 @@ impl Shown {
             page_size: header.page_size.get(),
             kernel: view::name(header.release()),
             created_ns: header.created_ns.get(),
-            uuid: uuid(&header.uuid),
+            uuid: uuid::text(&header.uuid),
             metadata_bytes: header.meta_len.get(),
             data_bytes: header.data_len.get(),
             records: image.summary().records,
             ..Shown::default()
         };
-        if header.features.get() & FEATURE_IA32 != 0 {
-            shown.features.push("ia32");
+        for (bit, name) in [(FEATURE_IA32, "ia32"), (FEATURE_INCREMENTAL, "a parent")] {
+            if header.features.get() & bit != 0 {
+                shown.features.push(name);
+            }
         }
         let mut fs = Vec::new();
         let meta = image
@@ -311,6 +323,10 @@ impl Shown {
     fn add(&mut self, r: &Record<'_>, fs: &mut Vec<record::Fs>) -> Result<(), Fault> {
         match r.kind {
             Kind::Job => self.root_pid = r.head::<record::Job>()?.root_pid.get(),
+            Kind::Parent => {
+                let parent: record::Parent = r.head()?;
+                self.parent = Some(uuid::text(&parent.uuid));
+            }
             Kind::File => self.files.push(file(r)?),
             Kind::Path => self.directories.push(Directory {
                 id: r.head::<record::Path>()?.id.get(),
@@ -373,6 +389,7 @@ impl Shown {
             }
             Kind::Guards => self.guards(r.array()?),
             Kind::SharedRuns => self.shared_runs(r.array()?),
+            Kind::ParentRuns => self.parent_runs(r.array()?),
             Kind::Runs => self.runs(r.array()?),
             Kind::FdTable => {
                 let table: record::FdTable = r.head()?;
@@ -490,6 +507,17 @@ impl Shown {
             .into_iter()
             .map(|(memory, bytes)| SharedWith { memory, bytes })
             .collect();
+    }
+
+    /// Counts runs that the last memory has from the parent.
+    fn parent_runs(&mut self, runs: &[record::Run]) {
+        let page_size = u64::from(self.page_size);
+        if let Some(memory) = self.memories.last_mut() {
+            memory.parent_bytes += runs
+                .iter()
+                .map(|run| u64::from(run.pages.get()) * page_size)
+                .sum::<u64>();
+        }
     }
 
     /// Counts runs to the mappings that they are in, or to the last shared memory.
@@ -715,17 +743,6 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
     })
 }
 
-fn uuid(bytes: &[u8; 16]) -> String {
-    let mut text = String::new();
-    for (at, byte) in bytes.iter().enumerate() {
-        if [4, 6, 8, 10].contains(&at) {
-            text.push('-');
-        }
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "image    {}", self.file.display())?;
@@ -747,6 +764,9 @@ impl fmt::Display for Shown {
             self.kernel, self.arch, self.version, self.xfeatures
         )?;
         writeln!(f, "uuid     {}", self.uuid)?;
+        if let Some(parent) = &self.parent {
+            writeln!(f, "parent   {parent}: what has not changed since is there")?;
+        }
 
         writeln!(f, "\ntasks ({})", self.tasks.len())?;
         writeln!(
@@ -793,6 +813,9 @@ impl fmt::Display for Shown {
                 write!(f, ", {} of guards", view::bytes(memory.guard_bytes))?;
             }
             write!(f, ", {} in the image", view::bytes(memory.data_bytes))?;
+            if memory.parent_bytes != 0 {
+                write!(f, ", {} in its parent", view::bytes(memory.parent_bytes))?;
+            }
             for with in &memory.shared_with {
                 let shared = view::bytes(with.bytes);
                 write!(f, ", {shared} shared with memory {}", with.memory)?;

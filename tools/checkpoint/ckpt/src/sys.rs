@@ -28,6 +28,8 @@ pub const SYS_RESTART: libc::c_long = 474;
 pub const CHECKPOINT_F_ARGS: u32 = 1 << 0;
 /// checkpoint(2) reports what is in the way and writes nothing.
 pub const CHECKPOINT_F_DRY_RUN: u32 = 1 << 1;
+/// checkpoint(2) keeps track of what changes from now on.
+pub const CHECKPOINT_F_TRACK: u32 = 1 << 2;
 /// `args` and `size` of restart(2) are valid.
 pub const RESTART_F_ARGS: u32 = 1 << 0;
 
@@ -57,6 +59,50 @@ pub struct CheckpointArgs {
     pub pages_data: u64,
     /// Out: pages that hold nothing and were not written.
     pub pages_zero: u64,
+    /// Out: pages that are as in the parent and were not written.
+    pub pages_parent: u64,
+    /// Out: UUID of the image.
+    #[serde(with = "uuid")]
+    pub uuid: Uuid,
+    /// In: UUID of the image that this one is to hold the changes since.
+    #[serde(skip)]
+    pub parent: Uuid,
+}
+
+/// What tells images apart.
+pub type Uuid = [u8; 16];
+
+/// UUIDs as text.
+pub mod uuid {
+    use std::fmt::Write;
+
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    use super::Uuid;
+
+    /// As text, in five groups.
+    pub fn text(uuid: &Uuid) -> String {
+        let mut text = String::new();
+        for (at, byte) in uuid.iter().enumerate() {
+            if [4, 6, 8, 10].contains(&at) {
+                text.push('-');
+            }
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// Writes one.
+    pub fn serialize<S: Serializer>(uuid: &Uuid, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&text(uuid))
+    }
+
+    /// Reads one.
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Uuid, D::Error> {
+        let text = String::deserialize(from)?.replace('-', "");
+        let number = u128::from_str_radix(&text, 16).map_err(D::Error::custom)?;
+        Ok(number.to_be_bytes())
+    }
 }
 
 /// Calls checkpoint(2). `args` has the results after a failure, too.
@@ -380,11 +426,17 @@ mod tests {
             .filter_map(|line| line.trim().trim_end_matches(';').split_once(' '))
             .map(|(ty, name)| {
                 let at = offset;
-                offset += match ty {
+                let (name, count) = match name.trim_end_matches(']').split_once('[') {
+                    Some((name, count)) => (name, count.parse().unwrap()),
+                    None => (name, 1),
+                };
+                let size = match ty {
+                    "__u8" => 1,
                     "__s32" => 4,
                     "__aligned_u64" => 8,
                     other => panic!("unknown type {other}"),
                 };
+                offset += size * count;
                 (name.to_string(), at)
             })
             .collect();
@@ -403,7 +455,10 @@ mod tests {
             tasks,
             refusals,
             pages_data,
-            pages_zero
+            pages_zero,
+            pages_parent,
+            uuid,
+            parent
         );
         assert_eq!(fields, ours);
         assert_eq!(size_of::<CheckpointArgs>(), offset);
@@ -412,6 +467,7 @@ mod tests {
         for (name, value) in [
             ("CHECKPOINT_F_ARGS", CHECKPOINT_F_ARGS),
             ("CHECKPOINT_F_DRY_RUN", CHECKPOINT_F_DRY_RUN),
+            ("CHECKPOINT_F_TRACK", CHECKPOINT_F_TRACK),
             ("RESTART_F_ARGS", RESTART_F_ARGS),
         ] {
             let defined = format!("#define {name} (1U << {})", value.trailing_zeros());

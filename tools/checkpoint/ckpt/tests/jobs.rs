@@ -20,7 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checkpoint_image::record::{Kind, SharedRun};
+use checkpoint_image::record::{End, Kind, Parent, ParentRuns, Run, SharedRun};
+use checkpoint_sample::{run, Records, Sample, CODE, HEAP, PAGE, STACK};
+use zerocopy::IntoBytes;
 
 /// A directory of a test's own, which is also where its jobs are found.
 struct Place(PathBuf);
@@ -494,6 +496,141 @@ fn shared_pages_are_in_the_image() {
         err(&output)
     );
     assert!(!out(&output).contains("shared page"));
+}
+
+/// An image with the metadata of the default sample, of which all pages but those of shared memory
+/// and of a file are in its parent.
+fn all_in_parent() -> Sample {
+    let mut sample = Sample::incremental();
+    let all = |mm: u32, runs: &[Run]| {
+        let mut records = Records::default();
+        let head = ParentRuns {
+            mm: mm.into(),
+            reserved: 0.into(),
+        };
+        records.add(Kind::ParentRuns, &head, runs.as_bytes());
+        records.bytes
+    };
+    let first = [run(CODE + PAGE, 1), run(HEAP, 3), run(STACK + PAGE, 1)];
+    // Behind those of shared memory.
+    sample.replace(Kind::Runs, 2, &[]);
+    sample.replace(Kind::Runs, 1, &[]);
+    sample.replace(Kind::ParentRuns, 0, &all(1, &first));
+    // Of these the parent has two pieces for the shared ones, and one of its own.
+    sample.replace(Kind::SharedRuns, 0, &all(2, &[run(HEAP, 5)]));
+    sample.recount();
+    let pages = 1u64;
+    sample.edit::<End>(Kind::End, 0, |end| end.pages = pages.into());
+    sample.data.truncate((pages * PAGE) as usize);
+    sample
+}
+
+#[test]
+fn images_are_merged() {
+    let place = Place::new("merge");
+    let whole = Sample::default();
+    let base = place.write("base", &whole.image());
+    let changes = Sample::incremental();
+    let since = place.write("since", &changes.image());
+    let to = place.path("merged");
+
+    // As if it had been taken whole, but for who it is.
+    let expect = |data: &[u8], merged: &[u8]| {
+        let expected = checkpoint_sample::image(&whole.records.bytes, data);
+        assert_eq!(merged.len(), expected.len());
+        let data_offset = expected.len() - 64 - 8 - data.len();
+        assert!(merged[256..data_offset + data.len()] == expected[256..data_offset + data.len()]);
+        assert_eq!(merged[104..120], checkpoint_sample::CHILD);
+        assert_eq!(merged[24..32], [0; 8]);
+    };
+    let output = place.run(&["merge", &base, &since, "-o", &to]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let mut data = whole.data.clone();
+    let last = data.len() - PAGE as usize;
+    data[last..].iter_mut().for_each(|byte| *byte ^= 0xff);
+    expect(&data, &fs::read(&to).unwrap());
+    let verified = place.run(&["verify", &to]);
+    assert_eq!(code(&verified), 0, "{}", err(&verified));
+    let streamed = place.run(&["merge", &base, &since, "-o", "-"]);
+    assert_eq!(code(&streamed), 0, "{}", err(&streamed));
+    assert!(streamed.stdout == fs::read(&to).unwrap());
+
+    // What was shared in the parent is shared again.
+    let same = place.write("same", &all_in_parent().image());
+    let verified = place.run(&["verify", &same]);
+    assert!(
+        out(&verified).contains(" 10 pages in its parent"),
+        "{}",
+        out(&verified)
+    );
+    let output = place.run(&["merge", &base, &same, "-o", &to]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    expect(&whole.data, &fs::read(&to).unwrap());
+    // One by itself is what it is.
+    let output = place.run(&["merge", &base, "-o", &to]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert!(fs::read(&to).unwrap() == whole.image());
+
+    let shown = place.run(&["show", &since]);
+    assert_eq!(code(&shown), 0, "{}", err(&shown));
+    let parent = "parent   12345678-9abc-4def-8001-020304050607";
+    assert!(out(&shown).contains(parent), "{}", out(&shown));
+    assert!(
+        out(&shown).contains("4.0 KiB in its parent"),
+        "{}",
+        out(&shown)
+    );
+}
+
+#[test]
+fn only_chains_are_merged() {
+    let place = Place::new("chains");
+    let base = place.write("base", &Sample::default().image());
+    let since = place.write("since", &Sample::incremental().image());
+    let mut other = Sample::incremental();
+    other.edit::<Parent>(Kind::Parent, 0, |parent| parent.uuid = [7; 16]);
+    let other = place.write("other", &other.image());
+    let mut damaged = fs::read(&base).unwrap();
+    let in_data = damaged.len() - 100;
+    damaged[in_data] ^= 1;
+    let damaged = place.write("damaged", &damaged);
+    let to = place.path("to");
+    for (images, why) in [
+        (vec![&since], "it has a parent, which has to come first"),
+        (
+            vec![&since, &base],
+            "it has a parent, which has to come first",
+        ),
+        (
+            vec![&base, &base],
+            "it has no parent, so it is not to be merged",
+        ),
+        (vec![&base, &other], "the image before it is not its parent"),
+        (
+            vec![&base, &since, &since],
+            "the image before it is not its parent",
+        ),
+        (vec![&damaged, &since], "page data is damaged"),
+    ] {
+        let args: Vec<&str> = images.into_iter().map(String::as_str).collect();
+        let output = place.run(&[&["merge", "-o", &to][..], &args].concat());
+        assert_eq!(code(&output), 3, "{}", err(&output));
+        assert!(err(&output).contains(why), "{}", err(&output));
+        assert!(!Path::new(&to).exists());
+    }
+    // A page that the parent does not have.
+    let mut lacking = Sample::default();
+    lacking.replace(Kind::SharedRuns, 0, &[]);
+    lacking.recount();
+    let lacking = place.write("lacking", &lacking.image());
+    let same = place.write("same", &all_in_parent().image());
+    let output = place.run(&["merge", &lacking, &same, "-o", &to]);
+    assert_eq!(code(&output), 1, "{}", err(&output));
+    assert!(
+        err(&output).contains("no image has the page at 0x600000"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]

@@ -31,6 +31,8 @@ use rustix::{
 
 const CHECKPOINT: i32 = 473;
 const RESTART: i32 = 474;
+/// Length of `struct checkpoint_args`.
+const ARGS: usize = 112;
 
 /// What the made-up kernel does in one call.
 #[derive(Default)]
@@ -179,7 +181,7 @@ fn answer(listener: &OwnedFd, answer: &Answer) -> io::Result<Call> {
     };
     let memory = format!("/proc/{}/mem", request.pid);
     let memory = OpenOptions::new().read(true).write(true).open(memory)?;
-    let mut args = [0; 72];
+    let mut args = [0; ARGS];
     memory.read_exact_at(&mut args, at)?;
 
     let mut call = Call {
@@ -405,7 +407,7 @@ fn an_image_is_committed() {
     let expected = Call {
         number: CHECKPOINT,
         flags: 1,
-        size: 72,
+        size: ARGS as u64,
         timeout_ns: 3_000_000_000,
         read: Vec::new(),
     };
@@ -653,7 +655,10 @@ fn a_restart_gets_the_image_and_says_what_failed() {
     let Some((output, call)) = ask(&["restart", image, "-n", "job"], Stdio::null(), failing) else {
         return;
     };
-    assert_eq!((call.number, call.flags, call.size), (RESTART, 1, 72));
+    assert_eq!(
+        (call.number, call.flags, call.size),
+        (RESTART, 1, ARGS as u64)
+    );
     assert_eq!(call.read, whole().image);
     assert_eq!(output.status.code(), Some(125));
     let said = text(&output.stderr);

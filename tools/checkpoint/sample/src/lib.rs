@@ -4,7 +4,7 @@
 
 use checkpoint_image::{
     emit::{self, HeaderParts, Sink},
-    format::{Fault, Hash, Header, CHUNK_LEN, HEADER_LEN, TRAILER_LEN},
+    format::{Fault, Hash, Header, CHUNK_LEN, FEATURE_INCREMENTAL, HEADER_LEN, TRAILER_LEN},
     parse::{self, Meta},
     record::{
         self, file_kind, restart_kind, socket_data_flags, socket_flags, vma_flags as vf, vma_kind,
@@ -91,17 +91,24 @@ pub fn header(meta: &[u8], data_len: u64) -> Header {
     header_with(meta, data_len, hash)
 }
 
+/// UUID of images made here.
+pub const WHOLE: [u8; 16] = *b"\x12\x34\x56\x78\x9a\xbc\x4d\xef\x80\x01\x02\x03\x04\x05\x06\x07";
+/// UUID of incremental ones.
+pub const CHILD: [u8; 16] = *b"\x21\x43\x65\x87\xa9\xcb\x4d\xef\x80\x01\x02\x03\x04\x05\x06\x07";
+
 /// The header that goes with `meta`, with another hash.
 pub fn header_with(meta: &[u8], data_len: u64, hash: Hash) -> Header {
+    let has_parent = |meta: Meta<'_>| meta.records().any(|r| r.kind == Kind::Parent);
+    let incremental = Meta::new(meta, 0).is_ok_and(has_parent);
     let parts = HeaderParts {
         page_size: PAGE as u32,
-        features: 0,
+        features: if incremental { FEATURE_INCREMENTAL } else { 0 },
         xfeatures: 7,
         meta_len: meta.len() as u64,
         meta_hash: hash(meta),
         data_len,
         created_ns: 1_762_000_000_123_456_789,
-        uuid: *b"\x12\x34\x56\x78\x9a\xbc\x4d\xef\x80\x01\x02\x03\x04\x05\x06\x07",
+        uuid: if incremental { CHILD } else { WHOLE },
         release: b"7.3.4",
     };
     emit::header(&parts, hash).expect("lengths are multiples of what they must be")
@@ -169,6 +176,52 @@ impl Sample {
     /// The image.
     pub fn image(&self) -> Vec<u8> {
         image(&self.records.bytes, &self.data)
+    }
+
+    /// The same, but for the stack of the first address space, which is in the default sample, its
+    /// parent, and for the page that only the second one has, which has changed.
+    pub fn incremental() -> Self {
+        let mut sample = Self::default();
+        let parent = record::Parent { uuid: WHOLE };
+        let mut records = Records::default();
+        records.add(Kind::Parent, &parent, &[]);
+        let (job, len) = sample.find(Kind::Job, 0);
+        let behind = job + len;
+        sample
+            .records
+            .bytes
+            .splice(behind..behind, records.bytes.iter().copied());
+
+        let mut records = Records::default();
+        let of_parent = record::ParentRuns {
+            mm: 1.into(),
+            reserved: 0.into(),
+        };
+        let stack = run(STACK + PAGE, 1);
+        records.add(Kind::ParentRuns, &of_parent, stack.as_bytes());
+        let runs = [run(CODE + PAGE, 1), run(HEAP, 3)];
+        records.add(Kind::Runs, &(), runs.as_bytes());
+        // The first ones are those of shared memory and of a file.
+        let of_mm = sample.runs_of_first_mm();
+        sample.replace(Kind::Runs, of_mm, &records.bytes);
+
+        // The stack is the last but one.
+        let changed = sample.data.len() - PAGE as usize;
+        sample.data.drain(changed - PAGE as usize..changed);
+        for byte in &mut sample.data[changed - PAGE as usize..] {
+            *byte ^= 0xff;
+        }
+        sample.recount();
+        let pages = sample.data.len() as u64 / PAGE;
+        sample.edit::<record::End>(Kind::End, 0, |end| end.pages = pages.into());
+        sample
+    }
+
+    /// Which one of the records of runs is that of the first address space.
+    fn runs_of_first_mm(&self) -> usize {
+        let meta = Meta::new(&self.records.bytes, 0).expect("it is well-formed");
+        let before = meta.records().take_while(|r| r.kind != Kind::Mm);
+        before.filter(|r| r.kind == Kind::Runs).count()
     }
 
     /// Where record `nth` of `kind` begins, and how long it is.

@@ -62,7 +62,7 @@ INIT_TEST(flags, plain)
 	int fd = target(IMAGE_PATH);
 
 	WANT(job_start(run));
-	for (int bit = 2; bit < 32; bit++)
+	for (int bit = 3; bit < 32; bit++)
 		WANT_ERR(raw_checkpoint(fd, 1U << bit, NULL, 0), EINVAL);
 	for (int bit = 1; bit < 32; bit++)
 		WANT_ERR(raw_restart(fd, 1U << bit, NULL, 0), EINVAL);
@@ -164,6 +164,7 @@ static void dirty(struct checkpoint_args *args)
 	memset(args, 0xaa, sizeof(*args));
 	args->log_fd = -1;
 	args->timeout_ns = 0;
+	memset(args->parent, 0, sizeof(args->parent));
 }
 
 INIT_TEST(results, plain)

@@ -152,7 +152,7 @@ INIT_TEST(from_elsewhere, small)
 		{ H_PAGE_SIZE, 4, 0, "page_size" }, { H_PAGE_SIZE, 4, 65536, "page_size" },
 		{ H_PAGE_SIZE, 4, 4097, "page_size" }, { H_PAGE_SIZE, 4, 1, "page_size" },
 		{ H_ARCH, 4, 183, "arch (aarch64)" }, { H_ARCH, 4, 3, "arch (386)" },
-		{ H_FEATURES, 8, 1ULL << 63, "features" }, { H_FEATURES, 8, 2, "features" },
+		{ H_FEATURES, 8, 1ULL << 63, "features" }, { H_FEATURES, 8, 4, "features" },
 		{ H_XFEATURES, 8, 1ULL << 62, "xfeatures" }, { H_XFEATURES, 8, ~0ULL, "xfeatures" },
 		{ H_META_LEN, 8, 0, "meta_len" }, { H_META_LEN, 8, ~0ULL, "meta_len" },
 		{ H_META_LEN, 8, 1ULL << 62, "meta_len" }, { H_META_LEN, 8, 7, "meta_len" },
