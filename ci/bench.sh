@@ -6,7 +6,7 @@
 #
 # Freeze, checkpoint and restart against fork(2), write(2), read(2) and CRIU, for
 # 16, 64, 256 and 1024 MiB of touched memory, for eleven processes that share 64 and
-# 256 MiB, for 10, 100, 250 and 500 processes, and 100, 500 and 1000 threads, all in one
+# 256 MiB, for images of what has changed of 256 and 1024 MiB, for 10, 100, 250 and 500 processes, and 100, 500 and 1000 threads, all in one
 # run of one guest; and a plot of cost against the number of tasks. "tasks" leaves out the
 # first; 4096 takes GUEST_MEMORY=16G. The kernel is one without debugging,
 # build/bzImage-bench. The tables go to build/results/bench.md. Under emulation only the
@@ -56,6 +56,16 @@ rc=0
 		echo "Memory that eleven processes share since fork(2):"
 		echo
 		/opt/bench -s 64 256 || rc=$?
+	fi
+	if [ ! -e /run/ckpt/no-sizes ]; then
+		echo
+		echo "Images of what has changed since the last one, 4 KiB pages:"
+		echo
+		/opt/bench -i 64 256 1024 || rc=$?
+		echo
+		echo "Transparent huge pages:"
+		echo
+		BENCH_HUGE=1 /opt/bench -i 64 256 1024 || rc=$?
 	fi
 	echo
 	echo "Processes, with 64 KiB of their own each:"

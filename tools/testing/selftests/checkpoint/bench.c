@@ -8,10 +8,13 @@
  *	bench -p PROCESSES...
  *	bench -t THREADS...
  *	bench -s MIB...
+ *	bench -i MIB...
  *
  * With -p and -t it is not the size of one process, but so many of them, each
  * with some memory of its own, or threads; beside that is how long creating them
  * took. With -s it is memory that eleven processes have since fork(2), and read.
+ * With -i it is images of what has changed (CHECKPOINT_F_TRACK) beside whole ones:
+ * nothing, one page in a hundred in one place, or everywhere.
  * Prints a table: milliseconds, the median of five rounds, for CRIU and many tasks
  * of three, and from what to what they were. Images go to a tmpfs. What CRIU calls
  * the frozen time is from its own statistics. Where CRIU fails, the table says what
@@ -214,7 +217,49 @@ JOB(herd, .tasks = 1 + READERS)
 		CHECK(waitpid(-1, &status, 0) > 0 && !status);
 }
 
+/* Writes to one page in a hundred whenever init asks for it. */
+enum { STEP = 1, WHERE, DONE };
+
+enum { IN_ONE_PLACE, EVERYWHERE };
+
+JOB(writer, .tasks = 1)
+{
+	size_t len = (size_t)atol(getenv("BENCH_MIB") ?: "1") << 20, pages = len / 4096;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile uint64_t *word = job.word;
+
+	NEED(p != MAP_FAILED);
+	madvise(p, len, atoi(getenv("BENCH_HUGE") ?: "0") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < len; i += 4096)
+		fill(p + i, 64, i);
+	job.stage = JOB_HOLDS;
+	while (job.hold) {
+		uint64_t step = word[STEP];
+		size_t n = pages / 100, gap = word[WHERE] == EVERYWHERE ? 100 : 1;
+
+		if (step != word[DONE])
+			for (size_t i = 0; i < n; i++)
+				p[((i * gap + step) % pages) * 4096 + 100] = step;
+		word[DONE] = step;
+		sleep_ms(1);
+	}
+}
+
+/* Those of whole images, of such with tracking, and three of what has changed. */
+enum {
+	WHOLE_FREEZE, TRACKED_FREEZE, TRACKED, TRACKED_SIZE, SAME_FREEZE, SAME_SIZE, NEAR_FREEZE,
+	NEAR_SAVE, NEAR_SIZE, FAR_FREEZE, FAR_SAVE, FAR_SIZE, CHANGE_FIGURES
+};
+
+static const char *const change_title[] = {
+	"freeze", "tracked, freeze", "tracked, checkpoint", "tracked, MiB",
+	"nothing, freeze", "nothing, MiB", "1 % in one place, freeze", "... checkpoint",
+	"... MiB", "1 % everywhere, freeze", "... checkpoint", "... MiB"
+};
+
 static double figures[FIGURES][ROUNDS];
+
+_Static_assert((int)CHANGE_FIGURES <= (int)FIGURES, "there is room for them");
 
 static uint64_t varint(const unsigned char **p, const unsigned char *end)
 {
@@ -371,11 +416,76 @@ static void measure(struct run *run)
 	_exit(0);
 }
 
+/* Since the image that was taken last, if that is asked for. */
+static void measure_image(struct run *run, int round, unsigned int flags, bool since, int freeze,
+			  int total, int size)
+{
+	int fd = open(IMAGE_PATH, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	unsigned char last[16];
+
+	memcpy(last, run->args.uuid, sizeof(last));
+	memset(&run->args, 0, sizeof(run->args));
+	run->args.log_fd = -1;
+	if (since)
+		memcpy(run->args.parent, last, sizeof(last));
+	if (!WANT(!sys_checkpoint(fd, flags | CHECKPOINT_F_ARGS, &run->args, sizeof(run->args))))
+		_exit(0);
+	figures[freeze][round] = run->args.freeze_ns / 1e6;
+	if (total >= 0)
+		figures[total][round] = run->args.total_ns / 1e6;
+	if (size >= 0)
+		figures[size][round] = run->args.image_bytes / 1048576.0;
+	close(fd);
+	unlink(IMAGE_PATH);
+}
+
+static void measure_changes(struct run *run)
+{
+	uint64_t step = 0, where, done;
+
+	init_world(run);
+	if (mount(NULL, "/mnt", NULL, MS_REMOUNT, "size=90%"))
+		run_fail(run, "/mnt can't be made larger: %s\n", strerror(errno));
+	if (!WANT(job_start(run)))
+		_exit(0);
+	for (int i = 0; i < ROUNDS; i++) {
+		measure_image(run, i, 0, false, WHOLE_FREEZE, -1, -1);
+		measure_image(run, i, CHECKPOINT_F_TRACK, false, TRACKED_FREEZE, TRACKED,
+			      TRACKED_SIZE);
+		measure_image(run, i, CHECKPOINT_F_TRACK, true, SAME_FREEZE, -1, SAME_SIZE);
+		for (where = IN_ONE_PLACE; where <= EVERYWHERE; where++) {
+			step++;
+			job_write(run, &job.word[WHERE], &where, sizeof(where));
+			job_write(run, &job.word[STEP], &step, sizeof(step));
+			do {
+				sleep_ms(1);
+				if (!WANT(job_read(run, &job.word[DONE], &done, sizeof(done))))
+					_exit(0);
+			} while (done != step);
+			if (where == IN_ONE_PLACE)
+				measure_image(run, i, CHECKPOINT_F_TRACK, true, NEAR_FREEZE,
+					      NEAR_SAVE, NEAR_SIZE);
+			else
+				measure_image(run, i, CHECKPOINT_F_TRACK, true, FAR_FREEZE,
+					      FAR_SAVE, FAR_SIZE);
+		}
+	}
+	kill_all(run);
+	memcpy(run->text + sizeof(run->text) - sizeof(figures), figures, sizeof(figures));
+	_exit(0);
+}
+
 static int smaller(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+static bool shown(const char *option, int figure)
+{
+	return !option || !strcmp(option, "-i") ||
+	       (figure != WRITE && figure != READ && figure != STALL);
 }
 
 int main(int argc, char **argv)
@@ -384,16 +494,24 @@ int main(int argc, char **argv)
 	const char *what = "MiB", *option = argc > 1 && argv[1][0] == '-' ? argv[1] : NULL;
 	const char *const *sizes;
 	struct scenario *scenario = &memory_scenario;
-	bool herd = false;
+	void (*measured)(struct run *run) = measure;
+	const char *const *titles = title;
+	bool herd = false, changes = false;
 	int n, bad = 0;
 
 	if (option) {
 		herd = !strcmp(option, "-s");
-		many = true;
-		what = herd ? "MiB, shared" : strcmp(option, "-t") ? "processes" : "threads";
+		changes = !strcmp(option, "-i");
+		many = !changes;
+		what = herd ? "MiB, shared" : changes ? "MiB, changes" :
+		       strcmp(option, "-t") ? "processes" : "threads";
 		if (!strcmp(option, "-t"))
 			setenv("BENCH_THREADS", "1", 1);
-		scenario = herd ? &herd_scenario : &crowd_scenario;
+		scenario = herd ? &herd_scenario : changes ? &writer_scenario : &crowd_scenario;
+		if (changes) {
+			measured = measure_changes;
+			titles = change_title;
+		}
 		argv++;
 		argc--;
 	}
@@ -401,19 +519,19 @@ int main(int argc, char **argv)
 	n = argc > 1 ? argc - 1 : 4;
 	printf("| %s |", what);
 	for (int f = 0; f < FIGURES; f++)
-		if (!option || (f != WRITE && f != READ && f != STALL))
-			printf(" %s |", option && f == FORK ? "creation" : title[f]);
+		if (shown(option, f))
+			printf(" %s |", option && !changes && f == FORK ? "creation" : titles[f]);
 	printf("\n|---:|");
 	for (int f = 0; f < FIGURES; f++)
-		if (!option || (f != WRITE && f != READ && f != STALL))
+		if (shown(option, f))
 			printf("---:|");
 	printf("\n");
 	for (int i = 0; i < n; i++) {
 		struct run *run = run_new(scenario, RUN_RESTART);
 
-		setenv(option && !herd ? "BENCH_TASKS" : "BENCH_MIB", sizes[i], 1);
+		setenv(option && !herd && !changes ? "BENCH_TASKS" : "BENCH_MIB", sizes[i], 1);
 		memset(figures, 0, sizeof(figures));
-		run_namespaces(run, measure, 600);
+		run_namespaces(run, measured, 600);
 		memcpy(figures, run->text + sizeof(run->text) - sizeof(figures), sizeof(figures));
 		if (run->verdict) {
 			printf("# %s %s:\n", sizes[i], what);
@@ -424,7 +542,7 @@ int main(int argc, char **argv)
 			continue;
 		printf("| %s |", sizes[i]);
 		for (int f = 0; f < FIGURES; f++) {
-			if (option && (f == WRITE || f == READ || f == STALL))
+			if (!shown(option, f))
 				continue;
 			qsort(figures[f], rounds_of(f), sizeof(double), smaller);
 			if (figures[f][rounds_of(f) / 2] > 0)
