@@ -91,6 +91,7 @@ long)	gate
 	stage series-long ci/check-series.sh --long
 	stage guest-stress GUEST_STAGE=guest-stress GUEST_TEST_LIMIT=7200 ci/test-guest.sh test_stress
 	stage guest-instant GUEST_STAGE=guest-instant CKPT_ROUNDS=200 ci/test-guest.sh test_instant test_instant_32
+	stage guest-incremental GUEST_STAGE=guest-incremental CKPT_ROUNDS=400 ci/test-guest.sh test_incremental test_incremental_32
 	# Where thousands want to run on few CPUs, who has been preempted waits for long.
 	stage guest-storm GUEST_STAGE=guest-storm GUEST_TEST_LIMIT=7200 CKPT_ROUNDS=200 CKPT_STORM=1000 \
 		GUEST_APPEND=rcupdate.rcu_cpu_stall_timeout=200 ci/test-guest.sh test_storm
