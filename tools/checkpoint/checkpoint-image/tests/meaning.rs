@@ -28,7 +28,18 @@ use zerocopy::{FromZeros, IntoBytes, KnownLayout};
 /// Changes the sample, and expects a refusal of record `nth` of `kind` as it then is.
 #[track_caller]
 fn refused(kind: Kind, nth: usize, what: &str, change: impl FnOnce(&mut Sample)) {
-    let mut sample = Sample::default();
+    refused_of(Sample::default(), kind, nth, what, change);
+}
+
+/// The same of another sample.
+#[track_caller]
+fn refused_of(
+    mut sample: Sample,
+    kind: Kind,
+    nth: usize,
+    what: &str,
+    change: impl FnOnce(&mut Sample),
+) {
     change(&mut sample);
     let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
     let fault = result.expect_err(what);
@@ -848,13 +859,7 @@ fn what_is_shared_is_in_the_image() {
 /// As [`refused`], of the incremental sample.
 #[track_caller]
 fn refused_incremental(kind: Kind, nth: usize, what: &str, change: impl FnOnce(&mut Sample)) {
-    let mut sample = Sample::incremental();
-    change(&mut sample);
-    let result = read_meta(&sample.records.bytes, sample.data.len() as u64);
-    let fault = result.expect_err(what);
-    assert_eq!(fault.what, what);
-    let (at, _) = sample.find(kind, nth);
-    assert_eq!(fault.offset, (HEADER_LEN + at) as u64, "{fault}");
+    refused_of(Sample::incremental(), kind, nth, what, change);
 }
 
 /// The ParentRuns record of the incremental sample with these.
