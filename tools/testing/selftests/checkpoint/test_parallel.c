@@ -384,16 +384,21 @@ INIT_TEST(killed_meanwhile, crowd)
 	good(run, &im);
 }
 
-/* What init has become finds all that is left of the restart, and nothing that it does not see. */
+/*
+ * What init has become finds all that is left of the restart, and nothing that it does not
+ * see. There may be nothing: those that were dead by then were reaped by the restart.
+ */
 JOB(reaper)
 {
-	int n = 0;
+	int n = 0, err;
 
 	while (waitpid(-1, NULL, 0) > 0)
 		n++;
-	if (errno == ECHILD && n && waitpid(-1, NULL, WNOHANG | __WALL) < 0)
+	err = errno;
+	if (err == ECHILD && waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD)
 		_exit(0);
-	dprintf(STDERR_FILENO, "# init has waited for %d, and there are others\n", n);
+	dprintf(STDERR_FILENO, "# init has waited for %d, then %s, and there are others\n", n,
+		strerrorname_np(err));
 	__builtin_trap();
 }
 
