@@ -56,6 +56,8 @@ struct Call {
     flags: u64,
     size: u64,
     timeout_ns: u64,
+    /// UUID of the parent.
+    parent: [u8; 16],
     /// What could be read from the descriptor of a restart.
     read: Vec<u8>,
 }
@@ -189,6 +191,7 @@ fn answer(listener: &OwnedFd, answer: &Answer) -> io::Result<Call> {
         flags,
         size,
         timeout_ns: u64::from_le_bytes(args[8..16].try_into().unwrap()),
+        parent: args[96..112].try_into().unwrap(),
         read: Vec::new(),
     };
     let mut image = take(fd as i32)?;
@@ -409,6 +412,7 @@ fn an_image_is_committed() {
         flags: 1,
         size: ARGS as u64,
         timeout_ns: 3_000_000_000,
+        parent: [0; 16],
         read: Vec::new(),
     };
     assert_eq!(call, expected);
@@ -436,6 +440,36 @@ fn an_image_is_committed() {
     assert_eq!(json["result"]["pages_zero"], 12);
     assert_eq!(job.files(), ["job.img", "jobs", "link"]);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[test]
+fn changes_are_tracked_and_saved_since_an_image() {
+    let Some(job) = Job::start("since") else {
+        return;
+    };
+    let (first, second) = (job.path("0.img"), job.path("1.img"));
+    let (output, call) = job.ask(&["checkpoint", "job", "-o", &first, "--track"], whole());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!((call.flags, call.parent), (0b101, [0; 16]));
+
+    let args = ["checkpoint", "job", "-o", &second, "--since", &first];
+    let (output, call) = job.ask(&args, whole());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Where the header has it.
+    let uuid = &fs::read(&first).unwrap()[104..120];
+    assert_eq!((call.flags, &call.parent[..]), (0b101, uuid));
+    assert_ne!(uuid, [0; 16]);
+
+    // Nobody is stopped for an image whose parent is none, or is not there.
+    fs::write(&first, "no image").unwrap();
+    for parent in [&first, &job.path("2.img")] {
+        let args = ["checkpoint", "job", "-o", &second, "--since", parent];
+        let output = job.ckpt(&args).output().unwrap();
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(parent.as_str()));
+    }
+    assert!(!job.is_called());
+    assert_eq!(job.files(), ["0.img", "1.img", "jobs"]);
 }
 
 #[test]
