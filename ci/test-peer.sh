@@ -40,7 +40,9 @@ while IFS=$'\t' read -r a name command; do
 	if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then
 		continue
 	fi
-	if [ ! -x "$programs/$name" ]; then
+	if [ ! -e "$programs/$name.c" ] && [ ! -x "$programs/$name" ]; then
+		printf 'skip\t-\tthe source package has no such program\n' >"$dir/results/$name.plain"
+	elif [ ! -x "$programs/$name" ]; then
 		printf 'skip\t-\tdoes not build %s bits wide\n' "$width" >"$dir/results/$name.plain"
 	else
 		cp "$programs/$name" "$dir/programs/"
