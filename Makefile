@@ -24,6 +24,9 @@ kernel: ## build the kernel with the checks that tests want: build/bzImage
 kernel-bench: ## build it without them: build/bzImage-bench
 	@ci/kernel-build.sh bench
 
+kernel-bench-off: ## build that with the feature off: build/bzImage-bench-off
+	@ci/kernel-build.sh bench-off
+
 kernel-kasan: ## build it with KASAN and fault injection: build/bzImage-kasan
 	@ci/kernel-build.sh kasan
 
@@ -59,6 +62,9 @@ test-peer: ## CRIU's test programs: AREA=one-task, COMPAT=y for 32-bit ones
 
 bench: kernel-bench ## figures for the table in Documentation/
 	@ci/bench.sh
+
+bench-cost: kernel-bench kernel-bench-off ## what it costs those who are never saved
+	@ci/bench.sh cost
 
 series: ## the series as mail: build/series/
 	@ci/series.sh

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Builds the kernel of this checkout.
 #
-#   ci/kernel-build.sh [test|bench|kasan|fault|off|lint|wide] [make target or option ...]
+#   ci/kernel-build.sh [test|bench|bench-off|kasan|fault|off|lint|wide] [make target or option ...]
 #
 # test: with lockdep and friends, build/bzImage. bench: no debugging, build/bzImage-bench.
+# bench-off: that without CONFIG_CHECKPOINT, build/bzImage-bench-off.
 # kasan: build/bzImage-kasan. fault: build/bzImage-fault, with fault injection. off: without
 # CONFIG_CHECKPOINT. lint: like bench, for the compilers' advice. wide: with what else the series
 # touches. With targets, such as kernel/fork.o, only those are made.
@@ -17,15 +18,15 @@ shift || :
 fragments=(ci/kernel.config)
 case $config in
 test)	fragments+=(ci/debug.config); image=$build/bzImage ;;
-bench)	image=$build/bzImage-bench ;;
+bench | bench-off) image=$build/bzImage-$config ;;
 kasan)	fragments+=(ci/debug.config ci/kasan.config); image=$build/bzImage-kasan ;;
 fault)	fragments+=(ci/debug.config ci/fault.config); image=$build/bzImage-fault ;;
 off)	fragments+=(ci/debug.config); image= ;;
 lint)	image= ;;
 wide)	fragments+=(ci/wide.config); image= ;;
-*)	die "no configuration '$config': test, bench, kasan, fault, off, lint or wide" ;;
+*)	die "no configuration '$config': test, bench, bench-off, kasan, fault, off, lint or wide" ;;
 esac
-if [[ $config != off && $(series_entries) ]]; then fragments+=(ci/checkpoint.config); fi
+if [[ $config != *off && $(series_entries) ]]; then fragments+=(ci/checkpoint.config); fi
 
 [[ ${SKIP_DEPS:-} ]] || ci/deps.sh
 toolchain

@@ -40,7 +40,7 @@ for c in "$out"/tree/checkpoint/test_*.c; do
 	name=${name%.c}
 	wanted+=("$name $name -m64" "${name}_32 $name -m32")
 done
-wanted+=("peer_init peer_init -m64" "bench bench -m64")
+wanted+=("peer_init peer_init -m64" "bench bench -m64" "cost cost -m64")
 for b in "$out"/bin/*; do	# of a source that is gone
 	[[ " ${wanted[*]} " == *" ${b##*/} "* ]] || rm -f "$b"
 done

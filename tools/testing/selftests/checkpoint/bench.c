@@ -15,6 +15,7 @@
  * took. With -s it is memory that eleven processes have since fork(2), and read.
  * With -i it is images of what has changed (CHECKPOINT_F_TRACK) beside whole ones:
  * nothing, one page in a hundred in one place, or everywhere.
+ * BENCH_HUGE=1: huge pages. BENCH_SHARED=1: shared memory.
  * Prints a table: milliseconds, the median of five rounds, for CRIU and many tasks
  * of three, and from what to what they were. Images go to a tmpfs. What CRIU calls
  * the frozen time is from its own statistics. Where CRIU fails, the table says what
@@ -68,7 +69,8 @@ JOB(memory, .tasks = 2)
 {
 	size_t len = (size_t)atol(getenv("BENCH_MIB") ?: "1") << 20, chunk = 1 << 20;
 	int huge = atoi(getenv("BENCH_HUGE") ?: "0"), fd, status;
-	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *q;
+	int flags = MAP_ANONYMOUS | (getenv("BENCH_SHARED") ? MAP_SHARED : MAP_PRIVATE);
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, -1, 0), *q;
 	pthread_t clock;
 	double start;
 	pid_t pid;
