@@ -3,6 +3,7 @@
  * File side of checkpoint/restart that needs locks, inlines and what is
  * private to fs/: descriptor tables, names, file locks, opening again.
  */
+#include <linux/anon_inodes.h>
 #include <linux/capability.h>
 #include <linux/checkpoint.h>
 #include <linux/cred.h>
@@ -978,6 +979,63 @@ int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec)
 		task_unlock(current->group_leader);
 	}
 	return err < 0 ? err : 0;
+}
+
+/**
+ * checkpoint_lend_cred - have an open file be one that another task has opened
+ * @file: a file that nobody else knows, and has the credentials of the caller
+ * @task: a task that has not been to user mode, with its credentials
+ *
+ * Some files ask who has opened them when they are read.
+ */
+void checkpoint_lend_cred(struct file *file, struct task_struct *task)
+{
+	const struct cred *cred = file->f_cred;
+
+	file->f_cred = get_task_cred(task);
+	put_cred(cred);
+}
+
+static const struct file_operations checkpoint_placeholder_fops = { };
+
+/**
+ * checkpoint_placeholder - an open file that holds the place of another one
+ *
+ * Return: the file, with which nothing can be done, or an error pointer.
+ */
+struct file *checkpoint_placeholder(void)
+{
+	return anon_inode_getfile("[checkpoint]", &checkpoint_placeholder_fops, NULL,
+				  O_RDONLY);
+}
+
+/**
+ * checkpoint_replace_fd - have a descriptor refer to another open file
+ * @task: a task that has not been to user mode, and stands still
+ * @fd: a descriptor of it
+ * @old: what it refers to; the caller has a reference
+ * @file: what it is to refer to
+ *
+ * Context: may sleep.
+ * Return: 0, -EBADF if it refers to something else, or what a security module says.
+ */
+int checkpoint_replace_fd(struct task_struct *task, unsigned int fd,
+			  struct file *old, struct file *file)
+{
+	int err = security_file_receive(file);
+
+	if (err)
+		return err;
+	guard(task_lock)(task);
+	if (!task->files)
+		return -EBADF;
+	guard(spinlock)(&task->files->file_lock);
+	if (files_lookup_fd_locked(task->files, fd) != old)
+		return -EBADF;
+	rcu_assign_pointer(files_fdtable(task->files)->fd[fd], get_file(file));
+	/* Not the last reference. */
+	fput(old);
+	return 0;
 }
 
 /**

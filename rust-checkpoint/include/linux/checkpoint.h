@@ -105,6 +105,32 @@ void eventfd_describe(struct file *file, struct checkpoint_eventfd *out);
 struct file *eventfd_restore(const struct checkpoint_eventfd *in);
 
 /**
+ * struct checkpoint_proc - what is open of a process in proc
+ * @elsewhere: the proc is one of another pid namespace than the caller's
+ * @gone: there is no such process any more
+ * @foreign: it is the caller's, or one of the kernel's own
+ * @other_mm: it is about an address space that the process does not have any more
+ * @busy: somebody reads from it, or there is too much left to be read
+ * @text: it was read from, and goes on with what follows
+ * @index: where what is read next comes from
+ * @last: the same of mappings: which one it was
+ * @rest: what was made up already, but not read yet; kvmalloc()ed
+ * @len: its length
+ */
+struct checkpoint_proc {
+	bool elsewhere;
+	bool gone;
+	bool foreign;
+	bool other_mm;
+	bool busy;
+	bool text;
+	u64 index;
+	u64 last;
+	char *rest;
+	u32 len;
+};
+
+/**
  * struct checkpoint_segment - a segment of System V shared memory
  * @id: shmid
  * @key: IPC_PRIVATE, or what shmget(2) finds it by
@@ -242,6 +268,13 @@ int pipe_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
  * Return: as generic_file_checkpoint().
  */
 int eventfd_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+
+/* What is open of a process in proc, see fs/proc/checkpoint.c. */
+int proc_pid_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+int proc_single_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+int proc_mm_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+int proc_maps_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
+int proc_dir_checkpoint(struct checkpoint_ctx *ctx, struct file *file);
 
 /**
  * sysv_shm_checkpoint - save an attach of System V shared memory
@@ -596,6 +629,15 @@ int checkpoint_share_files(struct task_struct *owner);
 int checkpoint_new_fs(void);
 int checkpoint_share_fs(struct task_struct *owner);
 int checkpoint_install_fd(unsigned int fd, struct file *file, bool cloexec);
+struct file *checkpoint_placeholder(void);
+int checkpoint_replace_fd(struct task_struct *task, unsigned int fd,
+			  struct file *old, struct file *file);
+int checkpoint_proc_file(struct checkpoint_ctx *ctx, struct file *file);
+int checkpoint_describe_proc(struct file *file, struct checkpoint_proc *out);
+int checkpoint_restore_proc(struct file *file, loff_t pos,
+			    const struct checkpoint_proc *in);
+void checkpoint_lend_cred(struct file *file, struct task_struct *task);
+bool checkpoint_is_of_process(struct inode *inode);
 const void *checkpoint_get_fs(struct task_struct *task, struct path *root,
 			      struct path *cwd, int *umask, bool *alone);
 int checkpoint_set_root(const struct path *path);

@@ -35,6 +35,7 @@ mod mm;
 mod objhash;
 mod outside;
 mod pipes;
+mod proc;
 mod report;
 mod restart;
 mod restart_block;

@@ -21,7 +21,7 @@
 //! are there.
 //!
 //! Pipes and FIFOs are in [`crate::pipes`], sockets in [`crate::sockets`], eventfds
-//! in [`crate::eventfds`].
+//! in [`crate::eventfds`], files of processes in [`crate::proc`].
 //!
 //! Refused, besides what has no hook: deleted directories, files that lost the
 //! name they were opened by and have another one, files that can't be reached
@@ -51,8 +51,8 @@
 //!   there. It shows for a moment by the name it had, so that /proc/PID/fd reads
 //!   as before; where that name is taken it is made without one.
 //!
-//! All files are looked at before the restart fails, so that the report has all
-//! that are in the way. They are opened with the rights of init, with the flags
+//! All files, but for those of processes, are looked at before the restart fails, so that the
+//! report has all that are in the way. They are opened with the rights of init, with the flags
 //! they had, never creating or truncating, and get their position back.
 
 use crate::{
@@ -81,6 +81,7 @@ use crate::{
     },
     outside::What,
     pipes,
+    proc,
     report::{
         Item,
         Object, //
@@ -557,6 +558,16 @@ pub(crate) fn attachments(file: &File) -> impl Iterator<Item = (&'static str, Re
 
 /// Saves a file that its path leads back to.
 fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
+    checkpoint_path_as(ctx, file, file_kind::PATH, -1)
+}
+
+/// The same as one of `kind`, with what `init_fd` says of that.
+pub(crate) fn checkpoint_path_as(
+    ctx: &mut Checkpoint,
+    file: &File,
+    kind: u32,
+    init_fd: i32,
+) -> Result {
     let place = PathRef::of_file(file);
     let mut refused = false;
 
@@ -616,12 +627,12 @@ fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
         Ok(found) => found,
         Err(refusal) => {
             let name = place.display_name()?;
-            let kind = if place.is_deleted() {
+            let what = if place.is_deleted() {
                 "deleted file"
             } else {
                 "file"
             };
-            refuse(ctx, kind, &name, refusal);
+            refuse(ctx, what, &name, refusal);
             return Ok(());
         }
     };
@@ -633,8 +644,8 @@ fn checkpoint_path(ctx: &mut Checkpoint, file: &File) -> Result {
         Kind::File,
         &wire::File {
             id: ctx.file_id.into(),
-            kind: file_kind::PATH.into(),
-            init_fd: (-1).into(),
+            kind: kind.into(),
+            init_fd: init_fd.into(),
             flags: flags.into(),
             pos: pos.into(),
             identity,
@@ -913,6 +924,7 @@ pub(crate) fn restart(rs: &mut Restart, record: &Record<'_>) -> Result {
         file_kind::SOCKET => sockets::restart_end(rs, &head),
         file_kind::EVENTFD => eventfds::restart_file(rs, &head, record.tail()),
         file_kind::SEGMENT => segments::restart_attach(rs, &head),
+        file_kind::PROC => proc::restart_file(rs, &head),
         _ => restart_path(rs, &head, record.tail()),
     };
     rs.world_mut()?
@@ -938,6 +950,17 @@ fn restart_init_fd(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<A
 }
 
 fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef<File>> {
+    let file = open_path(rs, head, name)?;
+    let pos = i64::try_from(head.pos.get())?;
+    if pos != 0 && !file.seek(pos).unwrap_or(false) {
+        let refusal = ("its position can't be set", "");
+        return Err(failed(rs, "file", name, refusal, ESPIPE));
+    }
+    Ok(file)
+}
+
+/// Opens a file again by its path, where that leads to what it led to.
+pub(crate) fn open_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef<File>> {
     let mut fail = |why: &str, remedy: &str, e: Error| {
         rs.report.error(
             Item {
@@ -979,16 +1002,18 @@ fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef
             ESTALE,
         ));
     }
+    if place.is_made_up() != (was.ino.get() == 0)
+        || place.is_of_process() != (head.kind.get() == file_kind::PROC)
+    {
+        return Err(fail(
+            "one of now and then is in proc, or of a process, and the other one is not",
+            "bring the file back, or mount its file system",
+            ESTALE,
+        ));
+    }
     match type_of {
         bindings::S_IFDIR => (),
         bindings::S_IFREG if head.flags.get() & bindings::O_PATH != 0 => (),
-        bindings::S_IFREG if place.is_made_up() != (was.ino.get() == 0) => {
-            return Err(fail(
-                "one of now and then is a file of proc, and the other one is not",
-                "bring the file back, or mount its file system",
-                ESTALE,
-            ));
-        }
         bindings::S_IFREG if place.is_made_up() => (),
         bindings::S_IFREG => {
             if let Some(why) = changed(was, &is)? {
@@ -1009,10 +1034,6 @@ fn restart_path(rs: &mut Restart, head: &wire::File, name: &[u8]) -> Result<ARef
     if !file.has_hook() || file.flags() & OPEN_FLAGS != head.flags.get() {
         let why = "its file system does not let it be opened as it was";
         return Err(fail(why, "use the file system it was on", EOPNOTSUPP));
-    }
-    let pos = i64::try_from(head.pos.get())?;
-    if pos != 0 && !file.seek(pos).unwrap_or(false) {
-        return Err(fail("its position can't be set", "", ESPIPE));
     }
     Ok(file)
 }
@@ -1368,7 +1389,7 @@ pub(crate) fn restart_table(rs: &mut Restart, part: &Part, newborn: &Newborn) ->
     let _alone = (!part.is_group_leader()).then(|| installing.lock());
 
     for fd in record.array::<wire::Fd>().map_err(|_| EINVAL)? {
-        let file = rs.file(fd.file.get())?.ok_or(EINVAL)?;
+        let file = rs.descriptor(fd.file.get())?;
         let cloexec = fd.flags.get() & bindings::FD_CLOEXEC != 0;
         file::install(newborn, fd.fd.get(), &file, cloexec).map_err(|e| {
             let remedy = if e == EMFILE {

@@ -88,7 +88,12 @@ fn checkpoint_path(ctx: &mut Checkpoint, place: &PathRef, what: &'static str) ->
         Found::New(id) => id,
     };
     // Looking for it may take the help of who is in the job, as with FUSE.
-    let found = if place.has_hook() {
+    let found = if place.is_of_process() {
+        Err((
+            "it is of a process in proc, which is not there yet when it is needed",
+            "use a directory of another file system",
+        ))
+    } else if place.has_hook() {
         files::find_again(place)?
     } else {
         Err((

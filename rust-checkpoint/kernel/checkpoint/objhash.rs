@@ -45,9 +45,11 @@ pub(crate) enum Class {
     SemUndo,
     /// A core scheduling cookie.
     CoreCookie,
+    /// What a file of a process was read from.
+    ProcText,
 }
 
-const CLASSES: usize = 15;
+const CLASSES: usize = 16;
 
 /// The ids given so far.
 pub(crate) struct ObjHash {

@@ -276,6 +276,9 @@ pub(crate) struct World {
     pub(crate) files: KVVec<ARef<File>>,
     /// Which of them only mappings have, ascending: attaches of System V shared memory.
     pub(crate) attaches: KVVec<u32>,
+    /// Which of them only descriptors have, ascending: files of processes in proc, whose place
+    /// something else holds until there are the processes.
+    pub(crate) procs: KVVec<u32>,
     /// Places, by id - 1.
     pub(crate) paths: KVVec<kernel::checkpoint::file::PathRef>,
     /// Seccomp filters, by id - 1.
@@ -348,13 +351,28 @@ impl World {
 
     /// The same of a mapping, which is shared or not.
     pub(crate) fn mapped_file(&self, id: u32, shared: bool) -> Result<Option<ARef<File>>> {
-        if !shared && self.attaches.binary_search(&id).is_ok() {
+        if !shared && self.attaches.binary_search(&id).is_ok()
+            || self.procs.binary_search(&id).is_ok()
+        {
             return Err(EINVAL);
         }
-        match id.checked_sub(1) {
-            None => Ok(None),
-            Some(i) => Ok(Some(self.files.get(i as usize).ok_or(EINVAL)?.clone())),
+        match id {
+            0 => Ok(None),
+            _ => self.any_file(id).map(Some),
         }
+    }
+
+    /// The same of a descriptor: there is one, but it may just hold a place.
+    pub(crate) fn descriptor(&self, id: u32) -> Result<ARef<File>> {
+        match self.attaches.binary_search(&id) {
+            Ok(_) => Err(EINVAL),
+            Err(_) => self.any_file(id),
+        }
+    }
+
+    fn any_file(&self, id: u32) -> Result<ARef<File>> {
+        let i = id.checked_sub(1).ok_or(EINVAL)?;
+        Ok(self.files.get(i as usize).ok_or(EINVAL)?.clone())
     }
 
     /// The records from the one on that defines an object which tasks share.
@@ -746,6 +764,7 @@ fn begin(stream: Stream, report: &mut Option<Report>) -> Result<Restart> {
         shms: KVVec::new(),
         files: KVVec::new(),
         attaches: KVVec::new(),
+        procs: KVVec::new(),
         paths: KVVec::new(),
         filters: KVVec::new(),
         timers: Arc::pin_init(new_mutex!(RBTree::new()), GFP_KERNEL_ACCOUNT)?,

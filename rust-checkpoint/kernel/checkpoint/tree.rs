@@ -32,6 +32,7 @@ use crate::{
         },
     },
     objhash::Class,
+    proc,
     report::{
         Item,
         Object,
@@ -1184,6 +1185,7 @@ impl Tree {
                 set_groups(task, pgid, 0)?;
             }
         }
+        self.open_proc(rs)?;
         sockets::restart_state(rs)?;
         files::seal_memfds(rs)?;
         segments::make_ready(rs)?;
@@ -1234,6 +1236,25 @@ impl Tree {
         }
         timers::release(rs);
         Ok(())
+    }
+
+    /// Opens what was open of processes in proc.
+    fn open_proc(&self, rs: &mut Restart) -> Result {
+        if rs.procs.is_empty() {
+            return Ok(());
+        }
+        let mut tables = RBTree::new();
+        for child in self.in_order().filter(|c| !c.part.is_dead()) {
+            let task = child.task.as_ref().ok_or(ESRCH)?;
+            let id = child.part.task.files.get();
+            tables.try_create_and_insert(id, task, GFP_KERNEL_ACCOUNT)?;
+        }
+        proc::restart(rs, |id| {
+            let task = tables.get(&id)?;
+            // SAFETY: the task waits at the barrier, which the caller opens; the caller has seen it
+            // off its CPU.
+            Some(unsafe { Still::new(task) })
+        })
     }
 
     /// Gives each process its place among the children of its parent, which need not have

@@ -24,6 +24,7 @@ pub mod io;
 pub mod mm;
 pub mod park;
 pub mod pipe;
+pub mod proc;
 pub mod restart_block;
 pub mod seccomp;
 pub mod shm;

@@ -10,8 +10,8 @@
 //! The order of the records is a grammar, checked by [`super::verify`]:
 //!
 //! ```text
-//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | Segment | Socket |
-//! SocketData | Group)*
+//! Job (File | Path | Sighand | Seccomp | (Pipe | Fifo) PipeData* | Eventfd | ProcText | Segment |
+//! Socket | SocketData | Group)*
 //! ((Shm | FileData) Runs?)* (Mm Ldt? (Vma VmaPolicy?)* Guards? SharedRuns? Runs?)*
 //! FdTable* Fs* (Task TaskPart*)* End
 //! ```
@@ -124,11 +124,13 @@ pub enum Kind {
     /// [`Group`]; tail: its numbers in the namespaces below that of the job, [`I32`] each,
     /// innermost first.
     Group = 48,
+    /// [`ProcText`]; tail: what was made up to be read, and was not read yet.
+    ProcText = 49,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 45] = [
+    pub const ALL: [Kind; 46] = [
         Kind::Job,
         Kind::File,
         Kind::Path,
@@ -174,6 +176,7 @@ impl Kind {
         Kind::NumaPolicy,
         Kind::VmaPolicy,
         Kind::Group,
+        Kind::ProcText,
     ];
 
     /// The kind with this number, if this library knows it.
@@ -242,6 +245,9 @@ pub mod file_kind {
     pub const REOPENED: u32 = 46;
     /// An attach of System V shared memory.
     pub const SEGMENT: u32 = 43;
+    /// A file or directory of a process in proc, opened again by its path when there are the
+    /// processes.
+    pub const PROC: u32 = 47;
 }
 
 wire! {
@@ -282,7 +288,8 @@ wire! {
         /// LINKABLE: which file without a name it is, counted from 1 in order
         /// of appearance, the id of its FileData. For PIPE and FIFO: the id of
         /// its Pipe or Fifo. For SOCKET: the id of its Socket. For EVENTFD: the
-        /// id of its Eventfd. For SEGMENT: the id of its Segment.
+        /// id of its Eventfd. For SEGMENT: the id of its Segment. For PROC: the
+        /// id of its ProcText, or 0 without.
         pub init_fd: I32,
         /// Flags of open(2): access mode and status flags.
         pub flags: U32,
@@ -507,6 +514,20 @@ wire! {
         pub flags: U32,
         /// Its counter.
         pub count: U64,
+    }
+}
+
+wire! {
+    /// How reading goes on of what a process says of itself.
+    pub struct ProcText {
+        /// Id among the ProcText records.
+        pub id: U32,
+        /// Must be 0.
+        pub reserved: U32,
+        /// Where what follows the tail comes from: how many records were read, or an address.
+        pub index: U64,
+        /// Of mappings: which was the last one, an address.
+        pub last: U64,
     }
 }
 

@@ -68,6 +68,7 @@ use super::{
         Pending,
         Pipe,
         PipeData,
+        ProcText,
         Regset,
         RestartBlock,
         Rlimit,
@@ -129,6 +130,8 @@ use super::{
 
 /// Bytes of a path, without a NUL; PATH_MAX counts one.
 pub const MAX_PATH: usize = 4095;
+/// Bytes that are left to be read of what a process says of itself.
+pub const MAX_TEXT: usize = 1 << 20;
 /// Bytes of the name of a mapping.
 pub const MAX_VMA_NAME: usize = 255;
 /// Bytes of the name of a memfd.
@@ -211,6 +214,8 @@ pub struct Summary {
     pub seccomps: u32,
     /// Eventfds.
     pub eventfds: u32,
+    /// Files of processes in proc that were read from.
+    pub proc_texts: u32,
     /// Segments of System V shared memory, whose memory is among the shared anonymous memories.
     pub segments: u32,
     /// Sockets.
@@ -255,6 +260,7 @@ pub fn verify(meta: &Meta<'_>, header: &Header) -> Result<Summary, Fault> {
         contents: 0,
         io_contexts: 0,
         eventfd_files: 0,
+        proc_files: 0,
         deleted_timers: 0,
         sem_undos: 0,
         core_cookies: 0,
@@ -362,6 +368,8 @@ struct Verify<'a> {
     io_contexts: u32,
     /// Eventfds that have had their File record.
     eventfd_files: u32,
+    /// Files of processes that have had theirs.
+    proc_files: u32,
     /// Deleted timers of the current task whose signals have not come yet.
     deleted_timers: usize,
     /// Lists of semaphore operations to undo that tasks share.
@@ -384,6 +392,9 @@ impl<'a> Verify<'a> {
             Kind::Fifo => self.enter(r, Stage::Objects).and_then(|()| self.fifo(r)),
             Kind::PipeData => self.pipe_data(r),
             Kind::Eventfd => self.enter(r, Stage::Objects).and_then(|()| self.eventfd(r)),
+            Kind::ProcText => self
+                .enter(r, Stage::Objects)
+                .and_then(|()| self.proc_text(r)),
             Kind::Segment => self.enter(r, Stage::Objects).and_then(|()| self.segment(r)),
             Kind::Seccomp => self.enter(r, Stage::Objects).and_then(|()| self.seccomp(r)),
             Kind::Socket => self.enter(r, Stage::Objects).and_then(|()| self.socket(r)),
@@ -616,6 +627,18 @@ impl<'a> Verify<'a> {
                     Err(_) => return Err(r.fault("number of shared memory is negative")),
                 }
             }
+            file_kind::PROC => {
+                path(r)?;
+                // Each is of one open file: the next that has had none.
+                match u32::try_from(file.init_fd.get()) {
+                    Ok(0) => (),
+                    Ok(id) => {
+                        refer(r, id, self.sum.proc_texts)?;
+                        define(r, id, &mut self.proc_files)?;
+                    }
+                    Err(_) => return Err(r.fault("number of what is read is negative")),
+                }
+            }
             kind => return Err(r.fault_with("unknown kind of file", kind.into())),
         }
         if file.pos.get() > MAX_OFFSET {
@@ -682,6 +705,16 @@ impl<'a> Verify<'a> {
         }
         self.owner = Owner::Pipe(room.saturating_sub(takes));
         Ok(())
+    }
+
+    fn proc_text(&mut self, r: &Record<'_>) -> Result<(), Fault> {
+        let text: ProcText = r.head()?;
+        define(r, text.id.get(), &mut self.sum.proc_texts)?;
+        reserved(r, text.reserved.get())?;
+        match r.tail().len() {
+            0..=MAX_TEXT => Ok(()),
+            len => Err(r.fault_with("too much is left to be read (bytes)", len as u64)),
+        }
     }
 
     fn eventfd(&mut self, r: &Record<'_>) -> Result<(), Fault> {

@@ -11,7 +11,10 @@ use crate::{
     checkpoint::{
         clone::Newborn,
         io::HeldPage,
-        task::fatal_signal_pending, //
+        task::{
+            fatal_signal_pending,
+            Still, //
+        },
     },
     error::{
         from_err_ptr,
@@ -238,6 +241,12 @@ impl PathRef {
         // SAFETY: by the type invariant the dentry is valid, and its super
         // block lives as long.
         unsafe { (*(*self.0.dentry).d_sb).s_magic == bindings::PROC_SUPER_MAGIC as c_ulong }
+    }
+
+    /// Whether it is there only as long as there is a process: below /proc/PID.
+    pub fn is_of_process(&self) -> bool {
+        // SAFETY: by the type invariant the dentry is positive.
+        unsafe { bindings::checkpoint_is_of_process(bindings::d_inode(self.0.dentry)) }
     }
 
     /// What else stat(2) and others say, in the terms of the caller's user
@@ -733,6 +742,36 @@ pub fn install(_newborn: &Newborn, fd: u32, file: &File, cloexec: bool) -> Resul
     // SAFETY: the file is alive; takes a reference of its own. The limit that is
     // raised meanwhile is that of a process which has not been to user mode.
     to_result(unsafe { bindings::checkpoint_install_fd(fd, file.as_ptr(), cloexec) })
+}
+
+/// An open file that holds the place of another one, and with which nothing can be done.
+#[doc(alias = "anon_inode_getfile")]
+pub fn placeholder() -> Result<ARef<File>> {
+    // SAFETY: may be called by any task.
+    let file = from_err_ptr(unsafe { bindings::checkpoint_placeholder() })?;
+    let file = NonNull::new(file).ok_or(ENOMEM)?;
+    // SAFETY: the reference comes with the result; nobody else knows the file, so nobody holds its
+    // position.
+    Ok(unsafe { ARef::from_raw(file.cast()) })
+}
+
+/// Has a descriptor of a task refer to `file`, and not to `old` any more.
+///
+/// `EBADF`: that it does not do. Or what a security module says.
+pub fn replace(task: &Still<'_>, fd: u32, old: &File, file: &File) -> Result {
+    // SAFETY: the task stands still and so does whoever else has its descriptors, or they look
+    // at them with references: the one to the old file is given back, and there is another one.
+    // A reference to the new one is taken.
+    to_result(unsafe {
+        bindings::checkpoint_replace_fd(task.as_ptr(), fd, old.as_ptr(), file.as_ptr())
+    })
+}
+
+/// Has an open file, which nobody else knows, be one that a task has opened which is being
+/// restarted: with its credentials.
+pub fn lend_cred(file: &File, task: &Still<'_>) {
+    // SAFETY: both are alive, and nobody else looks at the file.
+    unsafe { bindings::checkpoint_lend_cred(file.as_ptr(), task.as_ptr()) };
 }
 
 /// The open file behind a descriptor of the current task, which is in a system

@@ -12,12 +12,12 @@ use checkpoint_image::{
     record::{
         attr_flags, file_kind, mm_flags, restart_kind, task_flags, timer_flags, vma_flags, Attr,
         Creds, DeletedTimer, End, Eventfd, Exit, Fd, FdTable, Fifo, File, FileData, Fs, Group, Job,
-        Kind, LdtEntry, Mm, NumaPolicy, Parent, ParentRuns, Path, Pending, Pipe, PipeData, Regset,
-        RestartBlock, Run, Sched, Seccomp, Segment, SharedRun, Shm, Sighand, Signals, Socket,
-        SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal, Timers, UserPtrs,
-        Vma,
+        Kind, LdtEntry, Mm, NumaPolicy, Parent, ParentRuns, Path, Pending, Pipe, PipeData,
+        ProcText, Regset, RestartBlock, Run, Sched, Seccomp, Segment, SharedRun, Shm, Sighand,
+        Signals, Socket, SocketData, SocketOption, Task, TaskUsage, ThreadX86, Timer, TimerSignal,
+        Timers, UserPtrs, Vma,
     },
-    verify::{check_shared, runs_of, Stretch},
+    verify::{check_shared, runs_of, Stretch, MAX_TEXT},
 };
 use checkpoint_sample::{
     header, read, read_meta, run, sample, shared_run, timer, Records, Sample, CODE, HEAP, PAGE,
@@ -1148,6 +1148,47 @@ fn eventfds() {
     bad::<Eventfd>(Kind::Eventfd, 0, BITS, |x| x.flags = 2.into());
 }
 
+fn files_of_processes() {
+    let with = |files: &'static [(usize, i32)]| {
+        move |s: &mut Sample| {
+            for (nth, id) in files {
+                s.edit::<File>(Kind::File, *nth, |x| {
+                    x.kind = file_kind::PROC.into();
+                    x.init_fd = (*id).into();
+                });
+            }
+        }
+    };
+    fine(with(&[(0, 0), (1, 0)]));
+    fine(with(&[(0, 1), (1, 0)]));
+    // Each is of one open file.
+    refused(Kind::File, 1, NEXT, with(&[(0, 1), (1, 1)]));
+    let negative = "number of what is read is negative";
+    refused(Kind::File, 0, negative, with(&[(0, -1)]));
+    let undefined = "reference to an object that is not defined";
+    refused(Kind::File, 0, undefined, with(&[(0, 2)]));
+    bad::<ProcText>(Kind::ProcText, 0, NEXT, |x| x.id = 2.into());
+    let reserved = "reserved field is not zero";
+    bad::<ProcText>(Kind::ProcText, 0, reserved, |x| x.reserved = 1.into());
+    let with_rest = |len: usize| {
+        move |s: &mut Sample| {
+            let text = ProcText {
+                id: 1.into(),
+                reserved: 0.into(),
+                index: 1.into(),
+                last: 0.into(),
+            };
+            let mut r = Records::default();
+            r.add(Kind::ProcText, &text, &vec![b'x'; len]);
+            s.replace(Kind::ProcText, 0, &r.bytes);
+        }
+    };
+    fine(with_rest(0));
+    fine(with_rest(MAX_TEXT));
+    let long = "too much is left to be read (bytes)";
+    refused(Kind::ProcText, 0, long, with_rest(MAX_TEXT + 1));
+}
+
 fn segments() {
     let attach = |id: i32| {
         move |s: &mut Sample| {
@@ -1323,6 +1364,7 @@ fn values() {
     });
     sockets();
     eventfds();
+    files_of_processes();
     segments();
     // The kernel's own bits of a registration are not those of membarrier(2).
     bad::<Mm>(Kind::Mm, 0, BITS, |x| x.membarrier = 3.into());

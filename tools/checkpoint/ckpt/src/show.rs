@@ -725,6 +725,7 @@ fn file(r: &Record<'_>) -> Result<File, Fault> {
             file_kind::SOCKET => "socket",
             file_kind::EVENTFD => "eventfd",
             file_kind::SEGMENT => "sysv-shm",
+            file_kind::PROC => "proc",
             _ => "path",
         },
         init_fd: number(kind == file_kind::INIT_FD),

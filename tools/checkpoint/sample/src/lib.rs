@@ -415,6 +415,17 @@ fn eventfds(r: &mut Records) {
     }
 }
 
+/// One that no file has.
+fn proc_texts(r: &mut Records) {
+    let text = record::ProcText {
+        id: 1.into(),
+        reserved: 0.into(),
+        index: 0x7f00_0000_1000.into(),
+        last: 0x7f00_0000_0000.into(),
+    };
+    r.add(Kind::ProcText, &text, b"00:00 0\n");
+}
+
 /// One that nobody has attached.
 fn segments(r: &mut Records) {
     let segment = record::Segment {
@@ -432,6 +443,7 @@ fn segments(r: &mut Records) {
 
 fn objects(r: &mut Records) {
     eventfds(r);
+    proc_texts(r);
     segments(r);
     let file = record::File {
         id: 1.into(),
