@@ -87,6 +87,12 @@ static void look(struct self *me)
 {
 	pid_t ppid = syscall(SYS_getppid);
 
+	/*
+	 * getppid(2) looks who the parent is, and then for its number. Who is reaped in between
+	 * has none; who looks again finds init.
+	 */
+	for (int i = 0; !ppid && i < 3; i++)
+		ppid = syscall(SYS_getppid);
 	HOLDS(syscall(SYS_getpid), me->pid);
 	HOLDS(syscall(SYS_gettid), me->tid);
 	if (ppid != 1)
