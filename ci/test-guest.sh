@@ -85,8 +85,8 @@ pretend+=" spectre_v2_user=prctl l1d_flush=on"
 
 vm=0
 rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
-ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-5400}" -m "${GUEST_MEMORY:-4G}" -a "${GUEST_APPEND:-}" -d "$build/disk-$stage.ext4" \
-	-r "$build/disk-$stage.raw" -a "$pretend" "$stage" "$dir" || vm=$?
+ci/vm-run.sh -t "${GUEST_TEST_LIMIT:-5400}" -m "${GUEST_MEMORY:-4G}" -d "$build/disk-$stage.ext4" \
+	-r "$build/disk-$stage.raw" -a "$pretend ${GUEST_APPEND:-}" "$stage" "$dir" || vm=$?
 rm -f "$build/disk-$stage.ext4" "$build/disk-$stage.raw"
 
 passed=0 failed=0 skipped=0
