@@ -51,9 +51,9 @@ static void touch(char *p)
 }
 
 /* Of a page, each. */
-static double fault(void)
+static double fault_in(int flags)
 {
-	char *p = memory(MAP_PRIVATE);
+	char *p = memory(flags);
 	double start = now_ns();
 
 	touch(p);
@@ -62,15 +62,14 @@ static double fault(void)
 	return start / PAGES;
 }
 
+static double fault(void)
+{
+	return fault_in(MAP_PRIVATE);
+}
+
 static double fault_shared(void)
 {
-	char *p = memory(MAP_SHARED);
-	double start = now_ns();
-
-	touch(p);
-	start = now_ns() - start;
-	munmap(p, PAGES * 4096);
-	return start / PAGES;
+	return fault_in(MAP_SHARED);
 }
 
 static double unmap(void)
