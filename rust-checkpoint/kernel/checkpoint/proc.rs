@@ -68,7 +68,8 @@ fn refusal(is: &OfProcess) -> Option<Refusal> {
         let why = "its process has executed another program since it was opened, or has exited";
         Some((why, close))
     } else if is.busy {
-        Some(("somebody else reads from it", close))
+        let why = "somebody else reads from it, or there is too much left to be read";
+        Some((why, close))
     } else {
         None
     }
