@@ -9,7 +9,9 @@
  * a call may have to end while its job stands still, and the job may be stopped
  * again before the process has got a CPU.
  *
- * A job of so many processes can't be saved a hundred times a second on every machine.
+ * A job of so many processes can't be saved a hundred times a second on every machine:
+ * it is left to run for as long as it was stopped, as a machine with few CPUs else has
+ * processes that get none between two checkpoints, whatever they have called.
  * With CKPT_HAMMER_ONE=1 there is a job for each call, which beside it has only the
  * process that sleeps until a time.
  *
@@ -1213,6 +1215,8 @@ static void hammer_job(struct run *run, const struct call *calls, int want)
 		    (made(calls, HAMMERED, 3) ||
 		     took - begun > (ms + LIMIT_MS * time_factor()) * MS))
 			break;
+		if (next < took + (int64_t)run->args.freeze_ns)
+			next = took + run->args.freeze_ns;
 		if (took < next)
 			sleep_ms((next - took) / MS);
 	}
