@@ -12,8 +12,9 @@
  * A job of so many processes can't be saved a hundred times a second on every machine:
  * it is left to run for as long as it was stopped, as a machine with few CPUs else has
  * processes that get none between two checkpoints, whatever they have called.
+ *
  * With CKPT_HAMMER_ONE=1 there is a job for each call, which beside it has only the
- * process that sleeps until a time.
+ * process that sleeps until a time, and is saved as often as the machine can.
  *
  * Half of the jobs can't be saved. That they were tried to be must not show, either.
  */
@@ -1215,7 +1216,7 @@ static void hammer_job(struct run *run, const struct call *calls, int want)
 		    (made(calls, HAMMERED, 3) ||
 		     took - begun > (ms + LIMIT_MS * time_factor()) * MS))
 			break;
-		if (next < took + (int64_t)run->args.freeze_ns)
+		if (!getenv("CKPT_HAMMER_ONE") && next < took + (int64_t)run->args.freeze_ns)
 			next = took + run->args.freeze_ns;
 		if (took < next)
 			sleep_ms((next - took) / MS);
